@@ -1,0 +1,41 @@
+"""Train small, fast image classifiers from one YAML file.
+
+    import sepcnn
+
+    config = sepcnn.load_config("configs/xception_mini.yaml")
+    net = sepcnn.build(config)                       # a torch.nn.Module, N×C×H×W
+    predictor = sepcnn.load("runs/xception_mini/1")  # a trained net
+    probabilities = predictor.predict(images)        # images: uint8 N×H×W×C
+
+Importing the package does not import torch; using one of these names does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["Config", "Predictor", "SepcnnError", "__version__", "build", "load", "load_config"]
+
+if TYPE_CHECKING:
+    from sepcnn.api import build, load, load_config
+    from sepcnn.config import Config
+    from sepcnn.errors import SepcnnError
+    from sepcnn.evaluate import Predictor
+
+_HOMES = {
+    "Config": "sepcnn.config",
+    "Predictor": "sepcnn.evaluate",
+    "SepcnnError": "sepcnn.errors",
+    "build": "sepcnn.api",
+    "load": "sepcnn.api",
+    "load_config": "sepcnn.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'sepcnn' has no attribute '{name}'")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,37 @@
+"""What ``import sepcnn`` offers to Python programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sepcnn import model
+from sepcnn.config import Config
+from sepcnn.config import load as load_config_file
+from sepcnn.errors import InputError
+from sepcnn.evaluate import load
+from sepcnn.model import Net
+
+__all__ = ["build", "load", "load_config"]
+
+
+def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
+    """Read and check a config; ``overrides`` are ``KEY=VALUE`` as on the command line.
+
+    Errors: `sepcnn.errors.ConfigError`, with every problem at its place.
+    """
+    return load_config_file(path, overrides)
+
+
+def build(config: Config, classes: int | None = None) -> Net:
+    """The net of a config with its first weights: float N×C×H×W of 0 to 255 → N×classes.
+
+    ``classes`` stands for ``units: auto`` where the data does not tell before it is read.
+    Errors: `ConfigError` for shapes that do not fit, `InputError` if classes are unknown.
+    """
+    names = config.data.source.known_class_names()
+    classes = classes or (len(names) if names else None)
+    graph = config.graph(classes)
+    if classes is None and graph.output.depends_on_classes:
+        raise InputError("the number of classes is not known", "give build(config, classes=N)")
+    return model.build(graph, config.train.seed)

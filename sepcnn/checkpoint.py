@@ -1,0 +1,264 @@
+"""State to and from one safetensors file, which alone is enough to resume, evaluate or predict.
+
+Tensors stand under ``model/…``, ``optimizer/<slot>/…`` and ``sums``; everything else is JSON in
+the file's header. No pickle. Written to a temporary name, flushed, renamed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_safetensors
+
+import sepcnn
+from sepcnn.config import Config, Origin
+from sepcnn.errors import CheckpointError, ConfigError, DivergedError, StorageError
+from sepcnn.model import Net, build
+from sepcnn.optimizers import Slots
+from sepcnn.record import EpochRecord, better, epoch_from_json, to_json
+from sepcnn.source import parse
+
+FORMAT = 1
+HEADER = "sepcnn"
+
+LOSS, CORRECT, IMAGES, FIRST_BAD_STEP = range(4)
+"""places in `State.sums`"""
+
+
+@dataclass
+class State:
+    """Everything that training changes; complete whenever the loop yields."""
+
+    model: Net
+    slots: Slots
+    """the optimizer's memory, lists parallel to the model's parameters"""
+    sums: torch.Tensor
+    """of the running epoch, on the device: loss × images, correct, images, first bad step or 0"""
+    step: int = 0
+    """completed steps"""
+    epochs: list[EpochRecord] = field(default_factory=list)
+    """one record a finished epoch"""
+
+    @property
+    def best(self) -> EpochRecord | None:
+        best: EpochRecord | None = None
+        for record in self.epochs:
+            best = record if better(record, best) else best
+        return best
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Every tensor by its name in the file."""
+        names = [name for name, _ in self.model.named_parameters()]
+        found = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
+        for slot, tensors in self.slots.items():
+            found |= {f"optimizer/{slot}/{n}": t for n, t in zip(names, tensors, strict=True)}
+        return {**found, "sums": self.sums}
+
+
+def new_state(config: Config, classes: int, device: torch.device) -> State:
+    """The state before the first step."""
+    model = build(config.graph(classes), config.train.seed).to(device)
+    slots = config.train.optimizer.slots(list(model.parameters()))
+    wide = torch.float32 if device.type == "mps" else torch.float64  # mps has no float64
+    return State(model, slots, torch.zeros(4, dtype=wide, device=device))
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file holds, checked."""
+
+    path: Path
+    config: Config
+    facts: dict[str, Any]
+    """of the data: class names, counts, fingerprint"""
+    machine: dict[str, Any]
+    step: int
+    epochs: list[EpochRecord]
+    tensors: dict[str, torch.Tensor]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return tuple(self.facts["class_names"])
+
+    def net(self) -> Net:
+        """The trained net, on the CPU, in inference mode."""
+        net = build(self.config.graph(len(self.class_names)))
+        self._restore(net.state_dict(), "model/")
+        return net.eval()
+
+    def state(self, device: torch.device) -> State:
+        """The state to go on from."""
+        state = new_state(self.config, len(self.class_names), device)
+        self._restore(state.tensors(), "")
+        state.step, state.epochs = self.step, list(self.epochs)
+        return state
+
+    @torch.no_grad()
+    def _restore(self, targets: dict[str, torch.Tensor], prefix: str) -> None:
+        """Copy the file's tensors into those of the same names. Errors: `CheckpointError`."""
+        stored = {
+            n.removeprefix(prefix): t for n, t in self.tensors.items() if n.startswith(prefix)
+        }
+        for name, target in targets.items():
+            if name not in stored or stored[name].shape != target.shape:
+                message = f"{self.path}: the weight '{name}' is missing or of another shape"
+                raise CheckpointError(message, "the file was not written for this config")
+            target.copy_(stored[name])
+
+
+def save(
+    path: Path, config: Config, facts: dict[str, Any], machine: dict[str, Any], state: State
+) -> None:
+    """Write the file whole or leave the old one. Errors: `StorageError`; `DivergedError` for bad
+    weights, which are never saved.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors().items()}
+    check_finite(state, tensors)
+    origin = config.origin
+    header = {
+        "format": FORMAT,
+        "config": {
+            "name": origin.name if origin else "",
+            "text": origin.text if origin else "",
+            "overrides": list(origin.overrides) if origin else [],
+        },
+        "resolved": config.resolved(),
+        "data": facts,
+        "machine": machine,
+        "versions": versions(),
+        "step": state.step,
+        "epochs": [to_json(record) for record in state.epochs],
+        "hash": tensor_hash(tensors),
+    }
+    write_whole(path, to_safetensors(tensors, {HEADER: json.dumps(header)}))
+
+
+def check_finite(state: State, tensors: dict[str, torch.Tensor]) -> None:
+    """Errors: `DivergedError` if a loss or a tensor has stopped being finite."""
+    bad = int(tensors["sums"][FIRST_BAD_STEP].item())
+    if bad:
+        raise DivergedError(f"the loss was no longer a finite number at step {bad}")
+    for name, tensor in tensors.items():
+        if name != "sums" and not tensor.isfinite().all():
+            where = name.removeprefix("model/").removeprefix("optimizer/")
+            raise DivergedError(f"'{where}' was no longer finite at step {state.step}")
+
+
+def tensor_hash(tensors: dict[str, torch.Tensor]) -> str:
+    """BLAKE2 of all names and bytes: safetensors itself has no checksum."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Replace a file in one moment, flushed to disk. Errors: `StorageError`; the old one stays."""
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        reason = (error.strerror or str(error)).lower()
+        raise StorageError(f"{path} could not be written: {reason}") from None
+    if os.name == "posix":  # the new name itself must reach the disk, too
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def versions() -> dict[str, str]:
+    return {
+        "sepcnn": sepcnn.__version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def read(path: Path) -> Checkpoint:
+    """Errors: `CheckpointError` for a file that is missing, damaged, foreign or newer."""
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise CheckpointError(f"there is no checkpoint {path}", "check the path") from None
+    except (OSError, SafetensorError, ValueError) as error:
+        message = f"{path}: not a whole checkpoint ({error})"
+        raise CheckpointError(message, "it is damaged, or another kind of file") from None
+    if HEADER not in metadata:
+        message = f"{path}: a safetensors file, but not written by sepcnn"
+        raise CheckpointError(message, "give a checkpoint such as last.safetensors of a run")
+    header = read_header(path, metadata[HEADER])
+    if header.get("hash") != tensor_hash(tensors):
+        message = f"{path}: damaged, its content does not match its checksum"
+        raise CheckpointError(message, "use another checkpoint of the run")
+    try:
+        return Checkpoint(
+            path=path,
+            config=config_of(header),
+            facts=header["data"],
+            machine=header["machine"],
+            step=header["step"],
+            epochs=[epoch_from_json(line) for line in header["epochs"]],
+            tensors=tensors,
+        )
+    except (KeyError, TypeError, ValidationError, ConfigError) as error:
+        message = f"{path}: the header does not say what it should ({error})"
+        raise CheckpointError(message, "it is damaged") from None
+
+
+def read_header(path: Path, text: str) -> dict[str, Any]:
+    """The JSON header in today's format. Errors: `CheckpointError`."""
+    try:
+        header = json.loads(text)
+    except json.JSONDecodeError:
+        raise CheckpointError(f"{path}: damaged, its header is not JSON") from None
+    version = header.get("format") if isinstance(header, dict) else None
+    if not isinstance(version, int):
+        raise CheckpointError(f"{path}: damaged, its header names no format")
+    if version > FORMAT:
+        message = f"{path}: format {version}, but this sepcnn reads up to format {FORMAT}"
+        raise CheckpointError(message, "update sepcnn")
+    return header
+
+
+def config_of(header: dict[str, Any]) -> Config:
+    """The resolved config, so that a later change of a default changes nothing."""
+    config = Config.from_resolved(header["resolved"])
+    written = header["config"]
+    if not written["text"]:
+        return config
+    node = parse(written["text"], written["name"])
+    return config.with_origin(
+        Origin(written["name"], written["text"], node, tuple(written["overrides"]))
+    )
+
+
+def locate(path: Path) -> Path:
+    """The checkpoint that a path means: a file, or a run folder's best, else its last.
+
+    Errors: `CheckpointError`.
+    """
+    if not path.is_dir():
+        return path
+    for name in ("best.safetensors", "last.safetensors"):
+        if (path / name).exists():
+            return path / name
+    raise CheckpointError(f"{path} holds no checkpoint", "give a run folder or a .safetensors file")

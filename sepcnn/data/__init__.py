@@ -1,0 +1,8 @@
+"""The table of contents of data sources."""
+
+from sepcnn.data.arrays import Arrays
+from sepcnn.data.base import Source
+from sepcnn.data.shapes import Shapes
+
+SOURCES = Source.table
+SOURCES.fill({"Shapes": Shapes, "Arrays": Arrays})

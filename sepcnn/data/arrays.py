@@ -1,0 +1,185 @@
+"""Arrays: images and labels from NumPy files."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import numpy as np
+import torch
+from pydantic import PlainValidator, ValidationInfo, WithJsonSchema, model_validator
+
+from sepcnn.data.base import Dataset, Request, Resident, Source, hold_out
+from sepcnn.errors import DataError
+from sepcnn.spec import refuse, show
+from sepcnn.values import FilePath, read_path
+
+SPLIT_NAMES = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
+CLASS_NAME_KEYS = ("class_names", "classes", "label_names")
+
+
+def _file_or_pair(value: Any, info: ValidationInfo) -> tuple[Path, ...]:
+    paths = value if isinstance(value, list | tuple) else [value]
+    if not 1 <= len(paths) <= 2:
+        raise refuse(f"expected a file, or [images.npy, labels.npy], found {show(value)}")
+    return tuple(read_path(path, info) for path in paths)
+
+
+ArrayFile = Annotated[
+    tuple[Path, ...],
+    PlainValidator(_file_or_pair),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string"},
+                {"type": "array", "items": {"type": "string"}, "minItems": 2, "maxItems": 2},
+            ]
+        }
+    ),
+]
+
+
+class Arrays(Source):
+    """Images in NumPy files: one ``path`` with every split, or one file a split.
+
+    A ``.npz`` file holds images under ``x_train``, ``x`` or ``images`` and labels under
+    ``y_train``, ``y`` or ``labels`` (``x_test`` … likewise); ``.npy`` files come as a pair
+    ``[images.npy, labels.npy]``. Images are uint8, N×H×W×C or N×H×W; labels are whole numbers
+    from 0. Names of classes are read from ``class_names``, ``classes`` or ``label_names``.
+    """
+
+    path: FilePath | None = None
+    """one .npz file with all splits"""
+    train: ArrayFile | None = None
+    """training images"""
+    val: ArrayFile | None = None
+    """validation images; held out of the training images unless given"""
+    test: ArrayFile | None = None
+    """test images"""
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        if (self.path is None) == (self.train is None):
+            raise refuse(
+                "give either 'path' or 'train'", "as in Arrays: {train: a.npz, test: b.npz}"
+            )
+        if self.path is not None and (self.val or self.test):
+            raise refuse("with 'path', every split comes from that file", "remove val and test")
+        return self
+
+    def open(self, request: Request) -> Dataset:
+        class_names: tuple[str, ...] | None = None
+        splits: dict[str, Resident] = {}
+        for split in SPLIT_NAMES:
+            files = (self.path,) if self.path else getattr(self, split)
+            if files is None:
+                continue
+            arrays = read_arrays(files)
+            found = images_and_labels(arrays, split, files[0], alone=self.path is None)
+            if found is not None:
+                splits[split] = resident(*found, request.shape, files[0])
+                class_names = class_names or read_class_names(arrays, files[0])
+        if "train" not in splits:
+            raise DataError(
+                f"{self.path}: there are no training images", "store x_train and y_train"
+            )
+        most = max(int(split.labels.max()) for split in splits.values()) + 1
+        names = class_names or tuple(str(number) for number in range(most))
+        if most > len(names):
+            message = f"label {most - 1} has no name: the file names {len(names)} classes"
+            raise DataError(message, "labels count from 0")
+        train, val, test = (splits.get(name) for name in SPLIT_NAMES)
+        assert train is not None
+        if val is None:
+            train, val = hold_out(train, request)
+        return Dataset(names, train, val, test)
+
+
+def read_arrays(files: tuple[Path, ...]) -> dict[str, np.ndarray]:
+    """All arrays of a .npz file, or a pair of .npy files. Errors: `DataError`."""
+    try:
+        loaded = [np.load(path, allow_pickle=False) for path in files]
+        if len(loaded) == 2:
+            return {"x": loaded[0], "y": loaded[1]}
+        if isinstance(loaded[0], np.ndarray):
+            hint = f"give the pair [{files[0].name}, LABELS.npy]"
+            raise DataError(f"{files[0]}: a .npy file holds images or labels, not both", hint)
+        with loaded[0] as archive:
+            return {key: archive[key] for key in archive.files}
+    except FileNotFoundError as error:
+        raise DataError(f"there is no file {error.filename}", "check the path") from None
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        message = f"{files[0]}: not a readable NumPy file ({error})"
+        raise DataError(
+            message, "write it with numpy.savez; pickled objects are not read"
+        ) from None
+
+
+def images_and_labels(
+    arrays: dict[str, np.ndarray], split: str, path: Path, alone: bool
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """The arrays of a split by their usual names; None if the file has no such split.
+
+    ``alone``: the file holds this split only, so names without a split serve too.
+    """
+    names = SPLIT_NAMES[split]
+    plain = alone or split == "train"
+    image_keys = [f"x_{name}" for name in names] + (["x", "images"] if plain else [])
+    label_keys = [f"y_{name}" for name in names] + (["y", "labels"] if plain else [])
+    images = next((arrays[key] for key in image_keys if key in arrays), None)
+    labels = next((arrays[key] for key in label_keys if key in arrays), None)
+    if images is None and labels is None and not alone:
+        return None
+    if images is None or labels is None:
+        missing = "images" if images is None else "labels"
+        keys = ", ".join(image_keys if images is None else label_keys)
+        found = ", ".join(arrays) or "nothing"
+        raise DataError(
+            f"{path}: no {missing} for {split}", f"expected one of {keys}; found {found}"
+        )
+    return images, labels
+
+
+def resident(
+    images: np.ndarray, labels: np.ndarray, shape: tuple[int, int, int], path: Path
+) -> Resident:
+    """Checked arrays as a split. Errors: `DataError`."""
+    if images.ndim == 3:
+        images = images[..., None]
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if images.ndim != 4 or images.dtype != np.uint8:
+        message = f"{path}: images must be uint8 N×H×W×C or N×H×W, found {describe(images)}"
+        raise DataError(message, "scale to 0 … 255 and save with .astype('uint8')")
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        message = f"{path}: labels must be whole numbers of shape N, found {describe(labels)}"
+        raise DataError(message, "for one-hot labels save labels.argmax(axis=1)")
+    if len(images) != len(labels):
+        raise DataError(f"{path}: {len(images)} images, but {len(labels)} labels")
+    if not len(images):
+        raise DataError(f"{path}: there are no images")
+    if int(labels.min()) < 0:
+        raise DataError(f"{path}: a label is {int(labels.min())}", "labels count from 0")
+    if images.shape[1:] != tuple(shape):
+        found = ", ".join(map(str, images.shape[1:]))
+        message = f"{path}: images are {found}, but model.input_shape is {list(shape)}"
+        raise DataError(message, f"write input_shape: [{found}]")
+    return Resident(torch.from_numpy(images), torch.from_numpy(labels.astype(np.int64)))
+
+
+def describe(array: np.ndarray) -> str:
+    return f"{array.dtype} of shape {'×'.join(map(str, array.shape)) or 'of one value'}"
+
+
+def read_class_names(arrays: dict[str, np.ndarray], path: Path) -> tuple[str, ...] | None:
+    """Names of the classes if the file has them. Errors: `DataError` for names that repeat."""
+    for key in CLASS_NAME_KEYS:
+        if key in arrays and arrays[key].ndim == 1 and arrays[key].dtype.kind in "US":
+            names = tuple(
+                name.decode() if isinstance(name, bytes) else str(name) for name in arrays[key]
+            )
+            if len(set(names)) < len(names):
+                raise DataError(f"{path}: {key} names a class twice")
+            return names
+    return None

@@ -1,0 +1,134 @@
+"""What a data set is: class names and up to three splits of uint8 images read by index."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+
+from sepcnn.errors import DataError
+from sepcnn.randomness import stream
+from sepcnn.spec import Choice, Table
+from sepcnn.values import ImageShape
+
+SPLITS = ("train", "val", "test")
+
+
+class Split(ABC):
+    """Images and their labels. ``labels`` is int64 [N] on the CPU."""
+
+    labels: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @abstractmethod
+    def read(self, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The images uint8 [n, H, W, C] and labels int64 [n] at ``indices`` (int64 [n], CPU)."""
+
+    @abstractmethod
+    def to(self, device: torch.device) -> Split:
+        """The same split, read on a device."""
+
+    @abstractmethod
+    def fingerprint(self) -> bytes:
+        """A hash of all images and labels in their order."""
+
+
+class Resident(Split):
+    """A split that is held in memory as one tensor, uint8 [N, H, W, C]."""
+
+    def __init__(self, images: torch.Tensor, labels: torch.Tensor) -> None:
+        assert images.dtype == torch.uint8
+        assert images.shape[:1] == labels.shape
+        self.images = images
+        self.labels = labels
+        self._device_labels = labels.to(images.device)
+
+    def read(self, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        indices = indices.to(self.images.device, non_blocking=True)
+        return self.images[indices], self._device_labels[indices]
+
+    def to(self, device: torch.device) -> Resident:
+        return Resident(self.images.to(device), self.labels)
+
+    def fingerprint(self) -> bytes:
+        digest = hashlib.blake2b(self.images.cpu().contiguous().numpy().data, digest_size=16)
+        digest.update(self.labels.contiguous().numpy().data)
+        return digest.digest()
+
+    def take(self, indices: torch.Tensor) -> Resident:
+        return Resident(self.images[indices], self.labels[indices])
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Class names and splits; ``train`` is always there."""
+
+    class_names: tuple[str, ...]
+    train: Split
+    val: Split | None
+    test: Split | None
+
+    def splits(self) -> dict[str, Split]:
+        return {name: split for name in SPLITS if (split := getattr(self, name)) is not None}
+
+    def split(self, name: str) -> Split:
+        """Errors: `DataError` for a split that the data set does not have."""
+        splits = self.splits()
+        if name not in splits:
+            message = f"the data set has no '{name}' split, only {', '.join(splits)}"
+            raise DataError(message, f"use --split {next(reversed(splits))}")
+        return splits[name]
+
+    def facts(self) -> dict[str, Any]:
+        """What a checkpoint keeps of the data it was trained on."""
+        digest = hashlib.blake2b(repr(self.class_names).encode(), digest_size=16)
+        for split in self.splits().values():
+            digest.update(split.fingerprint())
+        counts = {name: len(split) for name, split in self.splits().items()}
+        names = list(self.class_names)
+        return {"class_names": names, "counts": counts, "fingerprint": digest.hexdigest()}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the config asks of any source."""
+
+    shape: ImageShape
+    """height, width and channels that the net takes"""
+    validation: float
+    """share of the training images held out where the set brings no validation split"""
+    split_seed: int
+
+
+class Source(Choice):
+    """Where images come from."""
+
+    table: ClassVar[Table] = Table("data source")
+
+    def known_class_names(self) -> tuple[str, ...] | None:
+        """The class names if they are known before any file is read."""
+        return None
+
+    @abstractmethod
+    def open(self, request: Request) -> Dataset:
+        """Read the data. Errors: `DataError`, which names what does not fit."""
+
+
+def hold_out(split: Resident, request: Request) -> tuple[Resident, Resident | None]:
+    """Training and validation images: the same share of every class, drawn by ``split_seed``."""
+    held: list[torch.Tensor] = []
+    for label in range(int(split.labels.max()) + 1):
+        members = (split.labels == label).nonzero().flatten()
+        generator = stream(request.split_seed, "validation", label)
+        members = members[torch.randperm(len(members), generator=generator)]
+        held.append(members[: round(len(members) * request.validation)])
+    validation = torch.cat(held).sort().values
+    if not len(validation):
+        return split, None
+    rest = torch.ones(len(split), dtype=torch.bool).index_fill_(0, validation, False)
+    return split.take(rest.nonzero().flatten()), split.take(validation)

@@ -1,0 +1,109 @@
+"""The family of errors, and the place in a file that an error speaks of.
+
+    SepcnnError
+    ├── InputError            what the user gave is wrong              exit code 2
+    │   ├── ConfigError       problems at places of a config file
+    │   ├── DataError         images or labels that do not fit
+    │   └── CheckpointError   a damaged, foreign or newer checkpoint
+    └── RunError              the work itself failed                   exit code 1
+        ├── DivergedError     a loss or weight stopped being finite
+        └── StorageError      a file could not be written
+
+Anything else that escapes is a bug in sepcnn (exit code 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A span of one line of a source: where something stands. Lines and columns count from 1;
+    line 0 is the source as a whole.
+    """
+
+    source: str
+    line: int
+    column: int
+    text: str = ""
+    """the whole line, without its end"""
+    length: int = 1
+    """columns to underline; the span ends at the line's end at the latest"""
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.line}:{self.column}" if self.line else self.source
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: the message says what, the hint what to do about it."""
+
+    message: str
+    location: Location | None = None
+    path: str = ""
+    """the value's place in the config, as in ``model.layers[6].SeparableConv2D``"""
+    hint: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.location}: " if self.location else ""
+        path = f"{self.path}: " if self.path else ""
+        lines = [f"{place}{path}{self.message}"]
+        if self.location and self.location.text.strip():
+            lines.append(f"{self.location.line:>7} | {self.location.text}")
+            # Tabs are kept so that the carets stand below what they mark.
+            lead = self.location.text[: self.location.column - 1]
+            margin = "".join("\t" if character == "\t" else " " for character in lead)
+            lines.append(f"{'':>7} | {margin}{'^' * max(1, self.location.length)}")
+        if self.hint:
+            lines.append(f"   {self.hint}")
+        return "\n".join(lines)
+
+
+class SepcnnError(Exception):
+    """The root: an error whose message is meant for the user, shown without a traceback."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n   {self.hint}" if self.hint else self.message
+
+
+class InputError(SepcnnError):
+    """What the user gave is wrong."""
+
+    exit_code = 2
+
+
+class ConfigError(InputError):
+    """One or more located problems of a config; all of them are printed."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = tuple(problems)
+
+
+class DataError(InputError):
+    """Images, labels or files of a data set that do not fit."""
+
+
+class CheckpointError(InputError):
+    """A checkpoint that is damaged, foreign, or of a newer format."""
+
+
+class RunError(SepcnnError):
+    """The work itself failed; what was saved before is whole."""
+
+
+class DivergedError(RunError):
+    """A loss or a weight stopped being a finite number."""
+
+
+class StorageError(RunError):
+    """A file could not be written: a full disk, a read-only folder."""

@@ -1,0 +1,125 @@
+"""Evaluation and prediction: no gradients, no state, float32 unless asked otherwise."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from sepcnn import checkpoint, metrics
+from sepcnn.config import Config
+from sepcnn.data.base import Split
+from sepcnn.losses import Loss
+from sepcnn.metrics import ClassMetrics
+from sepcnn.model import Net
+from sepcnn.record import Scores
+
+PIXELS_A_BATCH = 1 << 20
+"""images are evaluated in batches of about this many pixels: enough to be fast, small in memory"""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """How good a net is on a split."""
+
+    loss: float
+    accuracy: float
+    top5: float
+    """share of images whose class is among the 5 likeliest, or fewer if there are fewer classes"""
+    per_class: list[ClassMetrics]
+    confusion: list[list[int]]
+    """counts [true class][predicted class]"""
+    ece: float
+    """expected calibration error"""
+    images_per_second: float
+
+
+def to_input(images: torch.Tensor) -> torch.Tensor:
+    """uint8 N×H×W×C to what the net takes: float32 N×C×H×W, channels_last in memory."""
+    return images.permute(0, 3, 1, 2).float()
+
+
+@torch.no_grad()
+def logits_of(net: Net, split: Split) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits float32 N×classes and labels int64 N of a whole split, on the CPU."""
+    was_training = net.training
+    net.eval()
+    logits, labels = [], []
+    size = batch_size(net.graph.input_shape)
+    for indices in torch.arange(len(split)).split(size):
+        images, batch_labels = split.read(indices)
+        logits.append(net.logits(to_input(images)))
+        labels.append(batch_labels)
+    net.train(was_training)
+    return torch.cat(logits).cpu(), torch.cat(labels).cpu()
+
+
+def batch_size(shape: tuple[int, ...]) -> int:
+    return max(1, min(256, PIXELS_A_BATCH // (shape[0] * shape[1])))
+
+
+def score(net: Net, split: Split, loss: Loss) -> Scores:
+    """Mean loss and accuracy over a split."""
+    logits, labels = logits_of(net, split)
+    correct = (logits.argmax(dim=1) == labels).double().mean().item()
+    return Scores(loss(logits.double(), labels).item(), correct)
+
+
+def evaluate(net: Net, split: Split, loss: Loss, class_names: tuple[str, ...]) -> Evaluation:
+    """Everything `sepcnn eval` tells."""
+    start = time.perf_counter()
+    logits, labels = logits_of(net, split)
+    seconds = time.perf_counter() - start
+    probabilities = functional.softmax(logits.double(), dim=1)
+    confusion = metrics.confusion_matrix(probabilities.argmax(dim=1), labels, len(class_names))
+    return Evaluation(
+        loss=loss(logits.double(), labels).item(),
+        accuracy=metrics.top_k(probabilities, labels, 1),
+        top5=metrics.top_k(probabilities, labels, 5),
+        per_class=metrics.per_class(confusion, class_names),
+        confusion=confusion.tolist(),
+        ece=metrics.calibration_error(probabilities, labels),
+        images_per_second=len(labels) / seconds,
+    )
+
+
+class Predictor:
+    """A trained net that names what it sees."""
+
+    def __init__(self, model: Net, class_names: tuple[str, ...], config: Config) -> None:
+        self.model = model
+        self.class_names = class_names
+        self.config = config
+
+    @torch.no_grad()
+    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Probabilities, float32 N×classes, for images uint8 N×H×W×C of the net's size.
+
+        Errors: ValueError for another shape or type.
+        """
+        shape = self.config.model.input_shape
+        if images.dtype != np.uint8 or images.shape[1:] != shape:
+            expected = "×".join(map(str, shape))
+            found = "×".join(map(str, images.shape))
+            message = f"expected uint8 N×{expected}, found {images.dtype} {found}"
+            raise ValueError(message)
+        device = next(self.model.parameters()).device
+        probabilities = [
+            functional.softmax(self.model.logits(to_input(batch.to(device))), dim=1).cpu()
+            for batch in torch.from_numpy(images).split(batch_size(shape))
+        ]
+        return torch.cat(probabilities).numpy() if probabilities else np.empty((0, 0), np.float32)
+
+
+def load(path: Path | str) -> Predictor:
+    """A trained net from a checkpoint or a run folder (its best, else its last).
+
+    Errors: `CheckpointError`.
+    """
+    stored = checkpoint.read(checkpoint.locate(Path(path)))
+    return Predictor(stored.net(), stored.class_names, stored.config)

@@ -1,0 +1,206 @@
+"""Initial values of weights, equal in distribution to Keras' initializers of the same name.
+
+An initializer draws a tensor in *Keras'* layout (a convolution kernel is height × width × inputs ×
+outputs), since Keras' fans are read off that layout; `sepcnn.layers.base.Weight` turns it
+into torch's. Draws are made in float64 on the CPU, so they do not depend on the device.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import ClassVar, Literal
+
+import torch
+
+from sepcnn.spec import Choice, Table
+from sepcnn.values import Number, PositiveNumber
+
+TRUNCATION_SHRINKS_STDDEV = 0.87962566103423978
+"""standard deviation of a unit normal distribution cut at ±2, the constant Keras uses"""
+
+
+class Initializer(Choice):
+    """Draws the initial value of one weight."""
+
+    table: ClassVar[Table] = Table("initializer")
+
+    @abstractmethod
+    def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+        """A float64 tensor of ``shape`` (Keras' layout)."""
+
+
+def fans(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Keras' (fan_in, fan_out): the last two axes are inputs and outputs, the others the window.
+
+    For a depthwise kernel (height, width, channels, multiplier) this gives fan_in =
+    height·width·channels, although each output sees height·width inputs: Keras' meaning.
+    """
+    if not shape:
+        return 1, 1
+    if len(shape) == 1:
+        return shape[0], shape[0]
+    window = math.prod(shape[:-2])
+    return shape[-2] * window, shape[-1] * window
+
+
+def truncated_normal(
+    shape: tuple[int, ...], stddev: float, generator: torch.Generator
+) -> torch.Tensor:
+    """Normal values, cut at ±2·stddev, through the inverse of the cumulative distribution."""
+    edge = math.erf(2 / math.sqrt(2))
+    uniform = torch.rand(shape, generator=generator, dtype=torch.float64)
+    return torch.erfinv((2 * uniform - 1) * edge) * (math.sqrt(2) * stddev)
+
+
+class Constant(Initializer):
+    """Every value the same."""
+
+    value: Number = 0.0
+    """the value"""
+
+    def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+        return torch.full(shape, self.value, dtype=torch.float64)
+
+
+class Zeros(Initializer):
+    """Every value 0."""
+
+    def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+        return torch.zeros(shape, dtype=torch.float64)
+
+
+class Ones(Initializer):
+    """Every value 1."""
+
+    def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+        return torch.ones(shape, dtype=torch.float64)
+
+
+class RandomNormal(Initializer):
+    """Normal distribution."""
+
+    mean: Number = 0.0
+    """centre of the distribution"""
+    stddev: PositiveNumber = 0.05
+    """standard deviation"""
+
+    def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+        values = torch.randn(shape, generator=generator, dtype=torch.float64)
+        return values * self.stddev + self.mean
+
+
+class RandomUniform(Initializer):
+    """Uniform distribution over [minval, maxval)."""
+
+    minval: Number = -0.05
+    """lower end"""
+    maxval: Number = 0.05
+    """upper end"""
+
+    def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+        values = torch.rand(shape, generator=generator, dtype=torch.float64)
+        return values * (self.maxval - self.minval) + self.minval
+
+
+class TruncatedNormal(Initializer):
+    """Normal distribution cut at two standard deviations; the cut makes its spread smaller."""
+
+    mean: Number = 0.0
+    """centre of the distribution"""
+    stddev: PositiveNumber = 0.05
+    """standard deviation before the cut"""
+
+    def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+        return truncated_normal(shape, self.stddev, generator) + self.mean
+
+
+class VarianceScaling(Initializer):
+    """Values whose variance is ``scale / fan``: the family of glorot, he and lecun.
+
+    ``truncated_normal`` is cut at ±2σ and has the variance *after* the cut (σ is divided by
+    0.8796…); ``uniform`` lies within ±√(3·scale/fan).
+    """
+
+    scale: PositiveNumber = 1.0
+    """variance times fan"""
+    mode: Literal["fan_in", "fan_out", "fan_avg"] = "fan_in"
+    """which number of connections divides the variance"""
+    distribution: Literal["truncated_normal", "untruncated_normal", "uniform"] = "truncated_normal"
+    """shape of the distribution"""
+
+    def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+        fan_in, fan_out = fans(shape)
+        fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
+        stddev = math.sqrt(self.scale / max(1.0, fan))
+        if self.distribution == "truncated_normal":
+            return truncated_normal(shape, stddev / TRUNCATION_SHRINKS_STDDEV, generator)
+        if self.distribution == "untruncated_normal":
+            return torch.randn(shape, generator=generator, dtype=torch.float64) * stddev
+        values = torch.rand(shape, generator=generator, dtype=torch.float64)
+        return (2 * values - 1) * (math.sqrt(3) * stddev)
+
+
+class Scaled(Initializer):
+    """A member of the variance-scaling family with everything fixed."""
+
+    family: ClassVar[VarianceScaling]
+
+    def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+        return self.family.draw(shape, generator)
+
+
+class GlorotUniform(Scaled):
+    """Uniform, variance 2/(fan_in + fan_out). Glorot & Bengio 2010; Keras' default."""
+
+    family = VarianceScaling(scale=1.0, mode="fan_avg", distribution="uniform")
+
+
+class GlorotNormal(Scaled):
+    """Truncated normal, variance 2/(fan_in + fan_out). Glorot & Bengio 2010."""
+
+    family = VarianceScaling(scale=1.0, mode="fan_avg")
+
+
+class HeUniform(Scaled):
+    """Uniform, variance 2/fan_in. He et al. 2015, arXiv:1502.01852."""
+
+    family = VarianceScaling(scale=2.0, distribution="uniform")
+
+
+class HeNormal(Scaled):
+    """Truncated normal, variance 2/fan_in. He et al. 2015, arXiv:1502.01852."""
+
+    family = VarianceScaling(scale=2.0)
+
+
+class LecunUniform(Scaled):
+    """Uniform, variance 1/fan_in. LeCun et al. 1998, Efficient BackProp."""
+
+    family = VarianceScaling(scale=1.0, distribution="uniform")
+
+
+class LecunNormal(Scaled):
+    """Truncated normal, variance 1/fan_in. LeCun et al. 1998, Efficient BackProp."""
+
+    family = VarianceScaling(scale=1.0)
+
+
+INITIALIZERS = Initializer.table
+INITIALIZERS.fill(
+    {
+        "zeros": Zeros,
+        "ones": Ones,
+        "constant": Constant,
+        "random_normal": RandomNormal,
+        "random_uniform": RandomUniform,
+        "truncated_normal": TruncatedNormal,
+        "variance_scaling": VarianceScaling,
+        "glorot_uniform": GlorotUniform,
+        "glorot_normal": GlorotNormal,
+        "he_uniform": HeUniform,
+        "he_normal": HeNormal,
+        "lecun_uniform": LecunUniform,
+        "lecun_normal": LecunNormal,
+    }
+)

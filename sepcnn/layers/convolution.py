@@ -1,0 +1,258 @@
+"""Convolutions over images: Conv2D and SeparableConv2D."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+import torch
+from pydantic import model_validator
+from torch import nn
+from torch.nn import functional
+
+from sepcnn.activations import Activation
+from sepcnn.initializers import GlorotUniform, Initializer, Zeros
+from sepcnn.layers.base import (
+    LayerModule,
+    LeafLayer,
+    Shape,
+    ShapeError,
+    Window,
+    activate,
+    image,
+)
+from sepcnn.spec import refuse
+from sepcnn.values import Pair, PositiveInt
+
+Padding = Literal["valid", "same"]
+
+
+def effective_size(kernel: int, dilation: int) -> int:
+    """Pixels that a dilated window spans."""
+    return (kernel - 1) * dilation + 1
+
+
+def output_size(size: int, window: int, stride: int, padding: Padding) -> int:
+    """Pixels along one axis after a window slid over ``size`` pixels; below 1 if none fits."""
+    return -(-size // stride) if padding == "same" else (size - window) // stride + 1
+
+
+def same_padding(size: int, window: int, stride: int) -> tuple[int, int]:
+    """TensorFlow's padding before and after: where it is odd, the extra pixel goes after."""
+    total = max((-(-size // stride) - 1) * stride + window - size, 0)
+    return total // 2, total - total // 2
+
+
+def window_output(
+    shape: Shape, kernel: Pair, strides: Pair, dilation: Pair, padding: Padding
+) -> tuple[int, int]:
+    """Height and width after a window slid over an image. Errors: `ShapeError`."""
+    height, width, _ = image(shape)
+    spans = [effective_size(k, d) for k, d in zip(kernel, dilation, strict=True)]
+    sizes = [
+        output_size(size, span, stride, padding)
+        for size, span, stride in zip((height, width), spans, strides, strict=True)
+    ]
+    if min(sizes) < 1:
+        dilated = f", dilated to {spans[0]}×{spans[1]}," if dilation != (1, 1) else ""
+        message = (
+            f"a {kernel[0]}×{kernel[1]} window{dilated} does not fit "
+            f"this layer's {height}×{width} input"
+        )
+        raise ShapeError(message, "use padding: same, or one MaxPooling2D fewer above")
+    return sizes[0], sizes[1]
+
+
+class Convolution(LayerModule):
+    """The bare operation with Keras' padding: N×C×H×W in, N×outputs×H×W out.
+
+    ``weight`` is outputs × inputs per group × height × width. A depthwise kernel in Keras is
+    height × width × channels × multiplier, and every channel is a group of its own.
+    """
+
+    weight: torch.Tensor
+
+    def __init__(
+        self,
+        initializer: Initializer,
+        keras_shape: tuple[int, int, int, int],
+        strides: Pair = (1, 1),
+        dilation: Pair = (1, 1),
+        padding: Padding = "valid",
+        groups: int = 1,
+        depthwise: bool = False,
+    ) -> None:
+        super().__init__()
+        height, width, inputs, outputs = keras_shape
+        self.window = (effective_size(height, dilation[0]), effective_size(width, dilation[1]))
+        self.strides, self.dilation, self.padding = strides, dilation, padding
+        self.groups = inputs if depthwise else groups
+        if depthwise:
+            shape = (inputs * outputs, 1, height, width)
+            self.add_weight("weight", initializer, keras_shape, (2, 3, 0, 1), shape)
+        else:
+            self.add_weight("weight", initializer, keras_shape, (3, 2, 0, 1))
+
+    def forward(self, x: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+        padding = (0, 0)
+        if self.padding == "same":
+            top, bottom = same_padding(x.shape[2], self.window[0], self.strides[0])
+            left, right = same_padding(x.shape[3], self.window[1], self.strides[1])
+            if top == bottom and left == right:
+                padding = (top, left)
+            else:
+                x = functional.pad(x, (left, right, top, bottom))
+        return functional.conv2d(
+            x, self.weight, bias, self.strides, padding, self.dilation, self.groups
+        )
+
+
+class ConvolutionLayer(LeafLayer):
+    """What Conv2D and SeparableConv2D share: filters, window, bias and activation."""
+
+    filters: PositiveInt
+    """number of output channels"""
+    kernel_size: Pair
+    """height and width of the window"""
+    strides: Pair = (1, 1)
+    """pixels between windows"""
+    padding: Padding = "valid"
+    """valid: windows lie inside the image; same: the output has the input's size over strides"""
+    dilation_rate: Pair = (1, 1)
+    """pixels between the window's taps"""
+    activation: Activation | None = None
+    """function applied to the output"""
+    use_bias: bool = True
+    """add a learned value to each output channel"""
+    bias_initializer: Initializer = Zeros()
+    """first values of the bias"""
+
+    @model_validator(mode="after")
+    def _strides_or_dilation(self) -> Self:
+        if self.strides != (1, 1) and self.dilation_rate != (1, 1):
+            message = "strides and dilation_rate cannot both be above 1"
+            raise refuse(message, "leave out one of them")
+        return self
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        size = window_output(
+            inputs[0], self.kernel_size, self.strides, self.dilation_rate, self.padding
+        )
+        return (*size, self.filters)
+
+    def window(self) -> Window:
+        (height, width), (down, across) = self.kernel_size, self.dilation_rate
+        return Window((effective_size(height, down), effective_size(width, across)), self.strides)
+
+
+class Conv2D(ConvolutionLayer):
+    """Convolution: each output channel sums a window over all input channels.
+
+    ``y[i, j, o] = activation(Σ x[i·s + a, j·s + b, c] · kernel[a, b, c, o] + bias[o])``
+
+    Input and output are height × width × channels. With ``padding: same`` and strides above 1
+    the odd pixel of padding goes right and bottom, as in TensorFlow (torch pads evenly).
+    """
+
+    groups: PositiveInt = 1
+    """input and output channels are split into this many independent convolutions"""
+    kernel_initializer: Initializer = GlorotUniform()
+    """first values of the kernel"""
+
+    def build(self, *inputs: Shape) -> nn.Module:
+        return Conv2DModule(self, image(inputs[0])[2])
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        channels = image(inputs[0])[2]
+        if channels % self.groups or self.filters % self.groups:
+            message = (
+                f"groups {self.groups} must divide both the {channels} input channels "
+                f"and the {self.filters} filters"
+            )
+            raise ShapeError(message)
+        return super().output_shape(*inputs)
+
+    def macs(self, inputs: tuple[Shape, ...], output: Shape) -> int:
+        height, width, filters = output
+        window = self.kernel_size[0] * self.kernel_size[1]
+        return height * width * filters * window * image(inputs[0])[2] // self.groups
+
+
+class Conv2DModule(Convolution):
+    """Takes N×C×H×W, gives N×filters×H×W."""
+
+    bias: torch.Tensor | None
+
+    def __init__(self, spec: Conv2D, channels: int) -> None:
+        super().__init__(
+            spec.kernel_initializer,
+            (*spec.kernel_size, channels // spec.groups, spec.filters),
+            spec.strides,
+            spec.dilation_rate,
+            spec.padding,
+            spec.groups,
+        )
+        self.activation = spec.activation
+        self.add_bias(spec.use_bias, spec.bias_initializer, spec.filters)
+
+    def forward(self, x: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+        return activate(super().forward(x, self.bias), self.activation)
+
+
+class SeparableConv2D(ConvolutionLayer):
+    """Depthwise separable convolution: a window per channel, then a 1×1 convolution.
+
+    ``z[i, j, c·m + q] = Σ x[i·s + a, j·s + b, c] · depthwise[a, b, c, q]``, then
+    ``y[i, j, o] = activation(Σ z[i, j, k] · pointwise[k, o] + bias[o])``.
+    One bias, after the pointwise step; no activation between (Chollet 2017, arXiv:1610.02357).
+
+    Multiply-adds fall from k²·C·F to k²·C·m + C·m·F a pixel, about k² times fewer.
+    Initial values follow Keras: its fan_in of the depthwise kernel counts all channels although
+    each output sees k² inputs, so deep nets without normalization start with tiny outputs.
+    """
+
+    depth_multiplier: PositiveInt = 1
+    """outputs of the depthwise step for each input channel"""
+    depthwise_initializer: Initializer = GlorotUniform()
+    """first values of the depthwise kernel"""
+    pointwise_initializer: Initializer = GlorotUniform()
+    """first values of the pointwise kernel"""
+
+    def build(self, *inputs: Shape) -> nn.Module:
+        return SeparableConv2DModule(self, image(inputs[0])[2])
+
+    def macs(self, inputs: tuple[Shape, ...], output: Shape) -> int:
+        height, width, filters = output
+        depthwise_channels = image(inputs[0])[2] * self.depth_multiplier
+        window = self.kernel_size[0] * self.kernel_size[1]
+        return height * width * depthwise_channels * (window + filters)
+
+    def dense_twin(self) -> Conv2D:
+        """The Conv2D with the same arguments, for comparing costs."""
+        shared = {name: getattr(self, name) for name in ConvolutionLayer.model_fields}
+        return Conv2D(**shared)
+
+
+class SeparableConv2DModule(LayerModule):
+    """Takes N×C×H×W, gives N×filters×H×W."""
+
+    bias: torch.Tensor | None
+
+    def __init__(self, spec: SeparableConv2D, channels: int) -> None:
+        super().__init__()
+        self.depthwise = Convolution(
+            spec.depthwise_initializer,
+            (*spec.kernel_size, channels, spec.depth_multiplier),
+            spec.strides,
+            spec.dilation_rate,
+            spec.padding,
+            depthwise=True,
+        )
+        self.pointwise = Convolution(
+            spec.pointwise_initializer, (1, 1, channels * spec.depth_multiplier, spec.filters)
+        )
+        self.activation = spec.activation
+        self.add_bias(spec.use_bias, spec.bias_initializer, spec.filters)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.pointwise(self.depthwise(x), self.bias)
+        return activate(x, self.activation)

@@ -1,0 +1,68 @@
+"""The fully connected layer."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from sepcnn.activations import Activation
+from sepcnn.initializers import GlorotUniform, Initializer, Zeros
+from sepcnn.layers.base import LayerModule, LeafLayer, Shape, ShapeError, activate
+from sepcnn.values import PositiveOrAuto
+
+
+class Dense(LeafLayer):
+    """``y = activation(x · kernel + bias)`` over the last axis: every output sees every input.
+
+    On an image it acts on the channels of each pixel alone, as in Keras; put Flatten or
+    GlobalAveragePooling2D above it to see the whole image.
+    """
+
+    units: PositiveOrAuto
+    """number of outputs; auto: the number of classes of the data"""
+    activation: Activation | None = None
+    """function applied to the output"""
+    use_bias: bool = True
+    """add a learned value to each output"""
+    kernel_initializer: Initializer = GlorotUniform()
+    """first values of the kernel"""
+    bias_initializer: Initializer = Zeros()
+    """first values of the bias"""
+
+    def known_units(self) -> int:
+        if self.units == "auto":
+            raise ShapeError("the number of classes is not known here", "write the number of units")
+        return self.units
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        return (*inputs[0][:-1], self.known_units())
+
+    def build(self, *inputs: Shape) -> nn.Module:
+        return DenseModule(self, inputs[0][-1])
+
+    def macs(self, inputs: tuple[Shape, ...], output: Shape) -> int:
+        return math.prod(inputs[0]) * output[-1]
+
+
+class DenseModule(LayerModule):
+    """Takes N×features, or N×C×H×W and acts on C."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor | None
+
+    def __init__(self, spec: Dense, features: int) -> None:
+        super().__init__()
+        units = spec.known_units()
+        self.add_weight("weight", spec.kernel_initializer, (features, units), (1, 0))
+        self.add_bias(spec.use_bias, spec.bias_initializer, units)
+        self.activation = spec.activation
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.dim() == 2:
+            y = functional.linear(x, self.weight, self.bias)
+        else:
+            y = functional.conv2d(x, self.weight[:, :, None, None], self.bias)
+        return activate(y, self.activation)

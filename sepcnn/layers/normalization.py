@@ -1,0 +1,234 @@
+"""Batch normalization, with batch renormalization, as Keras and the papers define it."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal, Self
+
+import torch
+from pydantic import PlainValidator, ValidationInfo, WithJsonSchema, model_validator
+from torch import nn
+
+from sepcnn.initializers import Initializer, Ones, Zeros
+from sepcnn.layers.base import LayerModule, LeafLayer, Shape, ShapeError, SteppedModule, show_shape
+from sepcnn.schedules import Progress, Ramp
+from sepcnn.spec import Spec, refuse
+from sepcnn.values import PositiveNumber, UnitNumber
+
+Limit = Ramp | Literal["paper"] | None
+FIRST_STEP = Progress(step=0, steps_per_epoch=1, total_steps=1)
+
+
+def _limit(value: Any, info: ValidationInfo) -> Limit:
+    """A number, a ramp, ``paper`` (of rmin only), or no limit."""
+    if value is None or isinstance(value, Ramp) or value == math.inf:
+        return None if value == math.inf else value
+    if value == "paper" and info.field_name == "rmin":
+        return "paper"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return Ramp.constant(float(value)) if not math.isnan(value) else _not_a_limit()
+    if isinstance(value, dict):
+        return Ramp.model_validate(value, context=info.context)
+    return _not_a_limit()
+
+
+def _not_a_limit() -> Limit:
+    hint = "write a number, or {start: 1, end: 3, after: 10%, until: 50%}"
+    raise refuse("expected a limit", hint)
+
+
+_LIMIT_SCHEMA: dict[str, Any] = {
+    "anyOf": [{"type": "number"}, {"const": "paper"}, {"type": "object"}, {"type": "null"}]
+}
+LimitValue = Annotated[Limit, PlainValidator(_limit), WithJsonSchema(_LIMIT_SCHEMA)]
+
+
+class RenormClipping(Spec):
+    """Limits of batch renormalization's correction; each a number, a ramp, or absent."""
+
+    rmax: LimitValue = None
+    """r is at most this; absent: no limit"""
+    rmin: LimitValue = None
+    """r is at least this; absent: 0; paper: 1/rmax"""
+    dmax: LimitValue = None
+    """d lies within ±dmax; absent: no limit"""
+
+    @model_validator(mode="after")
+    def _right_way_up(self) -> Self:
+        rmax, rmin, dmax = (self.at(FIRST_STEP)[key] for key in ("rmax", "rmin", "dmax"))
+        if rmin > rmax:
+            raise refuse(f"rmin ({rmin:g}) is above rmax ({rmax:g})")
+        if dmax < 0:
+            raise refuse(f"dmax must be at least 0, found {dmax:g}")
+        if self.rmin == "paper" and rmax < 1:
+            raise refuse(f"with rmin: paper, rmax must be at least 1, found {rmax:g}")
+        return self
+
+    def at(self, progress: Progress) -> dict[str, float]:
+        """The three limits at a moment of the run."""
+        rmax = self.rmax.at(progress) if isinstance(self.rmax, Ramp) else math.inf
+        dmax = self.dmax.at(progress) if isinstance(self.dmax, Ramp) else math.inf
+        rmin = self.rmin.at(progress) if isinstance(self.rmin, Ramp) else 0.0
+        return {"rmax": rmax, "rmin": 1 / rmax if self.rmin == "paper" else rmin, "dmax": dmax}
+
+
+class BatchNormalization(LeafLayer):
+    """Normalizes each channel by the batch's mean and variance (Ioffe & Szegedy 2015).
+
+    ``y = scale · (x − mean) / √(variance + epsilon) + center``; in inference with the moving
+    statistics. The variance is the biased one, in the moving statistic too (torch keeps the
+    unbiased). ``moving = moving · momentum + batch · (1 − momentum)``: torch's momentum is 1 −
+    ours.
+
+    ``renorm: true`` is batch renormalization (Ioffe 2017, arXiv:1702.03275, algorithm 1) with
+    Keras' limits: ``x̂ = (x − mean)/σ · r + d`` with r = σ/σ_moving and d = (mean −
+    mean_moving)/σ_moving, both clipped and without gradient. ``rmin: paper`` clips r to
+    [1/rmax, rmax], as the paper does.
+    """
+
+    axis: int = -1
+    """the axis of the channels: the last"""
+    momentum: UnitNumber = 0.99
+    """share of the old value kept by the moving statistics in each step"""
+    epsilon: PositiveNumber = 1e-3
+    """added to the variance"""
+    center: bool = True
+    """add a learned offset (beta; here ``bias``)"""
+    scale: bool = True
+    """multiply by a learned factor (gamma; here ``weight``)"""
+    beta_initializer: Initializer = Zeros()
+    """first values of the offset"""
+    gamma_initializer: Initializer = Ones()
+    """first values of the factor"""
+    moving_mean_initializer: Initializer = Zeros()
+    """first values of the moving mean"""
+    moving_variance_initializer: Initializer = Ones()
+    """first values of the moving variance"""
+    renorm: bool = False
+    """use batch renormalization: better for small batches"""
+    renorm_clipping: RenormClipping = RenormClipping()
+    """limits of the correction"""
+    renorm_momentum: UnitNumber = 0.99
+    """momentum of the statistics that the correction uses"""
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        rank = len(inputs[0])
+        if self.axis not in (-1, rank):
+            message = f"axis {self.axis} is not the axis of the channels of {show_shape(inputs[0])}"
+            raise ShapeError(message, "leave axis out: -1 is the channels")
+        return inputs[0]
+
+    def build(self, *inputs: Shape) -> nn.Module:
+        channels = inputs[0][-1]
+        if self.renorm:
+            return BatchRenormalizationModule(self, channels)
+        return BatchNormalizationModule(self, channels)
+
+
+def batch_count(x: torch.Tensor) -> int:
+    """How many values each channel has in a batch."""
+    return x.numel() // x.shape[1]
+
+
+class BatchNormalizationModule(LayerModule):
+    """Takes N×C×H×W or N×C. Statistics and arithmetic are float32 also for bfloat16 inputs."""
+
+    weight: torch.Tensor | None
+    bias: torch.Tensor | None
+    moving_mean: torch.Tensor
+    moving_variance: torch.Tensor
+
+    def __init__(self, spec: BatchNormalization, channels: int) -> None:
+        super().__init__()
+        self.epsilon = spec.epsilon
+        self.update = 1 - spec.momentum  # Keras' momentum keeps, torch's replaces
+        shape = (channels,)
+        if spec.scale:
+            self.add_weight("weight", spec.gamma_initializer, shape)
+        else:
+            self.register_parameter("weight", None)
+        self.add_bias(spec.center, spec.beta_initializer, channels)
+        self.add_weight("moving_mean", spec.moving_mean_initializer, shape, trainable=False)
+        self.add_weight("moving_variance", spec.moving_variance_initializer, shape, trainable=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.training:
+            statistics = (self.moving_mean, self.moving_variance)
+            return torch.batch_norm(
+                x, self.weight, self.bias, *statistics, False, 0.0, self.epsilon, True
+            )
+        # With momentum 1 torch writes the batch's own statistics into the buffers it is given.
+        mean, variance = torch.zeros_like(self.moving_mean), torch.zeros_like(self.moving_mean)
+        y = torch.batch_norm(
+            x, self.weight, self.bias, mean, variance, True, 1.0, self.epsilon, True
+        )
+        count = batch_count(x)
+        with torch.no_grad():
+            # torch gives the unbiased variance, which a single value does not have.
+            biased = variance * ((count - 1) / count) if count > 1 else torch.zeros_like(variance)
+            self.moving_mean.lerp_(mean, self.update)
+            self.moving_variance.lerp_(biased, self.update)
+        return y
+
+
+class BatchRenormalizationModule(BatchNormalizationModule, SteppedModule):
+    """Seven values a channel: Keras' statistics for training beside those for inference."""
+
+    renorm_mean: torch.Tensor
+    renorm_stddev: torch.Tensor
+    moving_stddev: torch.Tensor
+    rmax: torch.Tensor
+    rmin: torch.Tensor
+    dmax: torch.Tensor
+
+    def __init__(self, spec: BatchNormalization, channels: int) -> None:
+        super().__init__(spec, channels)
+        self.clipping = spec.renorm_clipping
+        self.renorm_update = 1 - spec.renorm_momentum
+        shape = (channels,)
+        variance = SquareRoot(of=spec.moving_variance_initializer)
+        self.add_weight("moving_stddev", variance, shape, trainable=False)
+        self.add_weight("renorm_mean", spec.moving_mean_initializer, shape, trainable=False)
+        self.add_weight("renorm_stddev", variance, shape, trainable=False)
+        for name, limit in self.clipping.at(FIRST_STEP).items():
+            self.register_buffer(name, torch.tensor(limit), persistent=False)
+
+    @torch.no_grad()
+    def begin_step(self, seed: int, progress: Progress, name: str) -> None:
+        """Write the limits of this step."""
+        for limit, value in self.clipping.at(progress).items():
+            getattr(self, limit).fill_(value)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.training:
+            return super().forward(x)
+        with torch.no_grad():
+            axes = [axis for axis in range(x.dim()) if axis != 1]
+            values = x.to(self.moving_mean.dtype)
+            variance, mean = torch.var_mean(values, dim=axes, correction=0)
+            stddev = torch.sqrt(variance + self.epsilon)
+            floor = self.renorm_stddev.clamp(min=math.sqrt(self.epsilon))
+            r = (stddev / floor).clamp(self.rmin, self.rmax)
+            d = ((mean - self.renorm_mean) / floor).clamp(-self.dmax, self.dmax)
+        # gamma · ((x − mean)/σ · r + d) + beta is a plain normalization with other parameters.
+        scale = r if self.weight is None else r * self.weight
+        offset = d if self.weight is None else d * self.weight
+        offset = offset if self.bias is None else offset + self.bias
+        y = torch.batch_norm(x, scale, offset, None, None, True, 0.0, self.epsilon, True)
+        with torch.no_grad():
+            self.renorm_mean.lerp_(mean, self.renorm_update)
+            self.renorm_stddev.lerp_(stddev, self.renorm_update)
+            self.moving_mean.lerp_(mean, self.update)
+            self.moving_stddev.lerp_(stddev, self.update)
+            self.moving_variance.copy_((self.moving_stddev**2 - self.epsilon).clamp(min=0))
+        return y
+
+
+class SquareRoot(Initializer):
+    """The square root of another initializer's values: Keras' first standard deviations."""
+
+    of: Initializer
+    """initializer of the variance"""
+
+    def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+        return self.of.draw(shape, generator).sqrt()

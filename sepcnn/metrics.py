@@ -1,0 +1,55 @@
+"""Numbers that tell how good predictions are, from probabilities and true labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+CALIBRATION_BINS = 15
+"""bins of confidence, as in Guo et al. 2017, arXiv:1706.04599"""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassMetrics:
+    """How one class was recognised; a quotient of nothing by nothing is 0."""
+
+    name: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+def confusion_matrix(predicted: torch.Tensor, labels: torch.Tensor, classes: int) -> torch.Tensor:
+    """Counts, int64 [true class, predicted class]."""
+    cells = torch.bincount(labels * classes + predicted, minlength=classes * classes)
+    return cells.reshape(classes, classes)
+
+
+def per_class(confusion: torch.Tensor, names: tuple[str, ...]) -> list[ClassMetrics]:
+    """Precision, recall and their harmonic mean for each class."""
+    counts = confusion.double()
+    hits, support, claimed = counts.diagonal(), counts.sum(1), counts.sum(0)
+    precision = hits / claimed.clamp(min=1)
+    recall = hits / support.clamp(min=1)
+    f1 = 2 * hits / (support + claimed).clamp(min=1)
+    columns = (precision.tolist(), recall.tolist(), f1.tolist(), support.long().tolist())
+    return [ClassMetrics(name, *row) for name, *row in zip(names, *columns, strict=True)]
+
+
+def top_k(probabilities: torch.Tensor, labels: torch.Tensor, k: int) -> float:
+    """Share of images whose class is among the k likeliest (k at most the classes)."""
+    k = min(k, probabilities.shape[1])
+    likeliest = probabilities.topk(k, dim=1).indices
+    return (likeliest == labels[:, None]).any(dim=1).double().mean().item()
+
+
+def calibration_error(probabilities: torch.Tensor, labels: torch.Tensor) -> float:
+    """Expected calibration error: |confidence − accuracy| over 15 bins, weighted by their size."""
+    confidence, predicted = probabilities.double().max(dim=1)
+    correct = (predicted == labels).double()
+    bins = (confidence * CALIBRATION_BINS).long().clamp(max=CALIBRATION_BINS - 1)
+    gaps = torch.zeros(CALIBRATION_BINS, dtype=torch.float64)
+    gaps.index_add_(0, bins, confidence - correct)
+    return (gaps.abs().sum() / len(labels)).item()

@@ -1,0 +1,92 @@
+"""Records: the numbers of one step or epoch, as the loop yields and metrics.jsonl keeps them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Mean loss and accuracy (a fraction) over some images."""
+
+    loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """One training step; ``train`` are running means of the epoch, read from the device only
+    when someone asks.
+    """
+
+    epoch: int
+    """counts from 1"""
+    step: int
+    """completed steps of the run"""
+    learning_rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRecord:
+    """One finished epoch."""
+
+    epoch: int
+    """counts from 1"""
+    step: int
+    """completed steps of the run"""
+    train: Scores
+    """means over the epoch's steps, as the net was at each"""
+    val: Scores | None
+    """after the epoch; None without a validation set"""
+    learning_rate: float
+    """of the last step"""
+    seconds: float
+    """of training, without validation; since the last resume if there was one within"""
+    images_per_second: float
+    """of training"""
+
+    @property
+    def monitored(self) -> Scores:
+        """What decides about ``best``: validation if there is one."""
+        return self.val or self.train
+
+
+def to_json(record: StepRecord | EpochRecord) -> dict[str, Any]:
+    """A line of metrics.jsonl; NaN and infinity are null."""
+    event = "epoch" if isinstance(record, EpochRecord) else "step"
+    return {"event": event, **finite(asdict(record))}
+
+
+def epoch_from_json(line: dict[str, Any]) -> EpochRecord:
+    """The inverse of `to_json` for epochs."""
+    fields = {key: value for key, value in line.items() if key != "event"}
+    scores = {key: _scores(fields.pop(key)) for key in ("train", "val")}
+    train = scores["train"]
+    assert train is not None
+    return EpochRecord(**fields, train=train, val=scores["val"])
+
+
+def _scores(value: dict[str, float | None] | None) -> Scores | None:
+    if value is None:
+        return None
+    numbers = {key: math.nan if number is None else number for key, number in value.items()}
+    return Scores(**numbers)
+
+
+def finite(value: Any) -> Any:
+    """The same structure with NaN and infinity as None, which JSON can hold."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def better(record: EpochRecord, best: EpochRecord | None) -> bool:
+    """Whether a record is the new best: higher accuracy, then lower loss, then earlier."""
+    if best is None:
+        return True
+    new, old = record.monitored, best.monitored
+    return (new.accuracy, -new.loss) > (old.accuracy, -old.loss)

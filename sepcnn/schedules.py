@@ -1,0 +1,148 @@
+"""Numbers that change over a run: learning-rate schedules, and ramps of a single limit.
+
+A schedule is a factor of ``optimizer.learning_rate``, a function of the step alone.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from pydantic import model_validator
+
+from sepcnn.spec import Choice, Spec, Table, refuse
+from sepcnn.values import Duration, DurationValue, Number, UnitNumber
+
+NO_STEPS = Duration(0, "steps")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a training run stands."""
+
+    step: int
+    """completed steps"""
+    steps_per_epoch: int
+    total_steps: int
+
+    def steps(self, duration: Duration) -> int:
+        return duration.steps(self.steps_per_epoch, self.total_steps)
+
+
+class Schedule(Choice):
+    """The factor of the learning rate at each step."""
+
+    table: ClassVar[Table] = Table("schedule")
+
+    warmup: DurationValue = NO_STEPS
+    """the factor first rises in a straight line from 0, reaching its course after this long"""
+
+    @classmethod
+    def own_fields(cls) -> list[str]:
+        """``Name: value`` fills the schedule's own field; warm-up where it has none."""
+        own = [name for name in cls.model_fields if name != "warmup"]
+        return [*own, "warmup"]
+
+    def factor(self, progress: Progress) -> float:
+        """The factor for the step after ``progress.step`` completed ones."""
+        warmup = progress.steps(self.warmup)
+        if progress.step < warmup:
+            # The first step is not spent at 0, the last step of warm-up is the full rate.
+            return self.course(0.0, progress) * (progress.step + 1) / warmup
+        length = max(1, progress.total_steps - warmup)
+        return self.course(min(1.0, (progress.step - warmup) / length), progress)
+
+    @abstractmethod
+    def course(self, share: float, progress: Progress) -> float:
+        """The factor at a share from 0 to 1 of the run after warm-up."""
+
+
+class Constant(Schedule):
+    """The learning rate stays as it is."""
+
+    def course(self, share: float, progress: Progress) -> float:
+        return 1.0
+
+
+class Cosine(Schedule):
+    """Half a cosine from 1 to ``final``. Loshchilov & Hutter 2017, arXiv:1608.03983."""
+
+    final: UnitNumber = 0.0
+    """factor at the end"""
+
+    def course(self, share: float, progress: Progress) -> float:
+        return self.final + (1 - self.final) * (1 + math.cos(math.pi * share)) / 2
+
+
+class OneCycle(Schedule):
+    """Rises from ``initial`` to 1 and falls to ``final``, both along half a cosine.
+
+    Smith & Topin 2018, arXiv:1708.07120.
+    """
+
+    peak: DurationValue = Duration(30, "%")
+    """when the factor is 1, counted from the end of warm-up"""
+    initial: UnitNumber = 0.04
+    """factor at the start"""
+    final: UnitNumber = 0.0
+    """factor at the end"""
+
+    def course(self, share: float, progress: Progress) -> float:
+        length = max(1, progress.total_steps - progress.steps(self.warmup))
+        peak = min(1.0, progress.steps(self.peak) / length)
+        if share < peak:
+            return 1 - (1 - self.initial) * (1 + math.cos(math.pi * share / peak)) / 2
+        share = (share - peak) / (1 - peak) if peak < 1 else 0.0
+        return self.final + (1 - self.final) * (1 + math.cos(math.pi * share)) / 2
+
+
+class Step(Schedule):
+    """Multiplied by ``factor_each`` every so often."""
+
+    every: DurationValue = Duration(30, "%")
+    """time between two falls"""
+    factor_each: UnitNumber = 0.1
+    """what each fall multiplies the learning rate by"""
+
+    def course(self, share: float, progress: Progress) -> float:
+        warmup = progress.steps(self.warmup)
+        every = max(1, progress.steps(self.every))
+        falls = max(0, progress.step - warmup) // every
+        return float(self.factor_each**falls)
+
+
+SCHEDULES = Schedule.table
+SCHEDULES.fill({"Constant": Constant, "Cosine": Cosine, "OneCycle": OneCycle, "Step": Step})
+
+
+class Ramp(Spec):
+    """A limit that goes in a straight line from ``start`` to ``end`` between two moments."""
+
+    start: Number
+    """value before ``after``"""
+    end: Number
+    """value from ``until`` on"""
+    after: DurationValue = NO_STEPS
+    """when the change begins"""
+    until: DurationValue
+    """when the change is over"""
+
+    @model_validator(mode="after")
+    def _order(self) -> Self:
+        if self.after.unit == self.until.unit and self.after.amount > self.until.amount:
+            raise refuse(f"'after' ({self.after}) comes later than 'until' ({self.until})")
+        return self
+
+    @classmethod
+    def constant(cls, value: float) -> Ramp:
+        return cls(start=value, end=value, until=NO_STEPS)
+
+    def at(self, progress: Progress) -> float:
+        """The value for the step after ``progress.step`` completed ones."""
+        after, until = progress.steps(self.after), progress.steps(self.until)
+        if progress.step >= until:
+            return self.end
+        share = max(0.0, (progress.step - after) / (until - after)) if until > after else 0.0
+        return self.start + (self.end - self.start) * share

@@ -1,0 +1,144 @@
+"""The training loop: a generator that yields after every step and every epoch.
+
+The state is complete at every yield: whoever calls may save it, show it, or stop for good.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+
+import torch
+
+from sepcnn import randomness
+from sepcnn.checkpoint import CORRECT, FIRST_BAD_STEP, IMAGES, LOSS, State
+from sepcnn.config import Config, EarlyStopping
+from sepcnn.data.augmentation import augment
+from sepcnn.data.base import Dataset, Split
+from sepcnn.evaluate import score, to_input
+from sepcnn.layers.base import begin_step
+from sepcnn.layers.scaling import NormalizationModule
+from sepcnn.machine import Machine
+from sepcnn.record import EpochRecord, Scores, StepRecord
+from sepcnn.schedules import Progress
+from sepcnn.world import World
+
+
+def train(
+    config: Config, dataset: Dataset, machine: Machine, state: State, world: World | None = None
+) -> Iterator[StepRecord | EpochRecord]:
+    """Train from where ``state`` stands to the end of the run."""
+    world = world or World()
+    options = config.train
+    images = dataset.train.to(machine.device)
+    validation = dataset.val.to(machine.device) if dataset.val else None
+    steps_per_epoch = math.ceil(len(images) / options.batch_size)
+    learning_rate = 0.0
+    order, order_epoch = torch.empty(0), -1
+    started, started_step = time.perf_counter(), state.step
+
+    while True:
+        epoch = len(state.epochs)
+        if state.step == (epoch + 1) * steps_per_epoch:
+            # Asked before a step, so that a run killed during validation validates on resume.
+            train_scores = running_scores(state, world)
+            seconds = time.perf_counter() - started
+            trained = min((state.step - started_step) * options.batch_size, len(images))
+            val_scores = score(state.model, validation, options.loss) if validation else None
+            learning_rate = learning_rate or rate(config, state.step - 1, steps_per_epoch)
+            record = EpochRecord(
+                epoch=epoch + 1,
+                step=state.step,
+                train=train_scores,
+                val=val_scores,
+                learning_rate=learning_rate,
+                seconds=seconds,
+                images_per_second=trained / seconds if trained else 0.0,
+            )
+            state.epochs.append(record)
+            state.sums[:FIRST_BAD_STEP] = 0
+            yield record
+            started, started_step = time.perf_counter(), state.step
+            continue
+        if epoch >= options.epochs or stops_early(options.early_stopping, state):
+            return
+
+        if order_epoch != epoch:
+            order, order_epoch = randomness.order(options.seed, epoch, len(images)), epoch
+        learning_rate = rate(config, state.step, steps_per_epoch)
+        first = (state.step - epoch * steps_per_epoch) * options.batch_size
+        batch = order[first : first + options.batch_size]
+        train_step(config, machine, state, images, batch, learning_rate, steps_per_epoch)
+        yield StepRecord(epoch + 1, state.step, learning_rate)
+
+
+def train_step(
+    config: Config,
+    machine: Machine,
+    state: State,
+    images: Split,
+    batch: torch.Tensor,
+    learning_rate: float,
+    steps_per_epoch: int,
+) -> None:
+    """One step on the images at the indices ``batch``; nothing here waits for a GPU."""
+    options, model = config.train, state.model
+    progress = Progress(state.step, steps_per_epoch, options.epochs * steps_per_epoch)
+    model.train()
+    begin_step(model, options.seed, progress)
+
+    pixels, labels = images.read(batch)
+    pixels = augment(pixels, config.data.augment, options.seed, state.step)
+    with machine.autocast():
+        logits = model.logits(to_input(pixels))
+    loss = options.loss(logits, labels)
+    weights = list(model.parameters())
+    gradients = list(torch.autograd.grad(loss, weights))
+    options.optimizer.step(weights, gradients, state.slots, learning_rate, state.step)
+    state.step += 1
+
+    with torch.no_grad():
+        sums, count = state.sums, len(labels)
+        sums[LOSS] += loss.detach() * count
+        sums[CORRECT] += (logits.argmax(dim=1) == labels).sum()
+        sums[IMAGES] += count
+        first_bad = (sums[FIRST_BAD_STEP] == 0) & ~loss.detach().isfinite()
+        sums[FIRST_BAD_STEP] += first_bad * state.step
+
+
+def rate(config: Config, step: int, steps_per_epoch: int) -> float:
+    """The learning rate of the step after ``step`` completed ones."""
+    progress = Progress(step, steps_per_epoch, config.train.epochs * steps_per_epoch)
+    return config.train.optimizer.learning_rate * config.train.schedule.factor(progress)
+
+
+def running_scores(state: State, world: World) -> Scores:
+    """Means over the epoch so far. Waits for the device."""
+    loss, correct, count, _ = world.sum(state.sums).tolist()
+    return Scores(loss / max(count, 1), correct / max(count, 1))
+
+
+def stops_early(early_stopping: EarlyStopping | None, state: State) -> bool:
+    """Whether the best epoch is longer ago than patience allows."""
+    if early_stopping is None or state.best is None:
+        return False
+    return len(state.epochs) - state.best.epoch >= early_stopping.patience
+
+
+@torch.no_grad()
+def adapt(config: Config, dataset: Dataset, state: State) -> None:
+    """Give a Normalization without statistics those of the training images, once."""
+    modules = [m for m in state.model.modules() if isinstance(m, NormalizationModule) and m.adapts]
+    if not modules or state.step:
+        return
+    total = torch.zeros(config.model.input_shape[2], dtype=torch.float64)
+    squares, count = total.clone(), 0
+    for indices in torch.arange(len(dataset.train)).split(1024):
+        pixels = dataset.train.read(indices)[0].double().flatten(0, 2)
+        total += pixels.sum(0)
+        squares += pixels.square().sum(0)
+        count += len(pixels)
+    mean = total / count
+    for module in modules:
+        module.adapt(mean, squares / count - mean.square(), count)

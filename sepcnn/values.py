@@ -1,0 +1,171 @@
+"""The value types of the config: numbers, pairs, durations, paths, each with one clear refusal.
+
+They are validated types instead of unions, since a union reports every branch that failed.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, PlainValidator, ValidationInfo, WithJsonSchema
+
+from sepcnn.spec import Context, refuse, show
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+# ── numbers ───────────────────────────────────────────────────────────────────────────────────
+
+
+def _fraction(value: object) -> object:
+    """``1/255`` as a number; anything else goes on to the ordinary check."""
+    if not isinstance(value, str):
+        return value
+    try:
+        upper, lower = (float(part) for part in value.split("/"))
+        return upper / lower
+    except (ValueError, ZeroDivisionError):
+        message = f"expected a number, found {show(value)}"
+        raise refuse(message, "numbers may be written as 0.5, 1e-3 or 1/255") from None
+
+
+_NUMBER_SCHEMA: dict[str, Any] = {
+    "anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^[-+.\deE]+/[-+.\deE]+$"}]
+}
+Number = Annotated[float, BeforeValidator(_fraction), WithJsonSchema(_NUMBER_SCHEMA)]
+PositiveNumber = Annotated[Number, Field(gt=0)]
+NonNegativeNumber = Annotated[Number, Field(ge=0)]
+Rate = Annotated[Number, Field(ge=0, lt=1)]
+"""a share that may be nothing but not all: dropout, momentum, label smoothing"""
+UnitNumber = Annotated[Number, Field(ge=0, le=1)]
+PositiveInt = Annotated[int, Field(gt=0)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
+
+
+def _positive_or_auto(value: object) -> int | Literal["auto"]:
+    if value == "auto":
+        return "auto"
+    if _is_whole(value) and value > 0:  # type: ignore[operator]
+        return value  # type: ignore[return-value]
+    raise refuse(f"expected a whole number above 0 or auto, found {show(value)}")
+
+
+PositiveOrAuto = Annotated[
+    int | Literal["auto"],
+    PlainValidator(_positive_or_auto),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"const": "auto"}]}),
+]
+
+
+# ── pairs and shapes ──────────────────────────────────────────────────────────────────────────
+
+
+def _pair(value: object) -> tuple[int, int]:
+    pair = (value, value) if _is_whole(value) else value
+    if isinstance(pair, list | tuple) and len(pair) == 2 and all(map(_is_whole, pair)):
+        height, width = pair
+        if height > 0 and width > 0:  # type: ignore[operator]
+            return (height, width)  # type: ignore[return-value]
+    message = f"expected a whole number above 0 or [height, width], found {show(value)}"
+    raise refuse(message)
+
+
+_PAIR_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        {"type": "integer", "minimum": 1},
+        {
+            "type": "array",
+            "items": {"type": "integer", "minimum": 1},
+            "minItems": 2,
+            "maxItems": 2,
+        },
+    ]
+}
+Pair = Annotated[tuple[int, int], PlainValidator(_pair), WithJsonSchema(_PAIR_SCHEMA)]
+"""height and width; one number means both"""
+
+
+def _image_shape(value: object) -> tuple[int, int, int]:
+    if isinstance(value, list | tuple) and len(value) == 3 and all(map(_is_whole, value)):
+        height, width, channels = value
+        if min(height, width, channels) > 0:
+            return (height, width, channels)
+    message = f"expected [height, width, channels], found {show(value)}"
+    raise refuse(message, "for 64×64 colour images write [64, 64, 3], for grey ones [64, 64, 1]")
+
+
+ImageShape = Annotated[
+    tuple[int, int, int],
+    PlainValidator(_image_shape),
+    WithJsonSchema(
+        {
+            "type": "array",
+            "items": {"type": "integer", "minimum": 1},
+            "minItems": 3,
+            "maxItems": 3,
+        }
+    ),
+]
+
+
+# ── durations ─────────────────────────────────────────────────────────────────────────────────
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(steps?|epochs?|%)")
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """A length of training: steps, epochs, or a percentage of the whole run."""
+
+    amount: float
+    unit: Literal["steps", "epochs", "%"]
+
+    def steps(self, steps_per_epoch: int, total_steps: int) -> int:
+        """The duration in whole steps, rounded to the nearest."""
+        whole = {"steps": 1.0, "epochs": float(steps_per_epoch), "%": total_steps / 100}
+        return round(self.amount * whole[self.unit])
+
+    def __str__(self) -> str:
+        return f"{self.amount:g}{'' if self.unit == '%' else ' '}{self.unit}"
+
+
+def _duration(value: object) -> Duration:
+    if isinstance(value, Duration):
+        return value
+    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        hint = "write it as 500 steps, 3 epochs or 10%"
+        raise refuse(f"expected a duration, found {show(value)}", hint)
+    amount, unit = float(match[1]), match[2]
+    if unit == "%":
+        if amount > 100:
+            raise refuse(f"expected at most 100% of the run, found {show(value)}")
+        return Duration(amount, "%")
+    return Duration(amount, "epochs" if unit.startswith("epoch") else "steps")
+
+
+DurationValue = Annotated[
+    Duration,
+    PlainValidator(_duration),
+    WithJsonSchema({"type": "string", "pattern": _DURATION.pattern}),
+]
+
+
+# ── paths ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def read_path(value: object, info: ValidationInfo) -> Path:
+    if isinstance(value, Path):
+        return value
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
+        raise refuse(f"expected a path, found {show(value)}")
+    return (Context.of(info).folder / Path(value).expanduser()).absolute()
+
+
+FilePath = Annotated[Path, PlainValidator(read_path), WithJsonSchema({"type": "string"})]
+"""``~`` is the home folder; relative paths start at the folder of the config"""

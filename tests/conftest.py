@@ -1,0 +1,26 @@
+"""Settings that every test shares: real Keras as a reference, and no user's cache or colours."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# Before Keras is imported anywhere.
+os.environ["KERAS_BACKEND"] = "torch"
+
+import pytest
+
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+
+@pytest.fixture(scope="session")
+def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests draw Shapes once into a cache of their own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(session_cache))
+    monkeypatch.setenv("NO_COLOR", "1")
