@@ -227,7 +227,7 @@ def read(path: Path) -> Checkpoint:
 def read_header(path: Path, text: str) -> dict[str, Any]:
     """The JSON header in today's format. Errors: `CheckpointError`."""
     try:
-        header = json.loads(text)
+        header: dict[str, Any] = json.loads(text)
     except json.JSONDecodeError:
         raise CheckpointError(f"{path}: damaged, its header is not JSON") from None
     version = header.get("format") if isinstance(header, dict) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,6 +157,21 @@ class Config(Spec):
         located = self.model_copy()
         located._origin = origin
         return located
+
+    def with_override(self, override: str) -> Config:
+        """The same config with one ``KEY=VALUE`` applied after reading, as when a run resumes.
+
+        Errors: `ConfigError`, located at the override.
+        """
+        resolved = json.dumps(self.resolved())  # JSON is YAML, so the one reader serves here, too
+        node = source.parse(resolved, "resolved config")
+        _, node = apply_override(resolved, node, override, Config)
+        config = read(Config, node, folder=Path())
+        if self._origin is None:
+            return config
+        old = self._origin
+        text, node = apply_override(old.text, old.node, override, Config)
+        return config.with_origin(Origin(old.name, text, node, (*old.overrides, override)))
 
     def problem(self, path: KeyPath, message: str, hint: str = "") -> ConfigError:
         """An error at a place of the config, found after reading."""

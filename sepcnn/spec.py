@@ -50,14 +50,14 @@ def unknown(message: str, name: str, known: Iterable[str]) -> PydanticCustomErro
     """The error for a key or a name that does not exist, with the nearest that does."""
     choices = sorted(known)
     hint = f"known: {', '.join(choices)}" if choices else "it takes no fields"
-    if near := _nearest(name, choices):
+    if near := nearest(name, choices):
         hint = f"did you mean '{near}'?"
     return PydanticCustomError(
         "refused", "{message}", {"message": message, "hint": hint, "unknown": True}
     )
 
 
-def _nearest(name: str, known: Iterable[str]) -> str | None:
+def nearest(name: str, known: Iterable[str]) -> str | None:
     choices = {choice.lower(): choice for choice in known}
     near = difflib.get_close_matches(name.lower(), choices, n=1)
     return choices[near[0]] if near else None
@@ -278,7 +278,7 @@ def explained(
     found = [detail for detail in error.errors(include_url=False) if not _follows(detail)]
     if only is not None:
         found = [detail for detail in found if detail["loc"] and detail["loc"][0] in only]
-    misspelt = {_nearest(str(d["loc"][-1]), cls.model_fields) for d in found if _extra(d)}
+    misspelt = {nearest(str(d["loc"][-1]), cls.model_fields) for d in found if _extra(d)}
     details = [
         InitErrorDetails(
             type=_translate(cls, detail), loc=path + detail["loc"], input=detail["input"]

@@ -93,7 +93,7 @@ def train_step(
     with machine.autocast():
         logits = model.logits(to_input(pixels))
     loss = options.loss(logits, labels)
-    weights = list(model.parameters())
+    weights: list[torch.Tensor] = list(model.parameters())
     gradients = list(torch.autograd.grad(loss, weights))
     options.optimizer.step(weights, gradients, state.slots, learning_rate, state.step)
     state.step += 1

@@ -68,7 +68,7 @@ class ReLUModule(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.threshold:
             below = self.negative_slope * (x - self.threshold)
-            x = torch.where(x >= self.threshold, x, below)
+            x = torch.where(x > self.threshold, x, below)
         elif self.negative_slope:
             x = functional.leaky_relu(x, self.negative_slope)
         else:

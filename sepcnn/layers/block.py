@@ -71,6 +71,8 @@ class Parallel(Block):
         if not isinstance(self.merge, Merge):
             message = f"{self.merge.chosen_name} does not join branches"
             raise ShapeError(message, "use Concatenate or Add")
+        if self.merge.inputs is not None:
+            raise ShapeError("merge joins the branches and reads nothing else", "leave out inputs")
         outputs = [
             place.repetition(number).chain(branch, source, "branches", number - 1)
             for number, branch in enumerate(self.branches, start=1)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from operator import attrgetter
 from typing import Annotated, Any, Literal, Self
 
 import torch
@@ -12,11 +14,10 @@ from torch import nn
 from sepcnn.initializers import Initializer, Ones, Zeros
 from sepcnn.layers.base import LayerModule, LeafLayer, Shape, ShapeError, SteppedModule, show_shape
 from sepcnn.schedules import Progress, Ramp
-from sepcnn.spec import Spec, refuse
+from sepcnn.spec import Spec, refuse, show
 from sepcnn.values import PositiveNumber, UnitNumber
 
 Limit = Ramp | Literal["paper"] | None
-FIRST_STEP = Progress(step=0, steps_per_epoch=1, total_steps=1)
 
 
 def _limit(value: Any, info: ValidationInfo) -> Limit:
@@ -25,16 +26,13 @@ def _limit(value: Any, info: ValidationInfo) -> Limit:
         return None if value == math.inf else value
     if value == "paper" and info.field_name == "rmin":
         return "paper"
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return Ramp.constant(float(value)) if not math.isnan(value) else _not_a_limit()
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if number and math.isfinite(value):
+        return Ramp.constant(float(value))
     if isinstance(value, dict):
         return Ramp.model_validate(value, context=info.context)
-    return _not_a_limit()
-
-
-def _not_a_limit() -> Limit:
     hint = "write a number, or {start: 1, end: 3, after: 10%, until: 50%}"
-    raise refuse("expected a limit", hint)
+    raise refuse(f"expected a limit, found {show(value)}", hint)
 
 
 _LIMIT_SCHEMA: dict[str, Any] = {
@@ -55,20 +53,29 @@ class RenormClipping(Spec):
 
     @model_validator(mode="after")
     def _right_way_up(self) -> Self:
-        rmax, rmin, dmax = (self.at(FIRST_STEP)[key] for key in ("rmax", "rmin", "dmax"))
-        if rmin > rmax:
-            raise refuse(f"rmin ({rmin:g}) is above rmax ({rmax:g})")
-        if dmax < 0:
-            raise refuse(f"dmax must be at least 0, found {dmax:g}")
-        if self.rmin == "paper" and rmax < 1:
-            raise refuse(f"with rmin: paper, rmax must be at least 1, found {rmax:g}")
+        for moment in (attrgetter("start"), attrgetter("end")):
+            rmax = moment(self.rmax) if isinstance(self.rmax, Ramp) else math.inf
+            if self.rmin == "paper" and rmax < 1:
+                raise refuse(f"with rmin: paper, rmax must be at least 1, found {rmax:g}")
+            limits = self._limits(moment)
+            if limits["rmin"] > rmax:
+                raise refuse(f"rmin ({limits['rmin']:g}) is above rmax ({rmax:g})")
+            if limits["dmax"] < 0:
+                raise refuse(f"dmax must be at least 0, found {limits['dmax']:g}")
         return self
+
+    def first(self) -> dict[str, float]:
+        """The three limits at the start of a run."""
+        return self._limits(attrgetter("start"))
 
     def at(self, progress: Progress) -> dict[str, float]:
         """The three limits at a moment of the run."""
-        rmax = self.rmax.at(progress) if isinstance(self.rmax, Ramp) else math.inf
-        dmax = self.dmax.at(progress) if isinstance(self.dmax, Ramp) else math.inf
-        rmin = self.rmin.at(progress) if isinstance(self.rmin, Ramp) else 0.0
+        return self._limits(lambda ramp: ramp.at(progress))
+
+    def _limits(self, value: Callable[[Ramp], float]) -> dict[str, float]:
+        rmax = value(self.rmax) if isinstance(self.rmax, Ramp) else math.inf
+        dmax = value(self.dmax) if isinstance(self.dmax, Ramp) else math.inf
+        rmin = value(self.rmin) if isinstance(self.rmin, Ramp) else 0.0
         return {"rmax": rmax, "rmin": 1 / rmax if self.rmin == "paper" else rmin, "dmax": dmax}
 
 
@@ -190,7 +197,7 @@ class BatchRenormalizationModule(BatchNormalizationModule, SteppedModule):
         self.add_weight("moving_stddev", variance, shape, trainable=False)
         self.add_weight("renorm_mean", spec.moving_mean_initializer, shape, trainable=False)
         self.add_weight("renorm_stddev", variance, shape, trainable=False)
-        for name, limit in self.clipping.at(FIRST_STEP).items():
+        for name, limit in self.clipping.first().items():
             self.register_buffer(name, torch.tensor(limit), persistent=False)
 
     @torch.no_grad()

@@ -77,8 +77,9 @@ class MaxPoolingModule(PoolingModule):
         left, right, top, bottom = self.margins(x)
         if (left, top) == (right, bottom):
             return functional.max_pool2d(x, self.size, self.strides, (top, left))
-        if left == top == 0:
+        if left == top == 0 and min(self.strides) > 1:
             # torch clips windows that pass the right and bottom edge: no padded copy is needed.
+            # (With a stride of 1 it would leave the last window out.)
             return functional.max_pool2d(x, self.size, self.strides, ceil_mode=True)
         x = functional.pad(x, (left, right, top, bottom), value=float("-inf"))
         return functional.max_pool2d(x, self.size, self.strides)
@@ -93,7 +94,7 @@ class AveragePoolingModule(PoolingModule):
             return functional.avg_pool2d(
                 x, self.size, self.strides, (top, left), count_include_pad=False
             )
-        if left == top == 0:
+        if left == top == 0 and min(self.strides) > 1:
             return functional.avg_pool2d(
                 x, self.size, self.strides, ceil_mode=True, count_include_pad=False
             )

@@ -10,7 +10,7 @@ from pydantic import PlainValidator, WithJsonSchema, model_validator
 from torch import nn
 
 from sepcnn.layers.base import LeafLayer, Shape, ShapeError
-from sepcnn.spec import refuse
+from sepcnn.spec import refuse, show
 from sepcnn.values import Number
 
 
@@ -47,9 +47,13 @@ def _statistics(value: Any) -> tuple[float, ...] | None:
     if value is None:
         return None
     values = value if isinstance(value, list | tuple) else [value]
-    if values and all(isinstance(v, int | float) and math.isfinite(v) for v in values):
+    if values and all(_is_finite(v) for v in values):
         return tuple(float(v) for v in values)
-    raise refuse("expected a number, or a list with one number a channel")
+    raise refuse(f"expected a number, or a list with one number a channel, found {show(value)}")
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 Statistics = Annotated[

@@ -1,0 +1,1 @@
+"""The commands, one thin file each: read arguments, call one thing, print it."""

@@ -1,0 +1,115 @@
+"""``sepcnn summary``: the layers of a net and what they cost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from sepcnn import checkpoint, config, console, summary
+from sepcnn.commands.options import PATH, as_json, overrides
+from sepcnn.errors import InputError
+from sepcnn.graph import Graph
+from sepcnn.layers.base import Shape
+from sepcnn.summary import LayerSummary, Summary
+
+
+@click.command(name="summary")
+@click.argument("path", metavar="CONFIG_OR_CHECKPOINT", type=PATH)
+@click.option("--classes", type=click.IntRange(min=1), help="Classes behind units: auto.")
+@overrides
+@as_json
+def command(path: Path, classes: int | None, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Show each layer's shape, parameters, multiply-adds, memory and receptive field.
+
+    Also what the same net would cost with Conv2D in place of SeparableConv2D. Nothing is read
+    but the config or checkpoint.
+    """
+    result = summary.summarize(graph_of(path, classes, overrides))
+    if as_json:
+        click.echo(json.dumps(to_json(result)))
+    else:
+        show(result)
+
+
+def graph_of(path: Path, classes: int | None, overrides: tuple[str, ...]) -> Graph:
+    if path.is_dir() or path.suffix == ".safetensors":
+        if overrides:
+            raise InputError("--set changes a config, not a checkpoint", "give the config file")
+        stored = checkpoint.read(checkpoint.locate(path))
+        return stored.config.graph(len(stored.class_names))
+    settings = config.load(path, overrides)
+    names = settings.data.source.known_class_names()
+    return settings.graph(classes or (len(names) if names else None))
+
+
+def to_json(result: Summary) -> dict[str, object]:
+    return {
+        "params": result.total("params"),
+        "trainable_params": result.total("trainable_params"),
+        "macs": result.total("macs"),
+        "activation_bytes": result.total("activation_bytes"),
+        "dense_twin": {
+            "params": result.total("twin_params"),
+            "macs": result.total("twin_macs"),
+        },
+        "layers": [
+            {
+                "name": layer.name,
+                "type": layer.type,
+                "output_shape": list(layer.output_shape) if layer.output_shape else None,
+                "params": layer.params,
+                "trainable_params": layer.trainable_params,
+                "macs": layer.macs,
+                "activation_bytes": layer.activation_bytes,
+                "receptive_field": list(layer.receptive_field) if layer.receptive_field else None,
+            }
+            for layer in result.layers
+        ],
+    }
+
+
+def show(result: Summary) -> None:
+    columns = ["layer", "type", "output", "params", "multiply-adds", "memory", "sees"]
+    console.table(columns, [row(layer) for layer in result.layers], left=2)
+    params, trainable = result.total("params"), result.total("trainable_params")
+    fixed = params - trainable
+    console.say(f"parameters     {params:,} ({trainable:,} trainable, {fixed:,} not)")
+    console.say(f"multiply-adds  {result.total('macs'):,} for one image")
+    console.say(f"activations    {size(result.total('activation_bytes'))} for one image in float32")
+    if result.unknown:
+        console.say("?              depends on the number of classes: give --classes N")
+    if result.has_twin:
+        twin_params, twin_macs = result.total("twin_params"), result.total("twin_macs")
+        console.say(
+            f"with Conv2D in place of SeparableConv2D: {twin_params:,} parameters "
+            f"({twin_params / params:.1f} ×), {twin_macs:,} multiply-adds "
+            f"({twin_macs / result.total('macs'):.1f} ×)"
+        )
+
+
+def row(layer: LayerSummary) -> list[str]:
+    return [
+        layer.name,
+        layer.type,
+        shape(layer.output_shape),
+        console.count(layer.params),
+        console.count(layer.macs),
+        "?" if layer.activation_bytes is None else size(layer.activation_bytes),
+        "all" if layer.receptive_field is None else shape(layer.receptive_field),
+    ]
+
+
+def shape(value: Shape | None) -> str:
+    return "?" if value is None else "×".join(map(str, value))
+
+
+def size(count: int) -> str:
+    """Bytes for people."""
+    number = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if number < 1024:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1024
+    return f"{number:.1f} GiB"

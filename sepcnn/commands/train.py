@@ -1,0 +1,225 @@
+"""``sepcnn train``: drives the loop, the run folder and the console."""
+
+from __future__ import annotations
+
+import math
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from sepcnn import checkpoint, config, console, machine, run, train
+from sepcnn.checkpoint import State
+from sepcnn.commands.options import PATH, overrides
+from sepcnn.config import Config
+from sepcnn.data.base import Dataset
+from sepcnn.errors import DataError, DivergedError, InputError, SepcnnError
+from sepcnn.machine import Machine
+from sepcnn.record import EpochRecord
+from sepcnn.run import Run
+from sepcnn.world import World
+
+INTERRUPTED = 130
+RESUMABLE = ("train.epochs", "train.device", "train.checkpoint_minutes")
+"""what a resumed run may change: nothing that decides about the steps already taken"""
+
+
+@click.command(name="train")
+@click.argument("config_path", metavar="CONFIG", type=PATH, required=False)
+@click.option("--resume", metavar="RUN_DIR", type=PATH, help="Go on with a run from its folder.")
+@click.option("--run-dir", metavar="DIR", type=PATH, help="The run folder; absent or empty.")
+@click.option("--device", metavar="D", help="auto, cpu, cuda, cuda:1 or mps.")
+@overrides
+def command(
+    config_path: Path | None,
+    resume: Path | None,
+    run_dir: Path | None,
+    device: str | None,
+    overrides: tuple[str, ...],
+) -> int:
+    """Train the net of CONFIG, or go on with a run.
+
+    Writes checkpoints and metrics into runs/NAME/NUMBER. Ctrl-C saves and stops; a run that was
+    stopped or killed goes on with --resume, to the same result as if it had never stopped.
+    """
+    if device is not None:
+        overrides = (*overrides, f"train.device={device}")
+    if (config_path is None) == (resume is None):
+        raise click.UsageError("give either a CONFIG or --resume RUN_DIR")
+    if resume is not None and run_dir is not None:
+        raise click.UsageError("--run-dir starts a new run, --resume goes on with an old one")
+    machine.keep_memory()
+    stop = Stop()
+    with stop:
+        if resume is not None:
+            session = resumed(resume, overrides)
+        else:
+            assert config_path is not None
+            session = started(config_path, run_dir, overrides)
+        try:
+            return follow(session, stop)
+        finally:
+            session.run.lock.release()
+
+
+@dataclass
+class Session:
+    """A run about to be trained."""
+
+    run: Run
+    dataset: Dataset
+    state: State
+
+    @property
+    def config(self) -> Config:
+        return self.run.config
+
+
+class Stop:
+    """The wish to stop: set by SIGINT and SIGTERM, heard after the running step.
+
+    A second signal does not wait: it ends the process where it is.
+    """
+
+    def __init__(self) -> None:
+        self.wanted = False
+        self.listening = False  # before the first step there is nothing to save: end at once
+        self.previous: dict[int, object] = {}
+
+    def __enter__(self) -> Stop:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self.previous[number] = signal.signal(number, self._hear)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self.previous.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        if self.wanted or not self.listening:
+            raise KeyboardInterrupt
+        self.wanted = True
+
+
+def started(path: Path, run_dir: Path | None, overrides: tuple[str, ...]) -> Session:
+    """A new run. Nothing is written before the config, the machine and the data are fine."""
+    settings = config.load(path, overrides)
+    for text in config.notes(settings):
+        console.note(f"note: {text}")
+    hardware = choose_machine(settings)
+    console.note(f"sepcnn train {path} on {hardware.describe()}")
+    dataset = open_data(settings)
+    state = new_state(settings, dataset, hardware)
+    folder = run_dir or run.next_folder(path.stem)
+    opened = run.create(folder, settings, dataset.facts(), hardware)
+    opened.begin(state)
+    return Session(opened, dataset, state)
+
+
+def resumed(folder: Path, overrides: tuple[str, ...]) -> Session:
+    """A run that goes on from its last checkpoint."""
+    path = run.find_last(folder)
+    lock = run.acquire(folder)
+    stored = checkpoint.read(path)
+    settings = changed(stored.config, overrides)
+    hardware = choose_machine(settings)
+    console.note(f"resuming {folder} at step {stored.step:,} on {hardware.describe()}")
+    for name, before in stored.machine.items():
+        now = hardware.facts()[name]
+        if name != "name" and now != before:
+            text = f"{name} was {before} and is now {now}: results will differ in the last digits"
+            console.note(f"note: {text}")
+    dataset = open_data(settings)
+    facts = dataset.facts()
+    if facts != stored.facts:
+        message = f"the data is not what {folder} was trained on"
+        raise DataError(message, "bring back the old images, or start a new run")
+    opened = Run(folder, settings, facts, hardware, lock)
+    opened.go_on(stored.step)
+    return Session(opened, dataset, stored.state(hardware.device))
+
+
+def changed(settings: Config, overrides: tuple[str, ...]) -> Config:
+    """The stored config with the few values a resumed run may change."""
+    for override in overrides:
+        key = override.partition("=")[0].strip()
+        if key not in RESUMABLE:
+            message = f"--set {override}: a resumed run cannot change {key}"
+            raise InputError(message, f"only {', '.join(RESUMABLE)}; start a new run instead")
+        settings = settings.with_override(override)
+    return settings
+
+
+def choose_machine(settings: Config) -> Machine:
+    try:
+        return machine.choose(settings.train.device, settings.train.precision)
+    except SepcnnError as error:
+        raise settings.problem(("train", "device"), error.message, error.hint) from None
+
+
+def open_data(settings: Config) -> Dataset:
+    """The data set; what is wrong with it is said at the place that names it."""
+    try:
+        return settings.data.source.open(settings.request())
+    except DataError as error:
+        raise settings.problem(("data", "source"), error.message, error.hint) from None
+
+
+def new_state(settings: Config, dataset: Dataset, hardware: Machine) -> State:
+    state = checkpoint.new_state(settings, len(dataset.class_names), hardware.device)
+    train.adapt(settings, dataset, state)
+    return state
+
+
+def follow(session: Session, stop: Stop) -> int:
+    """Train, show, write and save until the end or until someone wants to stop."""
+    opened, state, world = session.run, session.state, World()
+    options = session.config.train
+    steps = math.ceil(len(session.dataset.train) / options.batch_size)
+    stop.listening = True
+    try:
+        with console.Progress(options.epochs, steps, options.batch_size, state.step) as progress:
+            records = train.train(session.config, session.dataset, opened.machine, state, world)
+            for record in records:
+                if isinstance(record, EpochRecord):
+                    best = state.best is record
+                    opened.record_epoch(record)
+                    opened.save(state, best=best)
+                    progress.epoch(record, best)
+                else:
+                    if progress.wants_scores():
+                        scores = train.running_scores(state, world)
+                        progress.step(record.epoch, record.step, scores)
+                    if opened.wants_step_record():
+                        opened.record_step(record, train.running_scores(state, world))
+                    if opened.wants_checkpoint():
+                        opened.save(state)
+                if world.any(stop.wanted):
+                    opened.save(state)
+                    console.note(f"stopped at step {state.step:,}; go on with")
+                    console.say(f"sepcnn train --resume {opened.folder}")
+                    return INTERRUPTED
+    except DivergedError as error:
+        rate = train.rate(session.config, max(0, state.step - 1), steps)
+        kept = checkpoint.read(opened.folder / run.LAST).step
+        message = f"{error.message} (learning rate {rate:.3g})"
+        hint = f"{opened.folder / run.LAST} is good up to step {kept}; try a lower learning rate"
+        raise DivergedError(message, hint) from None
+    finally:
+        stop.listening = False
+    finish(opened, state)
+    return 0
+
+
+def finish(opened: Run, state: State) -> None:
+    """The closing lines: result, run folder, and what to type next."""
+    best = state.best
+    if best is None:
+        return
+    kind = "validation" if best.val else "training"
+    share = console.percent(best.monitored.accuracy)
+    console.say(f"best {kind} accuracy {share} in epoch {best.epoch}")
+    console.say(f"run folder {opened.folder}")
+    console.say(f"next: sepcnn eval {opened.folder}")

@@ -1,0 +1,161 @@
+"""All that is printed for people: notes, problems, tables and the progress of a run.
+
+Results go to standard output, everything about the work itself to standard error. The only
+importer of rich and tqdm. Colour follows the terminal and NO_COLOR.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from tqdm import tqdm
+
+from sepcnn.errors import ConfigError, SepcnnError
+from sepcnn.record import EpochRecord, Scores
+
+PLAIN_WIDTH = 160
+"""columns of tables that do not go to a terminal"""
+SECONDS_BETWEEN_PLAIN_LINES = 10.0
+
+
+def _console(stderr: bool = False) -> Console:
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else PLAIN_WIDTH
+    return Console(file=stream, width=width, highlight=False, soft_wrap=True)
+
+
+def say(text: str = "") -> None:
+    """A line of the result."""
+    _console().print(Text(text))
+
+
+def note(text: str) -> None:
+    """A line about the work."""
+    _console(stderr=True).print(Text(text, style="dim"))
+
+
+def error(problem: SepcnnError) -> None:
+    """What is wrong, where, and what to do about it."""
+    console = _console(stderr=True)
+    if isinstance(problem, ConfigError):
+        for one in problem.problems:
+            first, *rest = str(one).split("\n")
+            console.print(Text(first, style="bold red"))
+            for line in rest:
+                caret = set(line.strip("| ")) == {"^"}
+                console.print(Text(line, style="red" if caret else ""))
+        if len(problem.problems) > 1:
+            console.print(Text(f"{len(problem.problems)} problems", style="bold"))
+        return
+    console.print(Text.assemble(("error: ", "bold red"), str(problem)))
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
+    """A table; the first ``left`` columns are text, the others numbers."""
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, column in enumerate(columns):
+        shown.add_column(column, justify="left" if index < left else "right", no_wrap=True)
+    for row in rows:
+        shown.add_row(*row)
+    _console().print(shown)
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def count(number: int | None) -> str:
+    return "?" if number is None else f"{number:,}"
+
+
+def scores(loss: float, accuracy: float) -> str:
+    return f"loss {loss:.4f}  accuracy {percent(accuracy)}"
+
+
+def duration(seconds: float) -> str:
+    """``1:05`` or ``2:00:10``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def epoch_line(record: EpochRecord, epochs: int) -> str:
+    """One line for a finished epoch."""
+    width = len(str(epochs))
+    text = f"epoch {record.epoch:>{width}}/{epochs}  "
+    text += scores(record.train.loss, record.train.accuracy)
+    if record.val:
+        text += f"  val {scores(record.val.loss, record.val.accuracy)}"
+    return f"{text}  {record.images_per_second:,.0f} images/s  {duration(record.seconds)}"
+
+
+class Progress:
+    """The progress of a run: a bar on a terminal, plain lines elsewhere."""
+
+    def __init__(self, epochs: int, steps_per_epoch: int, batch_size: int, first_step: int) -> None:
+        self.epochs, self.steps_per_epoch, self.batch_size = epochs, steps_per_epoch, batch_size
+        self.total_steps = epochs * steps_per_epoch
+        self.first_step = first_step
+        self.started = self.last_line = time.monotonic()
+        self.live = sys.stderr.isatty()
+        self.bar: tqdm[Any] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._close()
+
+    def wants_scores(self) -> bool:
+        """Whether the next step will be shown; reading scores waits for a GPU."""
+        wait = 0.2 if self.live else SECONDS_BETWEEN_PLAIN_LINES
+        first = self.last_line == self.started
+        return first or time.monotonic() - self.last_line >= wait
+
+    def step(self, epoch: int, step: int, running: Scores) -> None:
+        """Show a finished step."""
+        self.last_line = time.monotonic()
+        done = step - (epoch - 1) * self.steps_per_epoch
+        seconds = self.last_line - self.started
+        speed = (step - self.first_step) / seconds if seconds > 0 else 0.0
+        left = duration((self.total_steps - step) / speed) if speed else "?"
+        images = f"{speed * self.batch_size:,.0f} images/s"
+        if not self.live:
+            text = f"epoch {epoch}/{self.epochs}  step {done}/{self.steps_per_epoch}  "
+            note(f"{text}{scores(running.loss, running.accuracy)}  {images}  {left} left")
+            return
+        if self.bar is None:
+            self.bar = tqdm(
+                total=self.steps_per_epoch,
+                desc=f"epoch {epoch}/{self.epochs}",
+                bar_format="{desc} {percentage:3.0f}%|{bar:24}| {postfix}",
+                leave=False,
+                file=sys.stderr,
+                dynamic_ncols=True,
+            )
+        self.bar.n = done
+        shown = f"{scores(running.loss, running.accuracy)}  {images}  {left} left"
+        self.bar.set_postfix_str(shown)
+
+    def epoch(self, record: EpochRecord, best: bool) -> None:
+        """Show a finished epoch."""
+        self._close()
+        say(epoch_line(record, self.epochs) + ("  best" if best else ""))
+
+    def _close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None

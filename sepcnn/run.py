@@ -1,0 +1,157 @@
+"""The run folder: config, environment, metrics, checkpoints, and the lock that guards them.
+
+runs/<name>/<number>/
+  config.yaml            the text as used, overrides spliced in, comments kept
+  environment.json       machine and versions
+  metrics.jsonl          one line a record
+  last.safetensors       to go on from
+  best.safetensors       the best epoch so far
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from sepcnn import checkpoint
+from sepcnn.checkpoint import State, versions
+from sepcnn.config import Config
+from sepcnn.errors import CheckpointError, InputError, StorageError
+from sepcnn.machine import Machine
+from sepcnn.record import EpochRecord, Scores, StepRecord, finite, to_json
+
+LAST, BEST = "last.safetensors", "best.safetensors"
+LOCK = ".lock"
+SECONDS_BETWEEN_STEP_RECORDS = 1.0
+
+
+@dataclass
+class Run:
+    """An open, locked run folder."""
+
+    folder: Path
+    config: Config
+    facts: dict[str, Any]
+    """of the data"""
+    machine: Machine
+    lock: FileLock
+    last_saved: float = 0.0
+    last_step_record: float = 0.0
+
+    def begin(self, state: State) -> None:
+        """Write what a new run starts with; the checkpoint first, for it is enough alone."""
+        self.save(state)
+        self._write_config()
+        write_text(self.folder / "metrics.jsonl", "")
+
+    def go_on(self, step: int) -> None:
+        """Forget the records after the checkpoint's step: they are about to be made again."""
+        path = self.folder / "metrics.jsonl"
+        lines = path.read_text().splitlines() if path.exists() else []
+        write_text(path, "".join(f"{line}\n" for line in lines if is_until(line, step)))
+        self._write_config()
+
+    def _write_config(self) -> None:
+        origin = self.config.origin
+        write_text(self.folder / "config.yaml", origin.text if origin else "")
+        environment = {"versions": versions(), "machine": self.machine.facts(), "data": self.facts}
+        write_text(self.folder / "environment.json", json.dumps(environment, indent=2) + "\n")
+
+    def save(self, state: State, *, best: bool = False) -> None:
+        """Write the checkpoint. Errors: `DivergedError`, `StorageError`; the old one stays."""
+        facts, machine = self.facts, self.machine.facts()
+        if best:
+            checkpoint.save(self.folder / BEST, self.config, facts, machine, state)
+        checkpoint.save(self.folder / LAST, self.config, facts, machine, state)
+        self.last_saved = time.monotonic()
+
+    def record_step(self, record: StepRecord, scores: Scores) -> None:
+        line = {**to_json(record), **finite({"loss": scores.loss, "accuracy": scores.accuracy})}
+        self._append(line)
+        self.last_step_record = time.monotonic()
+
+    def record_epoch(self, record: EpochRecord) -> None:
+        self._append(to_json(record))
+
+    def wants_step_record(self) -> bool:
+        return time.monotonic() - self.last_step_record >= SECONDS_BETWEEN_STEP_RECORDS
+
+    def wants_checkpoint(self) -> bool:
+        return time.monotonic() - self.last_saved >= 60 * self.config.train.checkpoint_minutes
+
+    def _append(self, line: dict[str, Any]) -> None:
+        try:
+            with (self.folder / "metrics.jsonl").open("a") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise storage_error(self.folder / "metrics.jsonl", error) from None
+
+
+def create(folder: Path, config: Config, facts: dict[str, Any], machine: Machine) -> Run:
+    """A new run folder; it must be absent or empty.
+
+    Errors: `InputError` if it is not, `StorageError` if it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = acquire(folder)
+        if any(entry.name != LOCK for entry in folder.iterdir()):
+            lock.release()
+            hint = "choose another, or continue that run with --resume"
+            raise InputError(f"the run folder {folder} is not empty", hint)
+    except OSError as error:
+        raise storage_error(folder, error) from None
+    return Run(folder, config, facts, machine, lock)
+
+
+def next_folder(name: str) -> Path:
+    """``runs/<name>/<number>``, one above the highest number there is."""
+    parent = Path("runs") / name
+    taken = [int(f.name) for f in parent.glob("*") if f.name.isdigit()] if parent.exists() else []
+    return parent / str(max(taken, default=0) + 1)
+
+
+def acquire(folder: Path) -> FileLock:
+    """Lock a run folder; the system lets go of the lock when the process ends, however it ends.
+
+    Errors: `InputError` if another process has it.
+    """
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        message = f"the run folder {folder} is in use by another process"
+        raise InputError(message, "wait until it ends, or stop it") from None
+    return lock
+
+
+def find_last(folder: Path) -> Path:
+    """The checkpoint to resume from. Errors: `InputError`, `CheckpointError`."""
+    if not folder.is_dir():
+        raise InputError(f"there is no run folder {folder}", "give a folder such as runs/name/1")
+    if not (folder / LAST).exists():
+        message = f"{folder} holds no {LAST}"
+        raise CheckpointError(message, "the run ended before its first step; start it again")
+    return folder / LAST
+
+
+def is_until(line: str, step: int) -> bool:
+    """Whether a line of metrics.jsonl is whole and not after a step."""
+    try:
+        return int(json.loads(line)["step"]) <= step
+    except (json.JSONDecodeError, KeyError, TypeError, ValueError):
+        return False
+
+
+def write_text(path: Path, text: str) -> None:
+    checkpoint.write_whole(path, text.encode())
+
+
+def storage_error(path: Path, error: OSError) -> StorageError:
+    reason = (error.strerror or str(error)).lower()
+    return StorageError(f"{path} could not be written: {reason}")
