@@ -95,9 +95,9 @@ class Checkpoint:
         self._restore(net.state_dict(), "model/")
         return net.eval()
 
-    def state(self, device: torch.device) -> State:
-        """The state to go on from."""
-        state = new_state(self.config, len(self.class_names), device)
+    def state(self, config: Config, device: torch.device) -> State:
+        """The state to go on from, under the stored config or one that only trains longer."""
+        state = new_state(config, len(self.class_names), device)
         self._restore(state.tensors(), "")
         state.step, state.epochs = self.step, list(self.epochs)
         return state
@@ -172,9 +172,10 @@ def write_whole(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         reason = (error.strerror or str(error)).lower()
         raise StorageError(f"{path} could not be written: {reason}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
     if os.name == "posix":  # the new name itself must reach the disk, too
         folder = os.open(path.parent, os.O_RDONLY)
         try:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,17 +13,16 @@ from pydantic import (
     Field,
     PlainValidator,
     PrivateAttr,
-    ValidationError,
-    ValidationInfo,
     WithJsonSchema,
 )
 
 from sepcnn import source
 from sepcnn.data import SOURCES
 from sepcnn.data.augmentation import Augmentation
-from sepcnn.data.base import Request, Source
+from sepcnn.data.base import Dataset, Request, Source
 from sepcnn.data.shapes import Shapes
-from sepcnn.errors import ConfigError, Problem, SepcnnError
+from sepcnn.defaults import Defaults
+from sepcnn.errors import ConfigError, DataError, Problem
 from sepcnn.graph import INPUT, Graph, GraphError, make_graph
 from sepcnn.layers import LAYERS
 from sepcnn.layers.base import LayerList
@@ -34,35 +34,10 @@ from sepcnn.node import KeyPath, Node, format_path
 from sepcnn.optimizers import Optimizer, RMSprop
 from sepcnn.override import apply_override
 from sepcnn.schedules import Constant, Schedule
-from sepcnn.spec import Context, Spec, explained, plain, read, refuse, show, unknown
+from sepcnn.spec import Context, Spec, plain, read, refuse, show
 from sepcnn.values import ImageShape, NonNegativeInt, NonNegativeNumber, PositiveInt, PositiveNumber
 
 assert SOURCES  # filled by the import: Source.table is what `Data.source` reads
-
-
-def _defaults(value: Any, info: ValidationInfo) -> dict[str, dict[str, Any]]:
-    """Check ``model.defaults`` at their own place, and hand them to the layers read after."""
-    if not isinstance(value, dict):
-        raise refuse(f"expected a mapping of layer names, found {show(value)}")
-    for name, fields in value.items():
-        if name not in LAYERS:
-            raise unknown(f"unknown layer '{name}'", name, LAYERS)
-        if not isinstance(fields, dict):
-            raise refuse(f"expected the fields of {name}, found {show(fields)}")
-        try:
-            LAYERS[name].model_validate(fields, context=info.context)
-        except ValidationError as error:
-            # What the defaults leave out is each layer's own to say.
-            ours = explained(LAYERS[name], (name,), error, only=fields)
-            if ours.error_count():
-                raise ours from None
-    Context.of(info).defaults.update(value)
-    return value
-
-
-Defaults = Annotated[
-    dict[str, dict[str, Any]], PlainValidator(_defaults), WithJsonSchema({"type": "object"})
-]
 
 
 class Model(Spec):
@@ -100,6 +75,18 @@ class EarlyStopping(Spec):
 DEVICE = r"auto|cpu|mps|cuda(:\d+)?"
 
 
+def _device(value: object) -> str:
+    if isinstance(value, str) and re.fullmatch(DEVICE, value):
+        return value
+    message = f"expected auto, cpu, mps, cuda or cuda:1, found {show(value)}"
+    raise refuse(message, "cuda is an NVIDIA GPU, mps that of a Mac; auto takes what is there")
+
+
+Device = Annotated[
+    str, PlainValidator(_device), WithJsonSchema({"type": "string", "pattern": f"^({DEVICE})$"})
+]
+
+
 class Train(Spec):
     """The training run."""
 
@@ -117,7 +104,7 @@ class Train(Spec):
     """end the run when validation no longer improves"""
     precision: Precision = "auto"
     """auto: bfloat16 where the processor or GPU computes in it natively, else float32"""
-    device: Annotated[str, Field(pattern=f"^({DEVICE})$")] = "auto"
+    device: Device = "auto"
     """auto, cpu, cuda, cuda:1, mps"""
     seed: NonNegativeInt = 0
     """decides first weights, order, augmentation and dropout"""
@@ -175,7 +162,10 @@ class Config(Spec):
 
     def problem(self, path: KeyPath, message: str, hint: str = "") -> ConfigError:
         """An error at a place of the config, found after reading."""
-        location = self._origin.node.locate(path) if self._origin else None
+        location = None
+        if self._origin:
+            node, of_layer = self._origin.node, bool(path) and path[-1] in LAYERS
+            location = node.locate_key(path) if of_layer else node.locate(path)
         return ConfigError([Problem(message, location, format_path(path), hint)])
 
     def graph(self, classes: int | None = None) -> Graph:
@@ -185,8 +175,14 @@ class Config(Spec):
         except GraphError as error:
             raise self.problem(error.path, error.message, error.hint) from None
 
-    def request(self) -> Request:
-        return Request(self.model.input_shape, self.data.validation, self.data.split_seed)
+    def open_data(self) -> Dataset:
+        """Read the images. Errors: `ConfigError` at the source that does not fit."""
+        request = Request(self.model.input_shape, self.data.validation, self.data.split_seed)
+        try:
+            return self.data.source.open(request)
+        except DataError as error:
+            path = ("data", "source", self.data.source.chosen_name)
+            raise self.problem(path, error.message, error.hint) from None
 
     def resolved(self) -> dict[str, Any]:
         """Plain data with every default explicit; `from_resolved` reads it back."""
@@ -224,21 +220,32 @@ def check(config: Config) -> None:
     """What sections and layers must keep to together. Errors: `ConfigError`."""
     names = config.data.source.known_class_names()
     graph = config.graph(len(names) if names else None)
+    errors = [*_softmax_errors(config, graph), *_statistics_errors(config, graph)]
+    if errors:
+        raise ConfigError([problem for error in errors for problem in error.problems])
+
+
+def _softmax_errors(config: Config, graph: Graph) -> Iterator[ConfigError]:
+    """The end of the net and the loss must agree on who takes the softmax."""
     softmax, _ = without_softmax(graph.output.layer)
-    if softmax == config.train.loss.from_logits:
-        loss = config.train.loss.chosen_name
-        if softmax:
-            message = "the last layer ends in a softmax, but the loss says from_logits: true"
-            hint = "leave out one of the two"
-        else:
-            message = f"the last layer has no softmax, but {loss} expects probabilities"
-            hint = f"add activation: softmax, or write loss: {{{loss}: {{from_logits: true}}}}"
-        raise config.problem(graph.output.path, message, hint)
+    loss = config.train.loss
+    if softmax and loss.from_logits:
+        message = "the last layer ends in a softmax, but the loss says from_logits: true"
+        yield config.problem(graph.output.path, message, "remove the softmax, or from_logits")
+    elif not softmax and not loss.from_logits:
+        name = loss.chosen_name
+        message = f"the last layer has no softmax, but {name} expects probabilities"
+        hint = f"add activation: softmax, or write loss: {{{name}: {{from_logits: true}}}}"
+        yield config.problem(graph.output.path, message, hint)
+
+
+def _statistics_errors(config: Config, graph: Graph) -> Iterator[ConfigError]:
+    """A Normalization without numbers of its own reads the images."""
     for leaf in graph.leaves:
         adapts = isinstance(leaf.layer, Normalization) and leaf.layer.mean is None
         if adapts and leaf.inputs != (INPUT,):
             message = "takes its statistics from the images, so it must be the first layer"
-            raise config.problem(leaf.path, message, "move it up, or give mean and variance")
+            yield config.problem(leaf.path, message, "move it up, or give mean and variance")
 
 
 def notes(config: Config) -> list[str]:
@@ -250,8 +257,3 @@ def notes(config: Config) -> list[str]:
         "the net receives pixels of 0 to 255: no Rescaling or Normalization layer scales them "
         "(Rescaling: {scale: 1/127.5, offset: -1} as first layer would)"
     ]
-
-
-def located(config: Config, path: KeyPath, error: SepcnnError) -> ConfigError:
-    """An error of the data or the machine at the place of the config that asked for it."""
-    return config.problem(path, error.message, error.hint)

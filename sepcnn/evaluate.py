@@ -111,7 +111,7 @@ class Predictor:
         device = next(self.model.parameters()).device
         probabilities = [
             functional.softmax(self.model.logits(to_input(batch.to(device))), dim=1).cpu()
-            for batch in torch.from_numpy(images).split(batch_size(shape))
+            for batch in torch.tensor(images).split(batch_size(shape))
         ]
         return torch.cat(probabilities).numpy() if probabilities else np.empty((0, 0), np.float32)
 

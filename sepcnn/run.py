@@ -49,11 +49,11 @@ class Run:
         self._write_config()
         write_text(self.folder / "metrics.jsonl", "")
 
-    def go_on(self, step: int) -> None:
-        """Forget the records after the checkpoint's step: they are about to be made again."""
+    def go_on(self, state: State) -> None:
+        """Forget the records after the checkpoint: they are about to be made again."""
         path = self.folder / "metrics.jsonl"
         lines = path.read_text().splitlines() if path.exists() else []
-        write_text(path, "".join(f"{line}\n" for line in lines if is_until(line, step)))
+        write_text(path, "".join(f"{line}\n" for line in lines if is_before(line, state)))
         self._write_config()
 
     def _write_config(self) -> None:
@@ -140,10 +140,13 @@ def find_last(folder: Path) -> Path:
     return folder / LAST
 
 
-def is_until(line: str, step: int) -> bool:
-    """Whether a line of metrics.jsonl is whole and not after a step."""
+def is_before(line: str, state: State) -> bool:
+    """Whether a line of metrics.jsonl is whole and speaks of what the state has behind it."""
     try:
-        return int(json.loads(line)["step"]) <= step
+        record = json.loads(line)
+        if record["event"] == "epoch":
+            return int(record["epoch"]) <= len(state.epochs)
+        return int(record["step"]) <= state.step
     except (json.JSONDecodeError, KeyError, TypeError, ValueError):
         return False
 

@@ -68,10 +68,7 @@ def choose_device(settings: Config) -> torch.device:
 
 def open_data(settings: Config, class_names: tuple[str, ...]) -> Dataset:
     """The data set; its classes must be those the net knows."""
-    try:
-        dataset = settings.data.source.open(settings.request())
-    except DataError as error:
-        raise settings.problem(("data", "source"), error.message, error.hint) from None
+    dataset = settings.open_data()
     if dataset.class_names != class_names:
         found, known = (", ".join(names) for names in (dataset.class_names, class_names))
         raise DataError(f"the classes are {found}, but the net was trained on {known}")

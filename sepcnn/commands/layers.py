@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 
 import click
 
@@ -43,6 +44,4 @@ def written(value: object) -> str:
     if isinstance(value, Choice):
         return value.chosen_name
     shown = plain(value)
-    if isinstance(shown, bool) or shown is None:
-        return {True: "true", False: "false", None: "null"}[shown]
-    return str(shown)
+    return shown if isinstance(shown, str) else json.dumps(shown)

@@ -110,7 +110,7 @@ def started(path: Path, run_dir: Path | None, overrides: tuple[str, ...]) -> Ses
         console.note(f"note: {text}")
     hardware = choose_machine(settings)
     console.note(f"sepcnn train {path} on {hardware.describe()}")
-    dataset = open_data(settings)
+    dataset = settings.open_data()
     state = new_state(settings, dataset, hardware)
     folder = run_dir or run.next_folder(path.stem)
     opened = run.create(folder, settings, dataset.facts(), hardware)
@@ -131,14 +131,15 @@ def resumed(folder: Path, overrides: tuple[str, ...]) -> Session:
         if name != "name" and now != before:
             text = f"{name} was {before} and is now {now}: results will differ in the last digits"
             console.note(f"note: {text}")
-    dataset = open_data(settings)
+    dataset = settings.open_data()
     facts = dataset.facts()
     if facts != stored.facts:
         message = f"the data is not what {folder} was trained on"
         raise DataError(message, "bring back the old images, or start a new run")
+    state = stored.state(settings, hardware.device)
     opened = Run(folder, settings, facts, hardware, lock)
-    opened.go_on(stored.step)
-    return Session(opened, dataset, stored.state(hardware.device))
+    opened.go_on(state)
+    return Session(opened, dataset, state)
 
 
 def changed(settings: Config, overrides: tuple[str, ...]) -> Config:
@@ -157,14 +158,6 @@ def choose_machine(settings: Config) -> Machine:
         return machine.choose(settings.train.device, settings.train.precision)
     except SepcnnError as error:
         raise settings.problem(("train", "device"), error.message, error.hint) from None
-
-
-def open_data(settings: Config) -> Dataset:
-    """The data set; what is wrong with it is said at the place that names it."""
-    try:
-        return settings.data.source.open(settings.request())
-    except DataError as error:
-        raise settings.problem(("data", "source"), error.message, error.hint) from None
 
 
 def new_state(settings: Config, dataset: Dataset, hardware: Machine) -> State:

@@ -1,0 +1,206 @@
+"""`sepcnn train` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.commands.conftest import Invoke
+from tests.runs import epochs, records, sepcnn, write_config
+
+
+def test_a_run_folder_holds_all_it_should(trained: Path) -> None:
+    run = trained / "run"
+    names = {path.name for path in run.iterdir()}
+    assert names == {
+        ".lock",
+        "config.yaml",
+        "environment.json",
+        "metrics.jsonl",
+        "last.safetensors",
+        "best.safetensors",
+    }
+    assert (run / "config.yaml").read_text() == (trained / "colours.yaml").read_text()
+    environment = json.loads((run / "environment.json").read_text())
+    assert environment["machine"]["precision"] == "float32"
+    assert environment["data"]["class_names"] == ["red", "green", "blue"]
+    assert environment["data"]["counts"] == {"train": 127, "val": 33, "test": 30}
+
+
+def test_epoch_records_have_the_documented_keys(trained: Path) -> None:
+    lines = (trained / "run" / "metrics.jsonl").read_text().splitlines()
+    last = [json.loads(line) for line in lines if '"epoch"' in line][-1]
+    assert set(last) == {
+        "event",
+        "epoch",
+        "step",
+        "train",
+        "val",
+        "learning_rate",
+        "seconds",
+        "images_per_second",
+    }
+    assert last["event"] == "epoch"
+    assert last["epoch"] == 8
+    assert last["step"] == 64
+    assert set(last["train"]) == set(last["val"]) == {"loss", "accuracy"}
+    assert last["val"]["accuracy"] > 0.9
+    assert last["learning_rate"] == 0.02
+    assert last["images_per_second"] > 0
+
+
+def test_lines_for_people(tmp_path: Path, invoke: Invoke) -> None:
+    config = write_config(tmp_path, epochs=2)
+    code, out, err = invoke("train", config, "--run-dir", tmp_path / "run")
+    assert code == 0
+    scores = r"loss \d\.\d{{4}}  accuracy \d+\.\d %"
+    epoch = rf"epoch {{}}/2  {scores}  val {scores}  .* images/s  0:0\d(  best)?"
+    lines = out.splitlines()
+    assert re.fullmatch(epoch.format(1), lines[0])
+    assert re.fullmatch(epoch.format(2), lines[1])
+    assert re.fullmatch(r"best validation accuracy \d+\.\d % in epoch [12]", lines[2])
+    assert lines[3:] == [f"run folder {tmp_path}/run", f"next: sepcnn eval {tmp_path}/run"]
+    assert re.match(r"sepcnn train .*colours.yaml on .*, channels_last\n", err)
+    assert "epoch 1/2  step 1/8" in err
+
+
+def test_runs_are_numbered(tmp_path: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = write_config(tmp_path, epochs=1)
+    monkeypatch.chdir(tmp_path)
+    for number in (1, 2):
+        assert invoke("train", config)[0] == 0
+        assert (tmp_path / "runs" / "colours" / str(number) / "last.safetensors").exists()
+    assert records(tmp_path / "runs/colours/1") == records(tmp_path / "runs/colours/2")
+
+
+def test_overrides_reach_the_run_and_its_config(tmp_path: Path, invoke: Invoke) -> None:
+    config = write_config(tmp_path, epochs=1)
+    overrides = ["--set", "train.optimizer.learning_rate=1/50", "--device", "cpu"]
+    assert invoke("train", config, "--run-dir", tmp_path / "run", *overrides)[0] == 0
+    assert epochs(tmp_path / "run")[0]["learning_rate"] == 0.02
+    text = (tmp_path / "run" / "config.yaml").read_text()
+    assert 'optimizer: {Adam: {"learning_rate": "1/50"}}' in text
+    assert "# made by the test" in text
+
+
+def test_early_stopping(tmp_path: Path, invoke: Invoke) -> None:
+    options = {"epochs": 30, "early_stopping": "{patience: 2}", "optimizer": "{SGD: 1e-9}"}
+    config = write_config(tmp_path, **options)
+    assert invoke("train", config, "--run-dir", tmp_path / "run")[0] == 0
+    accuracies = [record["val"]["accuracy"] for record in epochs(tmp_path / "run")]
+    assert len(accuracies) < 30
+    best = max(range(len(accuracies)), key=lambda epoch: accuracies[epoch])
+    assert len(accuracies) >= best + 1 + 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nothing.yaml"], "nothing.yaml: there is no such file\n   check the path\n"),
+        (
+            ["colours.yaml", "--set", "train.epoch=3"],
+            "--set train.epoch=3: train: unknown key 'epoch'\n   did you mean 'epochs'?\n",
+        ),
+        (
+            ["colours.yaml", "--set", "data.source.path=other.npz"],
+            "--set data.source.path=other.npz: data.source.Arrays: there is no file FOLDER/other.npz\n"
+            "   check the path\n",
+        ),
+        (
+            ["colours.yaml", "--set", "model.input_shape=[10, 12, 3]"],
+            "colours.yaml:13:20: data.source.Arrays: FOLDER/colours.npz: images are 12, 12, 3, but "
+            "model.input_shape is [10, 12, 3]\n"
+            "     13 |   source: {Arrays: colours.npz}  # made by the test\n"
+            "        |                    ^^^^^^^^^^^\n"
+            "   write input_shape: [12, 12, 3]\n",
+        ),
+        (
+            ["colours.yaml", "--device", "cuda:7"],
+            "--set train.device=cuda:7: train.device: there is no device cuda:7: "
+            "0 CUDA GPUs found\n   use device: auto or cpu\n",
+        ),
+        (
+            ["colours.yaml", "--run-dir", "full"],
+            "error: the run folder full is not empty\n"
+            "   choose another, or continue that run with --resume\n",
+        ),
+        (
+            ["--resume", "missing"],
+            "error: there is no run folder missing\n   give a folder such as runs/name/1\n",
+        ),
+        (
+            ["--resume", "full"],
+            "error: full holds no last.safetensors\n"
+            "   the run ended before its first step; start it again\n",
+        ),
+    ],
+)
+def test_bad_input_is_refused_and_nothing_is_written(
+    tmp_path: Path,
+    invoke: Invoke,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    message: str,
+) -> None:
+    write_config(tmp_path)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    before = sorted(path for path in tmp_path.rglob("*") if path.name != ".lock")
+    code, out, err = invoke("train", *arguments)
+    assert code == 2
+    assert out == ""
+    assert err.replace(str(tmp_path), "FOLDER").split("channels_last\n")[-1] == message
+    assert sorted(path for path in tmp_path.rglob("*") if path.name != ".lock") == before
+
+
+@pytest.mark.parametrize("arguments", [[], ["a.yaml", "--resume", "b"]], ids=["neither", "both"])
+def test_config_or_resume(invoke: Invoke, arguments: list[str]) -> None:
+    code, _, err = invoke("train", *arguments)
+    assert code == 2
+    assert "Error: give either a CONFIG or --resume RUN_DIR" in err
+
+
+def test_a_run_that_diverges_keeps_the_last_good_checkpoint(tmp_path: Path, invoke: Invoke) -> None:
+    config = write_config(tmp_path, optimizer="{SGD: 1e30}", precision="float32")
+    code, _, err = invoke("train", config, "--run-dir", tmp_path / "run")
+    assert code == 1
+    last = err.splitlines()[-2:]
+    where = r"at step \d+ \(learning rate 1e\+30\)"
+    assert re.fullmatch(rf"error: .* was no longer (a )?finite( number)? {where}", last[0])
+    good = f"   {tmp_path}/run/last.safetensors is good up to step 0; try a lower learning rate"
+    assert last[1] == good
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of a process are POSIX")
+def test_a_full_disk_ends_the_run_and_keeps_the_checkpoint(tmp_path: Path) -> None:
+    import resource
+
+    from sepcnn import checkpoint
+
+    write_config(tmp_path, epochs=2)
+    assert sepcnn("train", "colours.yaml", "--run-dir", "run", cwd=tmp_path).returncode == 0
+    before = (tmp_path / "run" / "last.safetensors").read_bytes()
+
+    def small_files() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+    result = sepcnn(
+        "train",
+        "--resume",
+        "run",
+        "--set",
+        "train.epochs=4",
+        cwd=tmp_path,
+        preexec_fn=small_files,
+    )
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1] == (
+        "error: run/last.safetensors could not be written: file too large"
+    )
+    assert (tmp_path / "run" / "last.safetensors").read_bytes() == before
+    assert checkpoint.read(tmp_path / "run" / "last.safetensors").step == 16

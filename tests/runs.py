@@ -1,0 +1,86 @@
+"""What tests of whole runs share: a small learnable data set, its config, and real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+LAYERS = """\
+    - Rescaling: {scale: 1/127.5, offset: -1}
+    - SeparableConv2D: {filters: 8, kernel_size: 3, padding: same, use_bias: false}
+    - BatchNormalization: {renorm: true, momentum: 0.9, renorm_clipping: {rmax: 3, dmax: 5}}
+    - ReLU
+    - MaxPooling2D
+    - Dropout: 0.1
+    - GlobalAveragePooling2D
+    - Dense: {units: auto, activation: softmax}
+"""
+
+
+def write_colours(path: Path, count: int = 160, seed: int = 0) -> Path:
+    """Noisy 12×12 images that are mostly red, green or blue: learnt in a few steps."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % 3
+    images = random.integers(0, 160, (count, 12, 12, 3))
+    images[np.arange(count), :, :, labels] += 60
+    arrays = {"x_train": images.astype(np.uint8), "y_train": labels}
+    arrays |= {"x_test": arrays["x_train"][:30], "y_test": labels[:30]}
+    np.savez(path, class_names=np.array(["red", "green", "blue"]), **arrays)
+    return path
+
+
+def write_config(folder: Path, **train: object) -> Path:
+    """A config of a small net on the colours, beside its data."""
+    write_colours(folder / "colours.npz")
+    settings = {"epochs": 3, "batch_size": 16, "device": "cpu", "optimizer": "Adam", **train}
+    lines = "".join(f"  {key}: {value}\n" for key, value in settings.items())
+    path = folder / "colours.yaml"
+    path.write_text(
+        f"model:\n  input_shape: [12, 12, 3]\n  layers:\n{LAYERS}"
+        "data:\n  source: {Arrays: colours.npz}  # made by the test\n  validation: 0.2\n"
+        "  augment: [RandomFlip, RandomCrop: 1]\n"
+        f"train:\n{lines}"
+    )
+    return path
+
+
+def environment() -> dict[str, str]:
+    """Of a real process: the checkout's package, no colours."""
+    root = str(Path(__file__).parents[1])
+    return {**os.environ, "PYTHONPATH": root, "NO_COLOR": "1"}
+
+
+def sepcnn(*arguments: str | Path, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own."""
+    return subprocess.run(
+        command(*arguments),
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        **options,
+    )
+
+
+def command(*arguments: str | Path) -> list[str]:
+    code = "import sys; from sepcnn.cli import main; main(sys.argv[1:])"
+    return [sys.executable, "-c", code, *map(str, arguments)]
+
+
+def records(run: Path) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl without their times."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    times = {"seconds", "images_per_second"}
+    return [{k: v for k, v in line.items() if k not in times} for line in lines]
+
+
+def epochs(run: Path) -> list[dict[str, Any]]:
+    return [line for line in records(run) if line["event"] == "epoch"]

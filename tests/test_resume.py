@@ -1,0 +1,151 @@
+"""Runs that are stopped, killed and continued, as real processes."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from sepcnn import checkpoint
+from tests.runs import command, environment, epochs, records, sepcnn, write_config
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("resume")
+    # Checkpoints after nearly every step, so that kills land within epochs and within saving.
+    write_config(folder, epochs=12, checkpoint_minutes=0.0002)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def never_stopped(workplace: Path) -> Path:
+    result = sepcnn("train", "colours.yaml", "--run-dir", "whole", cwd=workplace)
+    assert result.returncode == 0, result.stderr
+    return workplace / "whole"
+
+
+def assert_same_run(run: Path, reference: Path) -> None:
+    """Weights, optimizer and epoch records are equal to the bit."""
+    for name in ("last.safetensors", "best.safetensors"):
+        ours, theirs = (checkpoint.read(folder / name) for folder in (run, reference))
+        assert ours.step == theirs.step
+        assert ours.tensors.keys() == theirs.tensors.keys()
+        for key, tensor in ours.tensors.items():
+            assert torch.equal(tensor, theirs.tensors[key]), key
+    assert epochs(run) == epochs(reference)
+
+
+def start(workplace: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command("train", *arguments),
+        cwd=workplace,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert process.poll() is None, "the run ended before it wrote anything"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_killed_at_random_moments(workplace: Path, never_stopped: Path) -> None:
+    moments = random.Random(7)
+    arguments = ["colours.yaml", "--run-dir", "killed"]
+    kills = 0
+    while kills < 4:
+        process = start(workplace, *arguments)
+        wait_for(workplace / "killed" / "last.safetensors", process)
+        # Later runs find the file at once: give them the seconds that starting takes.
+        time.sleep(moments.uniform(0.0, 0.6) + (2.5 if kills else 0.0))
+        if process.poll() is not None:
+            break
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        kills += 1
+        arguments = ["--resume", "killed"]
+    assert kills > 0
+    result = sepcnn("train", "--resume", "killed", cwd=workplace)
+    assert result.returncode == 0, result.stderr
+    assert_same_run(workplace / "killed", never_stopped)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_a_signal_saves_and_leaves_with_130(
+    workplace: Path, never_stopped: Path, number: signal.Signals
+) -> None:
+    run = workplace / number.name
+    process = start(workplace, "colours.yaml", "--run-dir", run.name)
+    wait_for(run / "metrics.jsonl", process)
+    process.send_signal(number)
+    assert process.wait(timeout=60) == 130
+    stopped = checkpoint.read(run / "last.safetensors").step
+    assert stopped < checkpoint.read(never_stopped / "last.safetensors").step
+    assert sepcnn("train", "--resume", run.name, cwd=workplace).returncode == 0
+    assert_same_run(run, never_stopped)
+
+
+def test_resuming_cuts_records_after_the_checkpoint(workplace: Path, never_stopped: Path) -> None:
+    run = workplace / "cut"
+    overrides = ["--set", "train.epochs=2", "--run-dir", "cut"]
+    assert sepcnn("train", "colours.yaml", *overrides, cwd=workplace).returncode == 0
+    line = (run / "metrics.jsonl").read_text().splitlines()[-1]
+    after = line.replace('"epoch": 2', '"epoch": 3')
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write(after + "\n" + line[: len(line) // 2])
+    result = sepcnn("train", "--resume", "cut", "--set", "train.epochs=3", cwd=workplace)
+    assert result.returncode == 0, result.stderr
+    assert [record["epoch"] for record in epochs(run)] == [1, 2, 3]
+    assert records(run)[-1]["event"] == "epoch"
+    assert "epochs: 3" in (run / "config.yaml").read_text()
+    # With a constant learning rate a longer run begins as the shorter one did.
+    assert epochs(run) == epochs(never_stopped)[:3]
+
+
+def test_a_resumed_run_refuses_other_settings(workplace: Path, never_stopped: Path) -> None:
+    result = sepcnn("train", "--resume", "whole", "--set", "train.seed=3", cwd=workplace)
+    assert result.returncode == 2
+    assert result.stderr == (
+        "error: --set train.seed=3: a resumed run cannot change train.seed\n"
+        "   only train.epochs, train.device, train.checkpoint_minutes; start a new run instead\n"
+    )
+
+
+def test_a_folder_in_use_is_locked(workplace: Path) -> None:
+    process = start(workplace, "colours.yaml", "--run-dir", "busy", "--set", "train.epochs=10000")
+    wait_for(workplace / "busy" / "metrics.jsonl", process)
+    try:
+        result = sepcnn("train", "--resume", "busy", cwd=workplace)
+    finally:
+        process.kill()
+        process.wait()
+    assert result.returncode == 2
+    assert result.stderr == (
+        "error: the run folder busy is in use by another process\n"
+        "   wait until it ends, or stop it\n"
+    )
+
+
+def test_changed_data_is_noticed(tmp_path: Path) -> None:
+    from tests.runs import write_colours
+
+    write_config(tmp_path, epochs=1)
+    assert sepcnn("train", "colours.yaml", "--run-dir", "run", cwd=tmp_path).returncode == 0
+    write_colours(tmp_path / "colours.npz", seed=1)
+    extend = ["--set", "train.epochs=2"]
+    result = sepcnn("train", "--resume", "run", *extend, cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[-2:] == [
+        "error: the data is not what run was trained on",
+        "   bring back the old images, or start a new run",
+    ]
