@@ -214,8 +214,8 @@ def read(path: Path) -> Checkpoint:
         return Checkpoint(
             path=path,
             config=config_of(header),
-            facts=header["data"],
-            machine=header["machine"],
+            facts=dict(header["data"]),
+            machine=dict(header["machine"]),
             step=header["step"],
             epochs=[epoch_from_json(line) for line in header["epochs"]],
             tensors=tensors,

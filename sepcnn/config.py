@@ -33,8 +33,9 @@ from sepcnn.model import without_softmax
 from sepcnn.node import KeyPath, Node, format_path
 from sepcnn.optimizers import Optimizer, RMSprop
 from sepcnn.override import apply_override
+from sepcnn.refusal import refuse, show
 from sepcnn.schedules import Constant, Schedule
-from sepcnn.spec import Context, Spec, plain, read, refuse, show
+from sepcnn.spec import Context, Spec, plain, read
 from sepcnn.values import ImageShape, NonNegativeInt, NonNegativeNumber, PositiveInt, PositiveNumber
 
 assert SOURCES  # filled by the import: Source.table is what `Data.source` reads
@@ -181,8 +182,12 @@ class Config(Spec):
         try:
             return self.data.source.open(request)
         except DataError as error:
-            path = ("data", "source", self.data.source.chosen_name)
-            raise self.problem(path, error.message, error.hint) from None
+            raise self.source_problem(error) from None
+
+    def source_problem(self, error: DataError) -> ConfigError:
+        """An error of the images at the place that names their source."""
+        path = ("data", "source", self.data.source.chosen_name)
+        return self.problem(path, error.message, error.hint)
 
     def resolved(self) -> dict[str, Any]:
         """Plain data with every default explicit; `from_resolved` reads it back."""
@@ -220,7 +225,11 @@ def check(config: Config) -> None:
     """What sections and layers must keep to together. Errors: `ConfigError`."""
     names = config.data.source.known_class_names()
     graph = config.graph(len(names) if names else None)
-    errors = [*_softmax_errors(config, graph), *_statistics_errors(config, graph)]
+    errors = [
+        *_softmax_errors(config, graph),
+        *_statistics_errors(config, graph),
+        *_source_errors(config),
+    ]
     if errors:
         raise ConfigError([problem for error in errors for problem in error.problems])
 
@@ -246,6 +255,14 @@ def _statistics_errors(config: Config, graph: Graph) -> Iterator[ConfigError]:
         if adapts and leaf.inputs != (INPUT,):
             message = "takes its statistics from the images, so it must be the first layer"
             yield config.problem(leaf.path, message, "move it up, or give mean and variance")
+
+
+def _source_errors(config: Config) -> Iterator[ConfigError]:
+    """The source must be able to give images of the net's size."""
+    try:
+        config.data.source.check(config.model.input_shape)
+    except DataError as error:
+        yield config.source_problem(error)
 
 
 def notes(config: Config) -> list[str]:

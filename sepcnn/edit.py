@@ -6,14 +6,42 @@ Comments and layout elsewhere are kept. What can be edited, and what it means, i
 from __future__ import annotations
 
 import json
+import math
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 
 from sepcnn.errors import ConfigError
 from sepcnn.node import LINE_BREAK, KeyPath, Node, children, format_path
 from sepcnn.source import failure, parse, resolve
 
-_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_PLAIN = re.compile(r"(?=.*\w)[\w.~/]([\w .%/~+-]*[\w.%/~+-])?", re.ASCII)
+
+
+def quoted(text: str) -> str:
+    """Text as YAML that may stand inside brackets, in quotes only where it needs them."""
+    plain = _PLAIN.fullmatch(text) and isinstance(_resolved(text), str)
+    return text if plain else json.dumps(text, ensure_ascii=False)
+
+
+def _resolved(text: str) -> object:
+    try:
+        return resolve(text)
+    except OverflowError:
+        return None
+
+
+def written(value: object) -> str:
+    """Plain data as YAML on one line."""
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{quoted(key)}: {written(v)}' for key, v in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(written, value))}]"
+    if isinstance(value, str):
+        return quoted(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value).replace("inf", ".inf").replace("nan", ".nan")
+    return json.dumps(value) if value is None or isinstance(value, int | float) else str(value)
 
 
 def graft(root: Node, path: KeyPath, child: Node) -> Node:
@@ -42,8 +70,7 @@ def splice(text: str, path: KeyPath, value: str) -> str:
             message = "the value belongs to an alias; a change would reach other places"
             raise failure(message, shared.location, "write the value out in place of it", path)
     parent, last = parents[-1], path[-1]
-    plain = _PLAIN_KEY.fullmatch(str(last)) and isinstance(resolve(str(last)), str)
-    entry = f"{last if plain else json.dumps(last, ensure_ascii=False)}: {value}"
+    entry = f"{quoted(str(last))}: {value}"
     if old := parent.child(last):
         edited = _replace(text, old, value)
     elif parent.value is None:

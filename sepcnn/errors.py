@@ -82,11 +82,15 @@ class InputError(SepcnnError):
 
 
 class ConfigError(InputError):
-    """One or more located problems of a config; all of them are printed."""
+    """One or more located problems of a config; all of them are printed, in reading order."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__("\n".join(str(problem) for problem in problems))
-        self.problems = tuple(problems)
+        self.problems = tuple(sorted(problems, key=_reading_order))
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+def _reading_order(problem: Problem) -> tuple[int, int]:
+    return (problem.location.line, problem.location.column) if problem.location else (0, 0)
 
 
 class DataError(InputError):

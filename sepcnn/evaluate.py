@@ -113,7 +113,7 @@ class Predictor:
             functional.softmax(self.model.logits(to_input(batch.to(device))), dim=1).cpu()
             for batch in torch.tensor(images).split(batch_size(shape))
         ]
-        return torch.cat(probabilities).numpy() if probabilities else np.empty((0, 0), np.float32)
+        return torch.cat(probabilities).numpy()
 
 
 def load(path: Path | str) -> Predictor:

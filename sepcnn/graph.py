@@ -10,7 +10,8 @@ from sepcnn.errors import SepcnnError
 from sepcnn.layers import LAYERS
 from sepcnn.layers.base import Block, Layer, LeafLayer, Shape, ShapeError, show_shape
 from sepcnn.layers.dense import Dense
-from sepcnn.source import KeyPath
+from sepcnn.node import KeyPath
+from sepcnn.refusal import nearest
 
 INPUT = "input"
 """the name by which ``inputs`` reaches the image itself"""
@@ -84,16 +85,21 @@ def make_graph(layers: Sequence[Layer], input_shape: Shape, classes: int | None 
             raise GraphError(path, message, "a net has one output, its last layer; remove the rest")
     last = graph.output
     if classes is not None and last.shape != (classes,):
-        raise GraphError(last.path, *_output_problem(last, classes))
+        raise _output_error(last, classes)
     return graph
 
 
-def _output_problem(last: Leaf, classes: int) -> tuple[str, str]:
+def _output_error(last: Leaf, classes: int) -> GraphError:
     if len(last.shape) != 1:
         message = f"the net's output is {show_shape(last.shape)}, not one value for each class"
-        return message, "end with GlobalAveragePooling2D and Dense: {units: auto, ...}"
+        hint = "end with GlobalAveragePooling2D and Dense: {units: auto, activation: softmax}"
+        return GraphError(last.path, message, hint)
+    message = f"the net has {last.shape[0]} outputs, but the data has {classes} classes"
+    if not isinstance(last.layer, Dense):
+        hint = f"end with Dense: {{units: {classes}, activation: softmax}}"
+        return GraphError(last.path, message, hint)
     hint = f"write units: {classes}, or units: auto"
-    return f"{last.shape[0]} outputs for {classes} classes", hint
+    return GraphError((*last.path, "units"), message, hint)
 
 
 def snake_case(name: str) -> str:
@@ -115,7 +121,8 @@ class _Builder:
 
     def add(self, name: str, layer: LeafLayer, inputs: tuple[str, ...], path: KeyPath) -> str:
         if len(self.leaves) >= MOST_LAYERS:
-            raise GraphError(path, f"the net has more than {MOST_LAYERS:,} layers")
+            message = f"the net has more than {MOST_LAYERS:,} layers"
+            raise GraphError(path, message, "repeat fewer times")
         automatic = isinstance(layer, Dense) and layer.units == "auto"
         if automatic:
             layer = layer.model_copy(update={"units": self.classes or 1})
@@ -162,11 +169,13 @@ class _Scope:
     # Names.
 
     def _add(self, layer: Layer, source: str, path: KeyPath) -> str:
-        sources = tuple(self._find(name, path) for name in layer.inputs or ()) or (source,)
+        named = enumerate(layer.inputs or ())
+        sources = tuple(self._find(name, (*path, "inputs", i)) for i, name in named) or (source,)
         name = self._new_name(layer, path)
         if isinstance(layer, Block):
             if len(sources) > 1:
-                raise GraphError(path, f"a {layer.chosen_name} reads one layer, not {len(sources)}")
+                message = f"{layer.chosen_name} reads one layer, not {len(sources)}"
+                raise GraphError(path, message, f"join them first with {' or '.join(joining())}")
             inner = _Scope(self.builder, f"{self.prefix}{name}/", path, self)
             output = layer.expand(inner, sources[0])
         else:
@@ -182,12 +191,14 @@ class _Scope:
             hint = f"name the layers to join, as in {kind}: [name_1, name_2]"
             raise GraphError(path, f"{kind} joins two or more layers, but reads one", hint)
         if layer.max_inputs is not None and count > layer.max_inputs:
-            joining = " or ".join(n for n, cls in LAYERS.items() if is_joining(cls))
             message = f"{kind} reads one layer, not {count}"
-            raise GraphError(path, message, f"join them first with {joining}")
+            raise GraphError(path, message, f"join them first with {' or '.join(joining())}")
 
     def _new_name(self, layer: Layer, path: KeyPath) -> str:
         if layer.name is not None:
+            if layer.name == INPUT:
+                message = f"the name '{INPUT}' is that of the image"
+                raise GraphError((*path, "name"), message, "choose another name")
             if layer.name in self.outputs:
                 message = f"the name '{layer.name}' is given twice"
                 raise GraphError((*path, "name"), message, "every layer of a list has its own name")
@@ -201,18 +212,22 @@ class _Scope:
         return name
 
     def _find(self, name: str, path: KeyPath) -> str:
+        known: dict[str, str] = {}
         scope: _Scope | None = self
         while scope:
-            if name in scope.outputs:
-                return scope.outputs[name]
+            known = {**scope.outputs, **known}
             scope = scope.parent
-        known = ", ".join(self.outputs)
-        hint = f"known here: {known}" if known else "the first layer of a list reads what is above"
-        message = f"there is no layer '{name}' above"
-        raise GraphError(
-            (*path, "inputs"), message, f"{hint}; a layer can only read layers above it"
-        )
+        if name in known:
+            return known[name]
+        block = name.partition("/")[0]
+        hint = f"known here: {', '.join(known)}; a layer can only read layers above it"
+        if block != name and block in known:
+            hint = f"a block is read as a whole: write {block}"
+        elif near := nearest(name, known):
+            hint = f"did you mean '{near}'?"
+        raise GraphError(path, f"there is no layer '{name}' above", hint)
 
 
-def is_joining(cls: type) -> bool:
-    return issubclass(cls, LeafLayer) and cls.max_inputs is None
+def joining() -> list[str]:
+    """The layers that take several inputs."""
+    return [n for n, cls in LAYERS.items() if issubclass(cls, LeafLayer) and cls.max_inputs is None]

@@ -65,22 +65,26 @@ def choose(device: str = "auto", precision: Precision = "auto") -> Machine:
 
 
 def choose_device(name: str) -> torch.device:
-    """``auto`` is the first GPU, else the CPU."""
+    """``auto`` is the first GPU, else the CPU.
+
+    Errors: `InputError` for a device that this machine does not have.
+    """
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda", 0)
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    device = torch.device(name)
-    if device.type == "cuda":
+    kind, _, number = name.partition(":")
+    if kind == "cuda" and (number.isdecimal() or name == "cuda"):
+        # torch.device would take a number above 127 for a negative one.
+        index = int(number or 0)
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        index = device.index or 0
-        if index >= count:
-            found = f"{count} CUDA GPU{'s' if count != 1 else ''} found"
-            raise InputError(f"there is no device {name}: {found}", "use device: auto or cpu")
-        return torch.device("cuda", index)
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise InputError("there is no device mps on this machine", "use device: auto or cpu")
-    return device
+        if index < count:
+            return torch.device("cuda", index)
+        found = f"{count} CUDA GPU{'s' if count != 1 else ''} found"
+        raise InputError(f"there is no device {name}: {found}", "use device: auto or cpu")
+    if name == "cpu" or (name == "mps" and torch.backends.mps.is_available()):
+        return torch.device(name)
+    raise InputError(f"there is no device {name} on this machine", "use device: auto or cpu")
 
 
 def computes_bfloat16(device: torch.device) -> bool:

@@ -49,7 +49,7 @@ def calibration_error(probabilities: torch.Tensor, labels: torch.Tensor) -> floa
     """Expected calibration error: |confidence − accuracy| over 15 bins, weighted by their size."""
     confidence, predicted = probabilities.double().max(dim=1)
     correct = (predicted == labels).double()
-    bins = (confidence * CALIBRATION_BINS).long().clamp(max=CALIBRATION_BINS - 1)
+    bins = (confidence * CALIBRATION_BINS).long().clamp(0, CALIBRATION_BINS - 1)
     gaps = torch.zeros(CALIBRATION_BINS, dtype=torch.float64)
     gaps.index_add_(0, bins, confidence - correct)
     return (gaps.abs().sum() / len(labels)).item()

@@ -21,12 +21,12 @@ class Net(nn.Module):
     def __init__(self, graph: Graph) -> None:
         super().__init__()
         self.graph = graph
+        self._steps = _steps(graph)
         self.ends_in_softmax, last = without_softmax(graph.output.layer)
         for leaf in graph.leaves:
             layer = last if leaf is graph.output else leaf.layer
             # Set directly: add_module would refuse a layer called, say, 'type' or 'graph'.
             self._modules[leaf.name] = layer.build(*leaf.input_shapes) if layer else nn.Identity()
-        self._steps = _steps(graph)
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         """The output before a softmax at the end: N×classes, float32 or wider."""
@@ -50,7 +50,7 @@ def build(graph: Graph, seed: int = 0) -> Net:
     """The net of a graph with its first weights, drawn from the seed."""
     net = Net(graph)
     initialize(net, seed)
-    return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return net.to(memory_format=torch.channels_last)
 
 
 def without_softmax(layer: LeafLayer) -> tuple[bool, LeafLayer | None]:

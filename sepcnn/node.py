@@ -62,14 +62,20 @@ class Node:
         return next(iter(node.keys.values())) if len(node.keys) == 1 else node.location
 
     def locate_key(self, path: KeyPath) -> Location:
-        """As `locate`, but at the key for a scalar too."""
-        return self._descend(path)[1] or self.locate(path)
+        """At the key that ends `path`, also where a scalar is behind it; else as `locate`."""
+        parent, _ = self._descend(path[:-1])
+        return (parent.keys.get(str(path[-1])) if path else None) or self.locate(path)
 
     def _descend(self, path: KeyPath) -> tuple[Node, Location | None]:
-        """The deepest existing node on `path`, and its key unless it is a list item."""
+        """The deepest existing node on `path`, and its key unless it is a list item.
+
+        A list may stand for the field it fills: ``Add: [a, b]`` means ``Add: {inputs: [a, b]}``.
+        """
         node, key = self, None
         for part in path:
             child = node.child(part)
+            if child is None and isinstance(node.value, list) and isinstance(part, str):
+                continue
             if child is None:
                 break
             node, key = child, node.keys[part] if isinstance(part, str) else None
@@ -104,7 +110,7 @@ def parse_path(text: str) -> KeyPath:
         # A dot stands before every name but the first.
         if not found or (not found["index"] and bool(found["dot"]) != bool(parts)):
             place = f"goes wrong at character {position + 1}" if text else "is empty"
-            raise ValueError(f"the path '{text}' {place}; write it as in model.layers[3].filters")
+            raise ValueError(f"the path '{text}' {place}")
         if found["index"]:
             parts.append(int(found["index"]))
         else:

@@ -12,7 +12,8 @@ import torch
 from pydantic import model_validator
 from torch import Tensor
 
-from sepcnn.spec import Choice, Table, refuse
+from sepcnn.refusal import refuse
+from sepcnn.spec import Choice, Table
 from sepcnn.values import NonNegativeNumber, PositiveNumber, Rate
 
 Tensors = list[Tensor]

@@ -7,38 +7,47 @@ An override means the same whatever form the file chose: ``train.optimizer.rho``
 
 from __future__ import annotations
 
-import json
+import re
 from dataclasses import dataclass, field, replace
+from typing import TypeGuard
 
-from sepcnn.edit import graft, splice
-from sepcnn.errors import ConfigError, Location, Problem
-from sepcnn.node import KeyPath, Node, format_path, parse_path
-from sepcnn.source import parse
+from pydantic_core import PydanticCustomError
+
+from sepcnn.edit import graft, quoted, splice, written
+from sepcnn.errors import ConfigError, Location
+from sepcnn.node import FORBIDDEN, KeyPath, Node, format_path, parse_path
+from sepcnn.source import failure, parse
 from sepcnn.spec import Choice, Spec, specs_in
 
 
 def apply_override(text: str, node: Node, override: str, cls: type[Spec]) -> tuple[str, Node]:
     """The text and its node with ``KEY=VALUE`` applied. Errors: `ConfigError`."""
-    name = f"--set {override}"
-    place = Location(name, 0, 0)
+    shown = FORBIDDEN.sub("\ufffd", " ".join(override.splitlines()))
+    place = Location(f"--set {shown}", 0, 0)
     key, equals, value = override.partition("=")
-    if not equals or not value.strip():
+    if not equals or not re.match(r"\s*[^\s#]", value):
         hint = "as in --set train.epochs=20; null stands for no value"
-        raise ConfigError([Problem("expected KEY=VALUE", place, hint=hint)])
+        raise failure("expected KEY=VALUE", place, hint)
     try:
         keys = parse_path(key.strip())
     except ValueError as error:
-        raise ConfigError([Problem(str(error), place)]) from None
+        raise failure(str(error), place, "write it as in model.layers[3].filters") from None
     try:
-        parsed = parse(value, name)
-        if isinstance(parsed.value, str):
-            value = json.dumps(parsed.value, ensure_ascii=False)
-        path, value = _Reach(value).into(node, cls, keys)
-        child = _relocated(parse(value, name), place)
+        path, value = _Reach(_on_one_line(value)).into(node, cls, keys)
+        child = _relocated(parse(value, "value"), place)
         return splice(text, path, value), graft(node, path, child)
     except ConfigError as error:
         problems = [replace(p, location=place) for p in error.problems]
         raise ConfigError(problems) from None
+
+
+def _on_one_line(value: str) -> str:
+    """The YAML of a value, fit to stand inside brackets."""
+    node = parse(value, "value")
+    if isinstance(node.value, str):
+        return quoted(node.value)
+    written = value[node.start : node.end]
+    return f"{{{written}}}" if isinstance(node.value, dict) and written[0] != "{" else written
 
 
 def _relocated(node: Node, place: Location) -> Node:
@@ -53,11 +62,7 @@ def _relocated(node: Node, place: Location) -> Node:
 
 @dataclass
 class _Reach:
-    """Finds the place in a file that an override means, whatever form the choices there have.
-
-    ``train.optimizer.rho`` reaches ``optimizer: RMSprop`` (which becomes ``{RMSprop: {rho: …}}``),
-    ``{RMSprop: 0.01}``, ``{RMSprop: {…}}``, and the default where nothing is written.
-    """
+    """Finds the place in a file that an override means, whatever form the choices there have."""
 
     value: str
     path: list[str | int] = field(default_factory=list)
@@ -66,23 +71,21 @@ class _Reach:
         """The path in the file and the YAML text to put there."""
         if not keys:
             return tuple(self.path), self.value
-        if cls and issubclass(cls, Choice) and cls.is_root() and not isinstance(keys[0], int):
+        first, *rest = keys
+        if isinstance(node.value, list) and node.child(first) is None:
+            raise self._nothing(first, f"a list of {len(node.value)}", len(node.value))
+        if isinstance(first, str) and cls and _is_choice(cls):
             return self._into_choice(node, cls, keys)
-        child = node.child(keys[0])
-        inner = specs_in(cls.model_fields[keys[0]].annotation) if _has(cls, keys[0]) else None
-        inner = cls if isinstance(keys[0], int) else inner
+        if isinstance(node.value, bool | int | float | str):
+            raise self._nothing(first, "a single value")
+        if isinstance(first, int) and not isinstance(node.value, list):
+            raise self._nothing(first, "not a list")
+        inner, default = _field(cls, first)
+        child = node.child(first)
         if child is None:
-            if isinstance(keys[0], int) or isinstance(node.value, str | int | float | list):
-                where = format_path(tuple(self.path)) or "the config"
-                place = format_path((*self.path, keys[0]))
-                length = len(node.value) if isinstance(node.value, list) else 0
-                kind = f"a list of {length}" if isinstance(node.value, list) else "a single value"
-                message = f"there is no {place}: {where} is {kind}"
-                raise ConfigError([Problem(message)])
-            default = cls.model_fields[keys[0]].get_default() if _has(cls, keys[0]) else None
-            return (*self.path, keys[0]), self._nested(inner, default, keys[1:])
-        self.path.append(keys[0])
-        return self.into(child, inner, keys[1:])
+            return (*self.path, first), self._nested(inner, default, tuple(rest))
+        self.path.append(first)
+        return self.into(child, inner, tuple(rest))
 
     def _into_choice(self, node: Node, cls: type[Choice], keys: KeyPath) -> tuple[KeyPath, str]:
         if isinstance(node.value, str):
@@ -93,30 +96,60 @@ class _Reach:
             # Not a choice at all: reading the result tells what is wrong with it.
             return (*self.path, keys[0]), self._nested(None, None, keys[1:])
         chosen = cls.table.get(name)
-        keys = keys[1:] if keys[0] == name else keys
-        if content is not None:
-            self.path.append(name)
-        if content is not None and isinstance(content.value, dict):
-            return self.into(content, chosen, keys)
-        fields = self._nested(chosen, None, keys)
+        if keys[0] == name:
+            keys = keys[1:]
+        elif keys[0] in cls.table:
+            where = format_path(tuple(self.path))
+            hint = f"choose it with --set '{where}={{{keys[0]}: {{field: value}}}}'"
+            raise failure(f"{where} is {name}, not {keys[0]}", None, hint)
         if content is None:
-            return tuple(self.path), f"{{{name}: {fields}}}" if keys else self.value
-        if content.value is not None and chosen and keys:
-            first = json.dumps(content.plain(), ensure_ascii=False)
-            fields = f"{{{chosen.shorthand(name)}: {first}, {fields.removeprefix('{')}"
-        return tuple(self.path), fields
+            return tuple(self.path), f"{{{quoted(name)}: {self._nested(chosen, None, keys)}}}"
+        self.path.append(name)
+        if content.value is None or isinstance(content.value, dict) or chosen is None or not keys:
+            return self.into(content, chosen, keys)
+        try:
+            first = chosen.shorthand(name)
+        except PydanticCustomError as error:
+            raise failure(error.message(), None, (error.context or {})["hint"]) from None
+        if keys[0] == first:
+            # ``Name: value`` stays in this form.
+            return self.into(content, _field(chosen, first)[0], keys[1:])
+        fields = self._nested(chosen, None, keys).removeprefix("{")
+        return tuple(self.path), f"{{{first}: {written(content.plain())}, {fields}"
 
     def _nested(self, cls: type[Spec] | None, default: object, keys: KeyPath) -> str:
         """The value below keys that the file does not have yet."""
         if not keys:
             return self.value
-        if isinstance(default, Choice) and keys[0] != default.chosen_name:
+        first, *rest = keys
+        if isinstance(first, int):
+            hint = "as in --set 'data.augment=[RandomFlip]'"
+            raise failure("a list that the file does not have is set as a whole", None, hint)
+        if isinstance(default, Choice) and first not in default.table:
             return f"{{{default.chosen_name}: {self._nested(type(default), None, keys)}}}"
-        inner = specs_in(cls.model_fields[keys[0]].annotation) if _has(cls, keys[0]) else None
-        default = cls.model_fields[keys[0]].get_default() if _has(cls, keys[0]) else None
-        key = json.dumps(keys[0]) if isinstance(keys[0], str) else keys[0]
-        return f"{{{key}: {self._nested(inner, default, keys[1:])}}}"
+        inner, default = _field(cls, first)
+        if cls and _is_choice(cls):
+            inner = cls.table.get(first)
+        return f"{{{quoted(first)}: {self._nested(inner, default, tuple(rest))}}}"
+
+    def _nothing(self, part: str | int, found: str, length: int = 0) -> ConfigError:
+        where = format_path(tuple(self.path)) or "the config"
+        place = format_path((*self.path, part))
+        hint = f"set {where} as a whole"
+        if length:
+            last = format_path((*self.path, length - 1))
+            hint = f"its last item is {last}"
+        return failure(f"there is no {place}: {where} is {found}", None, hint)
 
 
-def _has(cls: type[Spec] | None, key: str | int) -> bool:
-    return cls is not None and key in cls.model_fields
+def _is_choice(cls: type[Spec]) -> TypeGuard[type[Choice]]:
+    """Whether ``cls`` stands for whatever its table names."""
+    return issubclass(cls, Choice) and cls.is_root()
+
+
+def _field(cls: type[Spec] | None, key: str | int) -> tuple[type[Spec] | None, object]:
+    """What a field of ``cls`` holds, and its default; an item of a list is of the list's class."""
+    if isinstance(key, int) or cls is None or key not in cls.model_fields:
+        return cls if isinstance(key, int) else None, None
+    found = cls.model_fields[key]
+    return specs_in(found.annotation), found.get_default()

@@ -19,7 +19,10 @@ def key(seed: int, *name: str | int) -> int:
 
 
 def stream(seed: int, *name: str | int, device: torch.device | str = "cpu") -> torch.Generator:
-    """A fresh generator for the stream of that name, on ``device``."""
+    """A fresh generator for the stream of that name, on ``device``.
+
+    torch's CPU generator starts from the lower 32 bits of the key only, a GPU's from all.
+    """
     return torch.Generator(device).manual_seed(key(seed, *name))
 
 

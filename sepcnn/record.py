@@ -86,7 +86,9 @@ def finite(value: Any) -> Any:
 
 def better(record: EpochRecord, best: EpochRecord | None) -> bool:
     """Whether a record is the new best: higher accuracy, then lower loss, then earlier."""
-    if best is None:
-        return True
-    new, old = record.monitored, best.monitored
-    return (new.accuracy, -new.loss) > (old.accuracy, -old.loss)
+    return best is None or _rank(record.monitored) > _rank(best.monitored)
+
+
+def _rank(scores: Scores) -> tuple[float, float]:
+    # NaN and infinity count alike: a record that was read back has NaN for both.
+    return scores.accuracy, -scores.loss if math.isfinite(scores.loss) else -math.inf

@@ -12,7 +12,8 @@ from typing import ClassVar, Self
 
 from pydantic import model_validator
 
-from sepcnn.spec import Choice, Spec, Table, refuse
+from sepcnn.refusal import refuse
+from sepcnn.spec import Choice, Spec, Table
 from sepcnn.values import Duration, DurationValue, Number, UnitNumber
 
 NO_STEPS = Duration(0, "steps")

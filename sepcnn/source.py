@@ -77,7 +77,7 @@ def parse(text: str | bytes, source: str) -> Node:
     except ConfigError as error:
         builder.problems.extend(error.problems)
     if builder.problems:
-        raise ConfigError(sorted(builder.problems, key=_reading_order))
+        raise ConfigError(builder.problems)
     return root
 
 
@@ -282,11 +282,6 @@ def _decode(content: bytes, source: str) -> str:
         message = f"the file is not UTF-8 text: byte 0x{content[error.start]:02x}"
         hint = "save it as UTF-8, or check that this is the right file"
         raise failure(message, page.location(start, start + 1), hint) from None
-
-
-def _reading_order(problem: Problem) -> tuple[int, int]:
-    place = problem.location
-    return (place.line, place.column) if place else (0, 0)
 
 
 def failure(message: str, location: Location | None, hint: str, path: KeyPath = ()) -> ConfigError:

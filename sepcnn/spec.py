@@ -12,10 +12,8 @@ This module knows the grammar and no entry of any table.
 
 from __future__ import annotations
 
-import difflib
-import json
 import typing
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -30,59 +28,26 @@ from pydantic import (
     ValidationInfo,
     model_validator,
 )
-from pydantic_core import CoreSchema, ErrorDetails, InitErrorDetails, PydanticCustomError
+from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError
 from pydantic_core import core_schema as schemas
 
 from sepcnn.errors import ConfigError, Problem
 from sepcnn.node import Node, format_path
+from sepcnn.refusal import explained, located, refuse, show, unknown
 
 SpecType = TypeVar("SpecType", bound="Spec")
 
 
-def refuse(message: str, hint: str = "") -> PydanticCustomError:
-    """The error a validator raises: what is wrong with the value, and what to do about it."""
-    return PydanticCustomError(
-        "refused", "{message}", {"message": message, "hint": hint, "unknown": False}
-    )
-
-
-def unknown(message: str, name: str, known: Iterable[str]) -> PydanticCustomError:
-    """The error for a key or a name that does not exist, with the nearest that does."""
-    choices = sorted(known)
-    hint = f"known: {', '.join(choices)}" if choices else "it takes no fields"
-    if near := nearest(name, choices):
-        hint = f"did you mean '{near}'?"
-    return PydanticCustomError(
-        "refused", "{message}", {"message": message, "hint": hint, "unknown": True}
-    )
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    choices = {choice.lower(): choice for choice in known}
-    near = difflib.get_close_matches(name.lower(), choices, n=1)
-    return choices[near[0]] if near else None
-
-
-def show(value: object) -> str:
-    """A value as an error message quotes it: short, in the words of YAML."""
-    if isinstance(value, str):
-        text = f"'{value}'"
-    elif isinstance(value, Spec | Path):
-        text = str(value)
-    else:
-        try:
-            text = json.dumps(value, ensure_ascii=False)
-        except (TypeError, ValueError):
-            text = str(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
-
-
 @dataclass
 class Context:
-    """What reading needs beside the text: where relative paths start, and ``model.defaults``."""
+    """What reading needs beside the text."""
 
     folder: Path = field(default_factory=Path)
+    """where relative paths start"""
     defaults: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """``model.defaults``: fields by layer name"""
+    refused_defaults: set[tuple[str, str]] = field(default_factory=set)
+    """layer name and field of those that were refused at their own place"""
 
     @staticmethod
     def of(info: ValidationInfo) -> Context:
@@ -146,17 +111,27 @@ class Table(Mapping[str, type["Choice"]]):
         name, content = self._open(value)
         if name not in self:
             error = unknown(f"unknown {self.kind} '{name}'", name, self)
-            raise _located(error, (name,), value)
+            raise located(error, (name,), value)
         chosen = self[name]
         if content is None:
             content = {}
         if not isinstance(content, Mapping):
-            content = {chosen.shorthand(name): content}
-        content = {**Context.of(info).defaults.get(name, {}), **content}
+            try:
+                content = {chosen.shorthand(name): content}
+            except PydanticCustomError as error:
+                raise located(error, (name,), content) from None
+        context = Context.of(info)
+        content = {**context.defaults.get(name, {}), **content}
         try:
             return chosen.model_validate(content, context=info.context)
         except ValidationError as error:
-            raise explained(chosen, (name,), error) from None
+
+            def is_told(detail: ErrorDetails) -> bool:
+                """A field is missing only because its default was refused."""
+                field_name = str(detail["loc"][-1]) if len(detail["loc"]) == 1 else ""
+                return (name, field_name) in context.refused_defaults
+
+            raise explained(chosen, (name,), error, is_told) from None
 
     def _open(self, value: object) -> tuple[str, object]:
         if isinstance(value, str):
@@ -164,12 +139,17 @@ class Table(Mapping[str, type["Choice"]]):
         if isinstance(value, Mapping) and len(value) == 1:
             name, content = next(iter(value.items()))
             return str(name), content
-        if isinstance(value, Mapping) and value and next(iter(value.values())) is None:
+        if isinstance(value, Mapping) and value:
             first, *rest = value
-            raise refuse(
-                f"expected one {self.kind}, found the keys {', '.join(value)}",
-                f"indent {', '.join(rest)} below '{first}:' to make them its fields",
-            )
+            message = f"expected one {self.kind}, found the keys {', '.join(value)}"
+            if any(key in self for key in rest):
+                raise refuse(
+                    message, f"keep one; in a list, write each {self.kind} behind its own '- '"
+                )
+            hint = f"indent {', '.join(rest)} below '{first}:' to make them its fields"
+            if value[first] is not None:
+                hint = f"give all fields to {first}, as in {first}: {{field: value}}"
+            raise refuse(message, hint)
         article = "an" if self.kind[0] in "aeiou" else "a"
         raise refuse(
             f"expected {article} {self.kind}, found {show(value)}",
@@ -225,17 +205,14 @@ def read(cls: type[SpecType], node: Node, *, folder: Path) -> SpecType:
     except ValidationError as error:
         problems = []
         for detail in error.errors(include_url=False):
-            path, context = detail["loc"], detail.get("ctx", {})
-            locate = node.locate_key if context.get("unknown") else node.locate
-            shown = path[:-1] if context.get("unknown") else path
-            problems.append(
-                Problem(detail["msg"], locate(path), format_path(shown), context.get("hint", ""))
-            )
-        raise ConfigError(sorted(problems, key=_reading_order)) from None
-
-
-def _reading_order(problem: Problem) -> tuple[int, int]:
-    return (problem.location.line, problem.location.column) if problem.location else (0, 0)
+            path, context = detail["loc"], detail["ctx"]
+            shown = path if context["at"] == "value" else path[:-1]
+            if context["at"] == "value":
+                location = node.locate(path)
+            else:
+                location = node.locate_key(path if context["at"] == "key" else shown)
+            problems.append(Problem(detail["msg"], location, format_path(shown), context["hint"]))
+        raise ConfigError(problems) from None
 
 
 def plain(value: object) -> Any:
@@ -258,90 +235,3 @@ def specs_in(annotation: object) -> type[Spec] | None:
         return annotation
     found = (specs_in(argument) for argument in typing.get_args(annotation))
     return next((cls for cls in found if cls), None)
-
-
-# ── pydantic's errors in our words ────────────────────────────────────────────────────────────
-
-
-def _located(error: PydanticCustomError, path: tuple[str | int, ...], value: object) -> Exception:
-    details = InitErrorDetails(type=error, loc=path, input=value)
-    return ValidationError.from_exception_data("config", [details])
-
-
-def explained(
-    cls: type[Spec],
-    path: tuple[str | int, ...],
-    error: ValidationError,
-    only: Container[str] | None = None,
-) -> ValidationError:
-    """Errors of reading a ``cls`` at ``path`` in our words; ``only`` those of some fields."""
-    found = [detail for detail in error.errors(include_url=False) if not _follows(detail)]
-    if only is not None:
-        found = [detail for detail in found if detail["loc"] and detail["loc"][0] in only]
-    misspelt = {nearest(str(d["loc"][-1]), cls.model_fields) for d in found if _extra(d)}
-    details = [
-        InitErrorDetails(
-            type=_translate(cls, detail), loc=path + detail["loc"], input=detail["input"]
-        )
-        for detail in found
-        # The unknown key right beside it says it all.
-        if not (detail["type"] == "missing" and detail["loc"][-1] in misspelt)
-    ]
-    return ValidationError.from_exception_data("config", details)
-
-
-def _extra(detail: ErrorDetails) -> bool:
-    return detail["type"] == "extra_forbidden"
-
-
-def _follows(detail: ErrorDetails) -> bool:
-    """A list is called too short also when its items were there but wrong."""
-    least = detail.get("ctx", {}).get("min_length", 0)
-    return detail["type"] == "too_short" and len(detail["input"]) >= least
-
-
-_EXPECTED = {
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "float_type": "a number",
-    "bool_type": "true or false",
-    "string_type": "text",
-    "tuple_type": "a list",
-    "list_type": "a list",
-    "dict_type": "a mapping",
-    "model_type": "a mapping of fields",
-    "model_attributes_type": "a mapping of fields",
-    "finite_number": "a finite number",
-}
-
-
-def _translate(cls: type[Spec], detail: ErrorDetails) -> PydanticCustomError:
-    kind, value, context = detail["type"], detail["input"], detail.get("ctx", {})
-    if kind == "refused":
-        return PydanticCustomError("refused", "{message}", context)
-    name = str(detail["loc"][-1]) if detail["loc"] else ""
-    if kind == "extra_forbidden":
-        return unknown(f"unknown key '{name}'", name, cls.model_fields)
-    if kind == "missing":
-        about = cls.model_fields[name].description if name in cls.model_fields else ""
-        return refuse(f"'{name}' is required", f"{name}: {about}" if about else "")
-    if kind in _EXPECTED:
-        return refuse(f"expected {_EXPECTED[kind]}, found {show(value)}")
-    if kind == "literal_error":
-        expected = str(context["expected"]).replace("'", "")
-        options = [option.strip() for option in expected.replace(" or ", ", ").split(",")]
-        near = difflib.get_close_matches(str(value), options, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else ""
-        return refuse(f"expected one of {', '.join(options)}; found {show(value)}", hint)
-    bounds = {"greater_than": "gt", "greater_than_equal": "ge", "less_than": "lt"}
-    words = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
-    if kind in {*bounds, "less_than_equal"}:
-        key = bounds.get(kind, "le")
-        return refuse(f"must be {words[key]} {context[key]:g}, found {show(value)}")
-    if kind in {"too_short", "too_long"}:
-        limit = context.get("min_length", context.get("max_length"))
-        than = "at least" if kind == "too_short" else "at most"
-        items = "item" if limit == 1 else "items"
-        return refuse(f"expected {than} {limit} {items}, found {context['actual_length']}")
-    message = str(context["error"]) if "error" in context else detail["msg"]
-    return refuse(message[:1].lower() + message[1:])

@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainValidator, ValidationInfo, WithJsonSchema
 
-from sepcnn.spec import Context, refuse, show
+from sepcnn.refusal import refuse, show
+from sepcnn.spec import Context
 
 
 def _is_whole(value: object) -> bool:
@@ -34,15 +35,18 @@ def _fraction(value: object) -> object:
         raise refuse(message, "numbers may be written as 0.5, 1e-3 or 1/255") from None
 
 
-_NUMBER_SCHEMA: dict[str, Any] = {
-    "anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^[-+.\deE]+/[-+.\deE]+$"}]
-}
-Number = Annotated[float, BeforeValidator(_fraction), WithJsonSchema(_NUMBER_SCHEMA)]
-PositiveNumber = Annotated[Number, Field(gt=0)]
-NonNegativeNumber = Annotated[Number, Field(ge=0)]
-Rate = Annotated[Number, Field(ge=0, lt=1)]
+def _number_schema(**bounds: float) -> WithJsonSchema:
+    fraction = {"type": "string", "pattern": r"^[-+.\deE]+/[-+.\deE]+$"}
+    return WithJsonSchema({"anyOf": [{"type": "number", **bounds}, fraction]})
+
+
+_Fraction = Annotated[float, BeforeValidator(_fraction)]
+Number = Annotated[_Fraction, _number_schema()]
+PositiveNumber = Annotated[_Fraction, Field(gt=0), _number_schema(exclusiveMinimum=0)]
+NonNegativeNumber = Annotated[_Fraction, Field(ge=0), _number_schema(minimum=0)]
+Rate = Annotated[_Fraction, Field(ge=0, lt=1), _number_schema(minimum=0, exclusiveMaximum=1)]
 """a share that may be nothing but not all: dropout, momentum, label smoothing"""
-UnitNumber = Annotated[Number, Field(ge=0, le=1)]
+UnitNumber = Annotated[_Fraction, Field(ge=0, le=1), _number_schema(minimum=0, maximum=1)]
 PositiveInt = Annotated[int, Field(gt=0)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
 
@@ -69,8 +73,8 @@ def _pair(value: object) -> tuple[int, int]:
     pair = (value, value) if _is_whole(value) else value
     if isinstance(pair, list | tuple) and len(pair) == 2 and all(map(_is_whole, pair)):
         height, width = pair
-        if height > 0 and width > 0:  # type: ignore[operator]
-            return (height, width)  # type: ignore[return-value]
+        if height > 0 and width > 0:
+            return (height, width)
     message = f"expected a whole number above 0 or [height, width], found {show(value)}"
     raise refuse(message)
 
@@ -115,7 +119,7 @@ ImageShape = Annotated[
 
 # ── durations ─────────────────────────────────────────────────────────────────────────────────
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(steps?|epochs?|%)")
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*(steps?|epochs?|%)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +135,8 @@ class Duration:
         return round(self.amount * whole[self.unit])
 
     def __str__(self) -> str:
-        return f"{self.amount:g}{'' if self.unit == '%' else ' '}{self.unit}"
+        amount = f"{self.amount:f}".rstrip("0").rstrip(".")
+        return f"{amount}{'' if self.unit == '%' else ' '}{self.unit}"
 
 
 def _duration(value: object) -> Duration:
@@ -164,7 +169,11 @@ def read_path(value: object, info: ValidationInfo) -> Path:
         return value
     if not isinstance(value, str) or not value.strip() or "\0" in value:
         raise refuse(f"expected a path, found {show(value)}")
-    return (Context.of(info).folder / Path(value).expanduser()).absolute()
+    try:
+        path = Path(value).expanduser()
+    except RuntimeError:
+        raise refuse(f"there is no home folder for {show(value)}", "write the path out") from None
+    return (Context.of(info).folder / path).absolute()
 
 
 FilePath = Annotated[Path, PlainValidator(read_path), WithJsonSchema({"type": "string"})]

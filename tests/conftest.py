@@ -5,10 +5,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-# Before Keras is imported anywhere.
+# Before Keras and torch are imported anywhere. The nets of the tests are small: a second thread
+# costs more than it gives, and many times more when something else is running.
 os.environ["KERAS_BACKEND"] = "torch"
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
+from keras.src.backend.common import dtypes
+
+# Keras on torch computes float64 layers in float32 wherever it promotes types.
+dtypes.BIT64_TO_BIT32_DTYPE["float64"] = "float64"
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 CONFIGS = Path(__file__).parents[1] / "configs"

@@ -37,7 +37,7 @@ train:
         ("model.layers[0].Dense.missing.deeper", "4:7+5", "4:7+5"),
         ("model.layers[1]", "5:7+7", "5:7+7"),
         ("model.layers[1].Flatten.units", "5:7+7", "5:7+7"),
-        ("model.layers[2].Dense.units", "6:14+2", "6:7+5"),
+        ("model.layers[2].Dense.units", "6:14+2", "6:14+2"),
         ("model.layers[3]", "7:7+12", "7:7+12"),
         ("model.layers[4]", "8:5+1", "8:5+1"),
         ("model.layers[9]", "3:3+6", "3:3+6"),
@@ -72,7 +72,7 @@ def test_paths_are_written_and_read() -> None:
     ],
 )
 def test_malformed_paths(text: str, place: str) -> None:
-    message = f"the path '{text}' {place}; write it as in model.layers[3].filters"
+    message = f"the path '{text}' {place}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         parse_path(text)
 

@@ -10,7 +10,8 @@ import click
 from sepcnn import console
 from sepcnn.errors import InputError
 from sepcnn.layers import LAYERS
-from sepcnn.spec import Choice, nearest, plain
+from sepcnn.refusal import nearest
+from sepcnn.spec import Choice, plain
 
 
 @click.command(name="layers")

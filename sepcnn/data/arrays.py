@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -12,11 +11,13 @@ from pydantic import PlainValidator, ValidationInfo, WithJsonSchema, model_valid
 
 from sepcnn.data.base import Dataset, Request, Resident, Source, hold_out
 from sepcnn.errors import DataError
-from sepcnn.spec import refuse, show
+from sepcnn.refusal import refuse, show
 from sepcnn.values import FilePath, read_path
 
 SPLIT_NAMES = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 CLASS_NAME_KEYS = ("class_names", "classes", "label_names")
+MOST_CLASSES = 1_000_000
+"""more are no classes but, say, numbers of people"""
 
 
 def _file_or_pair(value: Any, info: ValidationInfo) -> tuple[Path, ...]:
@@ -33,7 +34,7 @@ ArrayFile = Annotated[
         {
             "anyOf": [
                 {"type": "string"},
-                {"type": "array", "items": {"type": "string"}, "minItems": 2, "maxItems": 2},
+                {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 2},
             ]
         }
     ),
@@ -69,51 +70,67 @@ class Arrays(Source):
         return self
 
     def open(self, request: Request) -> Dataset:
-        class_names: tuple[str, ...] | None = None
+        class_names: dict[Path, tuple[str, ...]] = {}
         splits: dict[str, Resident] = {}
+        together = read_arrays((self.path,)) if self.path else {}
         for split in SPLIT_NAMES:
             files = (self.path,) if self.path else getattr(self, split)
             if files is None:
                 continue
-            arrays = read_arrays(files)
+            arrays = together or read_arrays(files)
             found = images_and_labels(arrays, split, files[0], alone=self.path is None)
             if found is not None:
                 splits[split] = resident(*found, request.shape, files[0])
-                class_names = class_names or read_class_names(arrays, files[0])
+                if names := read_class_names(arrays, files[0]):
+                    class_names[files[0]] = names
         if "train" not in splits:
             raise DataError(
                 f"{self.path}: there are no training images", "store x_train and y_train"
             )
-        most = max(int(split.labels.max()) for split in splits.values()) + 1
-        names = class_names or tuple(str(number) for number in range(most))
-        if most > len(names):
-            message = f"label {most - 1} has no name: the file names {len(names)} classes"
-            raise DataError(message, "labels count from 0")
         train, val, test = (splits.get(name) for name in SPLIT_NAMES)
         assert train is not None
         if val is None:
             train, val = hold_out(train, request)
-        return Dataset(names, train, val, test)
+        return Dataset(agreed_names(class_names, splits), train, val, test)
 
 
 def read_arrays(files: tuple[Path, ...]) -> dict[str, np.ndarray]:
     """All arrays of a .npz file, or a pair of .npy files. Errors: `DataError`."""
+    loaded = [read_file(path) for path in files]
+    if len(files) == 1:
+        if isinstance(loaded[0], dict):
+            return loaded[0]
+        hint = f"give the pair [{files[0].name}, LABELS.npy]"
+        raise DataError(f"{files[0]}: a .npy file holds images or labels, not both", hint)
+    pair = {}
+    for key, path, array in zip("xy", files, loaded, strict=True):
+        if isinstance(array, dict):
+            hint = "a .npz file stands alone; a pair is [images.npy, labels.npy]"
+            raise DataError(f"{path}: a .npz file cannot be one of a pair", hint)
+        pair[key] = array
+    return pair
+
+
+def read_file(path: Path) -> np.ndarray | dict[str, np.ndarray]:
+    """The array of a .npy file, or those of a .npz file by name. Errors: `DataError`."""
+    hint = "write it with numpy.savez; pickled objects are not read"
     try:
-        loaded = [np.load(path, allow_pickle=False) for path in files]
-        if len(loaded) == 2:
-            return {"x": loaded[0], "y": loaded[1]}
-        if isinstance(loaded[0], np.ndarray):
-            hint = f"give the pair [{files[0].name}, LABELS.npy]"
-            raise DataError(f"{files[0]}: a .npy file holds images or labels, not both", hint)
-        with loaded[0] as archive:
-            return {key: archive[key] for key in archive.files}
-    except FileNotFoundError as error:
-        raise DataError(f"there is no file {error.filename}", "check the path") from None
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        message = f"{files[0]}: not a readable NumPy file ({error})"
-        raise DataError(
-            message, "write it with numpy.savez; pickled objects are not read"
-        ) from None
+        # Opened here since np.load leaves a file open that turns out to be damaged.
+        with path.open("rb") as file:
+            if file.read(2) not in (b"PK", b"\x93N"):
+                raise DataError(f"{path}: not a NumPy file", hint)
+            file.seek(0)
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                return loaded
+            with loaded:
+                return {key: loaded[key] for key in loaded.files}
+    except DataError:
+        raise
+    except FileNotFoundError:
+        raise DataError(f"there is no file {path}", "check the path") from None
+    except Exception as error:  # damaged bytes make zipfile, zlib and NumPy raise anything
+        raise DataError(f"{path}: not a readable NumPy file ({error})", hint) from None
 
 
 def images_and_labels(
@@ -160,7 +177,10 @@ def resident(
     if not len(images):
         raise DataError(f"{path}: there are no images")
     if int(labels.min()) < 0:
-        raise DataError(f"{path}: a label is {int(labels.min())}", "labels count from 0")
+        raise DataError(f"{path}: a label is {labels.min()}", "labels count from 0")
+    if int(labels.max()) >= MOST_CLASSES:
+        message = f"{path}: a label is {labels.max()}, but {MOST_CLASSES} classes are the most"
+        raise DataError(message, "labels number the classes from 0")
     if images.shape[1:] != tuple(shape):
         found = ", ".join(map(str, images.shape[1:]))
         message = f"{path}: images are {found}, but model.input_shape is {list(shape)}"
@@ -169,7 +189,9 @@ def resident(
 
 
 def describe(array: np.ndarray) -> str:
-    return f"{array.dtype} of shape {'×'.join(map(str, array.shape)) or 'of one value'}"
+    if not array.ndim:
+        return f"a single {array.dtype}"
+    return f"{array.dtype} of shape {'×'.join(map(str, array.shape))}"
 
 
 def read_class_names(arrays: dict[str, np.ndarray], path: Path) -> tuple[str, ...] | None:
@@ -183,3 +205,20 @@ def read_class_names(arrays: dict[str, np.ndarray], path: Path) -> tuple[str, ..
                 raise DataError(f"{path}: {key} names a class twice")
             return names
     return None
+
+
+def agreed_names(
+    named: dict[Path, tuple[str, ...]], splits: dict[str, Resident]
+) -> tuple[str, ...]:
+    """The class names that all files agree on, else the numbers. Errors: `DataError`."""
+    most = max(int(split.labels.max()) for split in splits.values()) + 1
+    if not named:
+        return tuple(str(number) for number in range(most))
+    (first, names), *others = named.items()
+    for path, other in others:
+        if other != names:
+            raise DataError(f"{path}: names other classes than {first}", "use the same order too")
+    if most > len(names):
+        message = f"{first}: label {most - 1} has no name: the file names {len(names)} classes"
+        raise DataError(message, "labels count from 0")
+    return names

@@ -6,14 +6,16 @@ batch is a function of (seed, step).
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
-from pydantic import Field, PlainValidator, WithJsonSchema
+from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 
 from sepcnn.randomness import stream
-from sepcnn.spec import Choice, Table, refuse, show
+from sepcnn.refusal import refuse, show
+from sepcnn.spec import Choice, Table
 from sepcnn.values import NonNegativeInt, PositiveInt, UnitNumber
 
 Fill = Literal["reflect", "nearest", "constant"]
@@ -126,11 +128,16 @@ class RandomCrop(Augmentation):
 
 
 def _range(value: Any) -> tuple[float, float]:
-    numbers = value if isinstance(value, list | tuple) and len(value) == 2 else ()
-    valid = [v for v in numbers if isinstance(v, int | float) and 0 < v < 100]
-    if len(valid) == 2 and valid[0] <= valid[1]:
-        return float(valid[0]), float(valid[1])
+    if isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_positive, value)):
+        low, high = map(float, value)
+        if low <= high:
+            return low, high
     raise refuse(f"expected [smallest, largest], both above 0, found {show(value)}")
+
+
+def _is_positive(value: object) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and 0 < value < math.inf  # type: ignore[operator]
 
 
 Range = Annotated[
@@ -152,16 +159,22 @@ class RandomErasing(Augmentation):
     value: Annotated[NonNegativeInt, Field(le=255)] = 128
     """grey value from 0 to 255"""
 
+    @model_validator(mode="after")
+    def _area_is_a_share(self) -> Self:
+        if self.area[1] > 1:
+            raise refuse(f"'area' is a share of the image, at most 1, found {self.area[1]:g}")
+        return self
+
     def apply(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         count, height, width, _ = images.shape
         chosen = uniform(count, generator) < self.probability
         area = self._between(self.area, generator, count) * height * width
-        low, high = (torch.tensor(edge).log().item() for edge in self.ratio)
+        low, high = map(math.log, self.ratio)
         ratio = self._between((low, high), generator, count).exp()
-        tall = (area * ratio).sqrt().clamp(1, height)
-        wide = (area / ratio).sqrt().clamp(1, width)
-        top = uniform(count, generator) * (height - tall)
-        left = uniform(count, generator) * (width - wide)
+        tall = (area * ratio).sqrt().round().clamp(1, height)
+        wide = (area / ratio).sqrt().round().clamp(1, width)
+        top = (uniform(count, generator) * (height - tall + 1)).floor()
+        left = (uniform(count, generator) * (width - wide + 1)).floor()
         rows = torch.arange(height, device=images.device)
         columns = torch.arange(width, device=images.device)
         in_rows = (rows >= top[:, None]) & (rows < (top + tall)[:, None])

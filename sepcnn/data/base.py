@@ -114,19 +114,29 @@ class Source(Choice):
         """The class names if they are known before any file is read."""
         return None
 
+    def check(self, shape: ImageShape) -> None:
+        """Whether the source can give images of a shape, as far as is known before reading.
+
+        Errors: `DataError`.
+        """
+
     @abstractmethod
     def open(self, request: Request) -> Dataset:
         """Read the data. Errors: `DataError`, which names what does not fit."""
 
 
 def hold_out(split: Resident, request: Request) -> tuple[Resident, Resident | None]:
-    """Training and validation images: the same share of every class, drawn by ``split_seed``."""
+    """Training and validation images: the same share of every class, drawn by ``split_seed``.
+
+    A class keeps at least one image for training.
+    """
     held: list[torch.Tensor] = []
     for label in range(int(split.labels.max()) + 1):
         members = (split.labels == label).nonzero().flatten()
         generator = stream(request.split_seed, "validation", label)
         members = members[torch.randperm(len(members), generator=generator)]
-        held.append(members[: round(len(members) * request.validation)])
+        count = min(round(len(members) * request.validation), max(len(members) - 1, 0))
+        held.append(members[:count])
     validation = torch.cat(held).sort().values
     if not len(validation):
         return split, None

@@ -33,7 +33,7 @@ def keep(name: str, write: Callable[[BinaryIO], None]) -> bool:
             temporary = Path(file.name)
             try:
                 write(file)  # type: ignore[arg-type]
-            except OSError:
+            except BaseException:  # an interrupt too leaves nothing behind
                 temporary.unlink(missing_ok=True)
                 raise
         temporary.replace(path)

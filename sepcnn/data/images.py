@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sepcnn.errors import DataError
+
+# Above its limit of pixels Pillow only warns, and refuses above twice of it; refused is refused.
+warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
@@ -46,26 +50,33 @@ def read_image(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
     try:
         with Image.open(path) as image:
             # Asking the decoder first lets JPEG be decoded at a fraction of its size.
-            image.draft("RGB" if channels > 1 else "L", (2 * width, 2 * height))
-            upright = ImageOps.exif_transpose(image)
-            pixels = to_8_bits(upright).convert(mode)
-            fitted = ImageOps.fit(pixels, (width, height), Image.Resampling.BILINEAR)
-            return np.asarray(fitted, dtype=np.uint8).reshape(height, width, channels)
+            side = 2 * max(width, height)  # of a photo that may lie on its side
+            image.draft("RGB" if channels > 1 else "L", (side, side))
+            pixels = to_8_bits(ImageOps.exif_transpose(image))
+            if channels != 4:
+                pixels = on_white(pixels)
+            fitted = ImageOps.fit(pixels.convert(mode), (width, height), Image.Resampling.BILINEAR)
+            return np.array(fitted, dtype=np.uint8).reshape(height, width, channels)
     except UnidentifiedImageError:
         raise DataError(f"{path}: not an image file") from None
-    except Image.DecompressionBombError:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise DataError(f"{path}: too many pixels to be read safely") from None
     except FileNotFoundError:
         raise DataError(f"there is no file {path}") from None
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
+    except Exception as error:  # damaged bytes make decoders raise anything
         raise DataError(f"{path}: cannot be read ({error})") from None
 
 
 def to_8_bits(image: Image.Image) -> Image.Image:
-    """Images of 16 bits a pixel as 8; transparency on white; others as they are."""
+    """Images of 16 bits a pixel as 8; others as they are."""
     if image.mode.startswith("I"):
         values = np.asarray(image).astype(np.float64)
         return Image.fromarray((values / 257).clip(0, 255).round().astype(np.uint8))
+    return image
+
+
+def on_white(image: Image.Image) -> Image.Image:
+    """Transparent images before white; others as they are."""
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         with_alpha = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from pathlib import Path
 from typing import BinaryIO
 
@@ -11,10 +10,14 @@ import numpy as np
 import torch
 
 from sepcnn.data import drawing
+from sepcnn.data.arrays import read_arrays
 from sepcnn.data.base import SPLITS, Dataset, Request, Resident, Source
 from sepcnn.data.cache import cache_folder, keep
 from sepcnn.errors import DataError
-from sepcnn.values import NonNegativeInt, PositiveInt
+from sepcnn.values import ImageShape, NonNegativeInt, PositiveInt
+
+SMALLEST = 32
+"""pixels a side below which the kinds cannot be told apart"""
 
 
 class Shapes(Source):
@@ -36,13 +39,18 @@ class Shapes(Source):
     def known_class_names(self) -> tuple[str, ...]:
         return drawing.CLASS_NAMES
 
-    def open(self, request: Request) -> Dataset:
-        height, width, channels = request.shape
-        if height != width or channels != 3:
-            message = f"Shapes are square colour images, not {height}×{width}×{channels}"
+    def check(self, shape: ImageShape) -> None:
+        height, width, channels = shape
+        if height != width or channels != 3 or height < SMALLEST:
+            image = f"{height}×{width}×{channels}"
+            message = (
+                f"Shapes are square colour images of {SMALLEST}×{SMALLEST} and more, not {image}"
+            )
             raise DataError(message, "use an input_shape such as [64, 64, 3]")
-        if height < 16:
-            raise DataError(f"Shapes cannot be told apart at {height}×{width}", "use 32 or more")
+
+    def open(self, request: Request) -> Dataset:
+        self.check(request.shape)
+        height = request.shape[0]
         counts = {name: getattr(self, name) for name in SPLITS}
         splits = {name: self._split(name, count, height) for name, count in counts.items()}
         return Dataset(drawing.CLASS_NAMES, **splits)
@@ -71,7 +79,7 @@ def drawing_version() -> str:
 def read_cached(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
     """Images and labels from the cache; None if they are not there or damaged (zip's CRC)."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return file["images"], file["labels"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        arrays = read_arrays((path,))
+        return arrays["images"], arrays["labels"]
+    except (DataError, KeyError):
         return None

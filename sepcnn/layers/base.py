@@ -19,8 +19,9 @@ from sepcnn.activations import Activation
 from sepcnn.errors import SepcnnError
 from sepcnn.initializers import Initializer
 from sepcnn.randomness import stream
+from sepcnn.refusal import refuse, show
 from sepcnn.schedules import Progress
-from sepcnn.spec import Choice, Table, refuse, show
+from sepcnn.spec import Choice, Table
 
 Shape = tuple[int, ...]
 
@@ -135,7 +136,7 @@ def image(shape: Shape) -> tuple[int, int, int]:
     if len(shape) != 3:
         hint = "move it above the Flatten or global pooling layer"
         raise ShapeError(f"needs an image, but its input is {show_shape(shape)}", hint)
-    return shape  # type: ignore[return-value]
+    return shape
 
 
 def show_shape(shape: Shape) -> str:

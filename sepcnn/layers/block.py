@@ -41,7 +41,7 @@ def shortcut_to_paste(source: Shape, wanted: Shape) -> str:
     for strides in range(1, 9):
         if all(-(-source[axis] // strides) == wanted[axis] for axis in (0, 1)):
             fields = f"filters: {wanted[2]}, kernel_size: 1, strides: {strides}, padding: same"
-            return f"add   shortcut: [Conv2D: {{{fields}, use_bias: false}}, BatchNormalization]"
+            return f"write shortcut: [Conv2D: {{{fields}, use_bias: false}}, BatchNormalization]"
     return "use padding: same in the layers, so that the size changes by strides alone"
 
 

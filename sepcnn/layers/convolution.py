@@ -20,7 +20,7 @@ from sepcnn.layers.base import (
     activate,
     image,
 )
-from sepcnn.spec import refuse
+from sepcnn.refusal import refuse
 from sepcnn.values import Pair, PositiveInt
 
 Padding = Literal["valid", "same"]

@@ -13,8 +13,9 @@ from torch import nn
 
 from sepcnn.initializers import Initializer, Ones, Zeros
 from sepcnn.layers.base import LayerModule, LeafLayer, Shape, ShapeError, SteppedModule, show_shape
+from sepcnn.refusal import refuse, show
 from sepcnn.schedules import Progress, Ramp
-from sepcnn.spec import Spec, refuse, show
+from sepcnn.spec import Spec
 from sepcnn.values import PositiveNumber, UnitNumber
 
 Limit = Ramp | Literal["paper"] | None

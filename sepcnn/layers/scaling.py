@@ -10,7 +10,7 @@ from pydantic import PlainValidator, WithJsonSchema, model_validator
 from torch import nn
 
 from sepcnn.layers.base import LeafLayer, Shape, ShapeError
-from sepcnn.spec import refuse, show
+from sepcnn.refusal import refuse, show
 from sepcnn.values import Number
 
 

@@ -1,0 +1,137 @@
+"""Images per second of training the batch-normalized example net, beside plain PyTorch.
+
+    python benchmarks/training_speed.py [--repeats 5]
+
+Each measurement is a process of its own, for the allocator's setting belongs to a process; the
+variants take turns, so that a machine that slows down slows all of them. Prints medians and spread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+CONFIG = Path(__file__).parents[1] / "configs" / "keras_sequential_bn.yaml"
+BATCH, WARM_UP, STEPS = 64, 5, 25
+IMAGES = 1024
+
+
+def plain_net() -> nn.Module:
+    """The net of the config as a PyTorch user writes it."""
+
+    def separable(inputs: int, outputs: int) -> list[nn.Module]:
+        depthwise = nn.Conv2d(inputs, inputs, 3, groups=inputs, bias=False)
+        pointwise = nn.Conv2d(inputs, outputs, 1, bias=False)
+        return [depthwise, pointwise, nn.BatchNorm2d(outputs, eps=1e-3), nn.ReLU()]
+
+    return nn.Sequential(
+        *separable(3, 32),
+        *separable(32, 64),
+        nn.MaxPool2d(2),
+        *separable(64, 64),
+        *separable(64, 128),
+        nn.MaxPool2d(2),
+        *separable(128, 64),
+        *separable(64, 128),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(128, 32),
+        nn.ReLU(),
+        nn.Linear(32, 10),
+    )
+
+
+def plain(channels_last: bool = False) -> Callable[[], None]:
+    """One step of plain PyTorch: float32, torch's own optimizer."""
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    net = plain_net().to(memory_format=layout)
+    optimizer = torch.optim.RMSprop(net.parameters(), 1e-3, alpha=0.9)
+    loss = nn.CrossEntropyLoss()
+    images = torch.rand(IMAGES, 3, 64, 64)
+    labels = torch.arange(IMAGES) % 10
+
+    def step() -> None:
+        batch = torch.randint(IMAGES, (BATCH,))
+        optimizer.zero_grad()
+        x = images[batch].contiguous(memory_format=layout)
+        loss(net(x), labels[batch]).backward()
+        optimizer.step()
+
+    return step
+
+
+def ours(precision: str) -> Callable[[], None]:
+    """One step of sepcnn's loop."""
+    from sepcnn import checkpoint, machine, train
+    from sepcnn.config import load
+    from sepcnn.data.base import Dataset, Resident
+
+    machine.keep_memory()
+    config = load(CONFIG, [f"train.precision={precision}", "train.epochs=100000"])
+    images = torch.randint(256, (IMAGES, 64, 64, 3), dtype=torch.uint8)
+    split = Resident(images, torch.arange(IMAGES) % 10)
+    dataset = Dataset(tuple("0123456789"), split, None, None)
+    hardware = machine.choose("cpu", config.train.precision)
+    state = checkpoint.new_state(config, 10, hardware.device)
+    records = train.train(config, dataset, hardware, state)
+
+    def step() -> None:
+        next(records)
+
+    return step
+
+
+VARIANTS: dict[str, Callable[[], Callable[[], None]]] = {
+    "plain PyTorch, NCHW, float32": plain,
+    "plain PyTorch, channels_last, float32": lambda: plain(channels_last=True),
+    "sepcnn, float32": lambda: ours("float32"),
+    "sepcnn, bfloat16": lambda: ours("bfloat16"),
+}
+
+
+def measure(variant: str) -> float:
+    """Images per second in this process."""
+    step = VARIANTS[variant]()
+    for _ in range(WARM_UP):
+        step()
+    start = time.perf_counter()
+    for _ in range(STEPS):
+        step()
+    return BATCH * STEPS / (time.perf_counter() - start)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--one", choices=VARIANTS, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        print(json.dumps(measure(arguments.one)))
+        return
+    found: dict[str, list[float]] = {name: [] for name in VARIANTS}
+    for _ in range(arguments.repeats):
+        for name in VARIANTS:
+            command = [sys.executable, __file__, "--one", name]
+            output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            found[name].append(json.loads(output))
+    base = statistics.median(found["plain PyTorch, NCHW, float32"])
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.machine()}")
+    print(f"{CONFIG.name}, batch {BATCH}, median of {arguments.repeats} (lowest to highest)")
+    for name, speeds in found.items():
+        middle = statistics.median(speeds)
+        spread = f"({min(speeds):,.0f} to {max(speeds):,.0f})"
+        print(f"{name:<40}{middle:>7,.0f} images/s {spread:<18}{middle / base:>6.2f} ×")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,331 @@
+"""Image files of many kinds as the net's arrays, and files that are none."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from sepcnn.data.images import SUFFIXES, find_images, read_image
+from sepcnn.errors import DataError
+
+SIZE = 8
+SHAPE = (SIZE, SIZE, 3)
+ORIENTATION = 0x0112
+"""the tag of EXIF that says how the camera was held"""
+
+Pixels = NDArray[np.uint8]
+
+
+def corners() -> Pixels:
+    """A black square with red, green and blue in three corners: every turn of it differs."""
+    pixels = np.zeros(SHAPE, dtype=np.uint8)
+    for channel, (row, column) in enumerate([(0, 0), (0, 4), (4, 0)]):
+        pixels[row : row + 4, column : column + 4, channel] = 255
+    return pixels
+
+
+def saved(path: Path, image: Image.Image, **options: object) -> Path:
+    image.save(path, **options)  # type: ignore[arg-type]
+    return path
+
+
+def complaint(path: Path, shape: tuple[int, int, int] = SHAPE) -> str:
+    with pytest.raises(DataError) as caught:
+        read_image(path, shape)
+    return str(caught.value)
+
+
+# ── reading ───────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.PNG", "a.bmp", "a.tif", "a.TIFF", "a.ppm"])
+def test_pixels_of_the_right_size_come_back_unchanged(tmp_path: Path, name: str) -> None:
+    path = saved(tmp_path / name, Image.fromarray(corners()))
+    found = read_image(path, SHAPE)
+    assert found.dtype == np.uint8
+    assert found.flags.writeable
+    np.testing.assert_array_equal(found, corners())
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.JPEG", "a.webp", "a.gif"])
+def test_lossy_files_come_back_nearly(tmp_path: Path, name: str) -> None:
+    options = {} if name == "a.gif" else {"quality": 95}
+    path = saved(tmp_path / name, Image.fromarray(corners()), **options)
+    difference = read_image(path, SHAPE).astype(int) - corners()
+    assert np.abs(difference).mean() < 20
+
+
+@pytest.mark.parametrize(
+    ("orientation", "transpose"),
+    [
+        (1, None),
+        (2, Image.Transpose.FLIP_LEFT_RIGHT),
+        (3, Image.Transpose.ROTATE_180),
+        (4, Image.Transpose.FLIP_TOP_BOTTOM),
+        (5, Image.Transpose.TRANSPOSE),
+        (6, Image.Transpose.ROTATE_90),
+        (7, Image.Transpose.TRANSVERSE),
+        (8, Image.Transpose.ROTATE_270),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_the_camera_may_be_held_in_any_way(
+    tmp_path: Path, orientation: int, transpose: Image.Transpose | None, suffix: str
+) -> None:
+    """EXIF says how the stored pixels, turned here, are to be turned back."""
+    image = Image.fromarray(corners())
+    turned = image if transpose is None else image.transpose(transpose)
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    path = saved(tmp_path / f"photo{suffix}", turned, exif=exif)
+    np.testing.assert_array_equal(read_image(path, SHAPE), corners())
+
+
+def grey(value: int, mode: str = "L") -> Image.Image:
+    return Image.new(mode, (SIZE, SIZE), value)
+
+
+def palette(transparency: bool) -> Image.Image:
+    image = Image.new("P", (SIZE, SIZE), 1)
+    image.putpalette([0, 0, 0, 200, 100, 50])
+    if transparency:
+        image.info["transparency"] = 1
+    return image
+
+
+def sixteen_bits(value: int) -> Image.Image:
+    return Image.fromarray(np.full((SIZE, SIZE), value, dtype=np.uint16))
+
+
+def see_through(*pixel: int) -> Image.Image:
+    return Image.new("RGBA" if len(pixel) == 4 else "LA", (SIZE, SIZE), pixel)
+
+
+WHITE = (255, 255, 255)
+
+
+@pytest.mark.parametrize(
+    ("image", "suffix", "expected"),
+    [
+        pytest.param(grey(77), ".png", (77, 77, 77), id="grey"),
+        pytest.param(grey(1, "1"), ".png", WHITE, id="one-bit"),
+        pytest.param(palette(False), ".png", (200, 100, 50), id="palette"),
+        pytest.param(palette(True), ".png", WHITE, id="palette-transparent"),
+        pytest.param(see_through(10, 20, 30, 255), ".png", (10, 20, 30), id="rgba-opaque"),
+        pytest.param(see_through(10, 20, 30, 0), ".png", WHITE, id="rgba-transparent"),
+        pytest.param(see_through(0, 100, 200, 51), ".png", (204, 224, 244), id="rgba-half"),
+        pytest.param(see_through(10, 0), ".png", WHITE, id="grey-transparent"),
+        pytest.param(sixteen_bits(0), ".png", (0, 0, 0), id="16-bit-black"),
+        pytest.param(sixteen_bits(65535), ".png", WHITE, id="16-bit-white"),
+        pytest.param(sixteen_bits(200 * 257), ".png", (200, 200, 200), id="16-bit-png"),
+        pytest.param(sixteen_bits(200 * 257), ".tif", (200, 200, 200), id="16-bit-tiff"),
+        pytest.param(grey(200 * 257, "I"), ".tif", (200, 200, 200), id="32-bit-tiff"),
+        pytest.param(
+            Image.new("CMYK", (SIZE, SIZE), (0, 255, 255, 0)), ".tif", (255, 0, 0), id="cmyk-tiff"
+        ),
+    ],
+)
+def test_every_kind_of_pixel_becomes_colour(
+    tmp_path: Path, image: Image.Image, suffix: str, expected: tuple[int, int, int]
+) -> None:
+    found = read_image(saved(tmp_path / f"a{suffix}", image), SHAPE)
+    np.testing.assert_array_equal(found, np.broadcast_to(expected, SHAPE))
+
+
+def test_a_cmyk_jpeg_becomes_colour(tmp_path: Path) -> None:
+    image = Image.new("CMYK", (SIZE, SIZE), (0, 255, 255, 0))
+    found = read_image(saved(tmp_path / "a.jpg", image, quality=95), SHAPE).astype(int)
+    assert np.abs(found - (255, 0, 0)).max() < 5
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
+def test_colour_becomes_grey_by_its_brightness(tmp_path: Path, name: str) -> None:
+    path = saved(tmp_path / name, Image.new("RGB", (SIZE, SIZE), (255, 0, 0)))
+    found = read_image(path, (SIZE, SIZE, 1))
+    assert found.shape == (SIZE, SIZE, 1)
+    # 0.299 of 255 (ITU-R 601); JPEG may round it once more.
+    assert np.abs(found.astype(int) - 76).max() <= 1
+
+
+def test_four_channels_keep_what_is_transparent(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.png", see_through(10, 20, 30, 40))
+    found = read_image(path, (SIZE, SIZE, 4))
+    np.testing.assert_array_equal(found, np.broadcast_to((10, 20, 30, 40), (SIZE, SIZE, 4)))
+
+
+def test_four_channels_of_an_opaque_image(tmp_path: Path) -> None:
+    found = read_image(saved(tmp_path / "a.png", grey(7)), (SIZE, SIZE, 4))
+    np.testing.assert_array_equal(found, np.broadcast_to((7, 7, 7, 255), (SIZE, SIZE, 4)))
+
+
+@pytest.mark.parametrize("size", [(12, 8), (8, 12)], ids=["wide", "tall"])
+def test_the_middle_is_cut_to_the_nets_proportions(tmp_path: Path, size: tuple[int, int]) -> None:
+    """Both ends of the longer side, a sixth each, are white and disappear."""
+    width, height = size
+    pixels = np.full((height, width, 3), 100, dtype=np.uint8)
+    margin = abs(width - height) // 2
+    if width > height:
+        pixels[:, :margin] = pixels[:, width - margin :] = 255
+    else:
+        pixels[:margin] = pixels[height - margin :] = 255
+    found = read_image(saved(tmp_path / "a.png", Image.fromarray(pixels)), SHAPE)
+    assert found.shape == SHAPE
+    assert (found == 100).all()
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 3), (5, 16, 3), (16, 5, 1)], ids=str)
+def test_one_pixel_fills_the_image(tmp_path: Path, shape: tuple[int, int, int]) -> None:
+    path = saved(tmp_path / "a.png", Image.new("RGB", (1, 1), (9, 9, 9)))
+    np.testing.assert_array_equal(read_image(path, shape), np.full(shape, 9))
+
+
+@pytest.mark.parametrize("shape", [(32, 16, 1), (16, 32, 3)], ids=["tall", "wide"])
+@pytest.mark.parametrize("orientation", [1, 6], ids=["upright", "lying"])
+def test_a_large_jpeg_loses_nothing_by_being_decoded_small(
+    tmp_path: Path, orientation: int, shape: tuple[int, int, int]
+) -> None:
+    rows, columns = np.mgrid[:512, :1024]
+    checks = Image.fromarray(((rows // 64 + columns // 64) % 2 * 255).astype(np.uint8))
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    small = read_image(saved(tmp_path / "a.jpg", checks, exif=exif, quality=95), shape)
+    whole = read_image(saved(tmp_path / "a.png", checks, exif=exif), shape)
+    assert np.abs(small.astype(int) - whole).max() < 10
+
+
+# ── refusals ──────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    path = tmp_path / "none.png"
+    assert complaint(path) == f"there is no file {path}"
+
+
+@pytest.mark.parametrize("content", [b"", b"not an image\n"], ids=["empty", "text"])
+def test_a_file_that_is_no_image(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    assert complaint(path) == f"{path}: not an image file"
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.gif", "a.bmp", "a.tif", "a.ppm"])
+def test_a_truncated_file(tmp_path: Path, name: str) -> None:
+    noise = np.random.default_rng(0).integers(256, size=(64, 64, 3), dtype=np.uint8)
+    path = saved(tmp_path / name, Image.fromarray(noise))
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(OSError, match=r".") as reason, Image.open(path) as image:
+        image.load()
+    assert complaint(path) == f"{path}: cannot be read ({reason.value})"
+
+
+def test_every_damage_is_a_data_error(tmp_path: Path) -> None:
+    """Decoders raise and warn about anything; a warning, here an error, must not escape either."""
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    numbers = np.random.default_rng(0)
+    refused = 0
+    for name in ("a.png", "a.jpg", "a.tif", "a.gif", "a.webp"):
+        path = saved(tmp_path / name, Image.fromarray(corners()), exif=exif)
+        whole = path.read_bytes()
+        for _ in range(40):
+            content = bytearray(whole)
+            for place in numbers.integers(min(len(whole), 300), size=3):
+                content[place] = numbers.integers(256)
+            path.write_bytes(content)
+            try:
+                assert read_image(path, SHAPE).shape == SHAPE
+            except DataError:
+                refused += 1
+    assert refused > 60
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG file that promises an image of this size and holds none."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    return b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 0) + b"IDAT"
+
+
+@pytest.mark.parametrize(
+    "side", [10_000, 100_000], ids=["pillow-would-warn", "pillow-would-refuse"]
+)
+def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path, side: int) -> None:
+    path = tmp_path / "bomb.png"
+    path.write_bytes(png_header(side, side))
+    assert complaint(path) == f"{path}: too many pixels to be read safely"
+
+
+def test_images_up_to_the_limit_are_read(tmp_path: Path) -> None:
+    limit = Image.MAX_IMAGE_PIXELS
+    assert limit is not None
+    path = tmp_path / "large.png"
+    path.write_bytes(png_header(limit // 9000, 9000))
+    assert complaint(path).startswith(f"{path}: cannot be read (")
+
+
+def test_a_net_of_other_channels(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.png", Image.fromarray(corners()))
+    expected = "image files have 1, 3 or 4 channels, the net takes 2"
+    assert complaint(path, (SIZE, SIZE, 2)) == expected
+
+
+# ── finding ───────────────────────────────────────────────────────────────────────────────────
+
+
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+def test_images_are_found_at_every_depth_in_a_stable_order(tmp_path: Path) -> None:
+    touch(tmp_path, "b.jpg", "a.PNG", "c/d/e.jpeg", "c/a.webp", "10.bmp", "9.bmp")
+    found = [str(path.relative_to(tmp_path)) for path in find_images(tmp_path)]
+    assert found == ["10.bmp", "9.bmp", "a.PNG", "b.jpg", "c/a.webp", "c/d/e.jpeg"]
+
+
+def test_hidden_files_and_other_files_are_left_out(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png", ".b.png", ".trash/c.png", "d/.e/f.png", "g.txt", "png", "h.png.txt")
+    (tmp_path / "folder.png").mkdir()
+    assert find_images(tmp_path) == [tmp_path / "a.png"]
+
+
+def test_a_hidden_place_of_the_folder_itself_does_not_matter(tmp_path: Path) -> None:
+    touch(tmp_path, ".data/a.png")
+    assert find_images(tmp_path / ".data") == [tmp_path / ".data" / "a.png"]
+
+
+def test_a_file_is_itself(tmp_path: Path) -> None:
+    touch(tmp_path, "photo")
+    assert find_images(tmp_path / "photo") == [tmp_path / "photo"]
+
+
+def test_nothing_is_there(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        find_images(tmp_path / "none")
+    expected = f"there is no file or folder {tmp_path / 'none'}\n   check the path"
+    assert str(caught.value) == expected
+
+
+def test_a_folder_without_images(tmp_path: Path) -> None:
+    touch(tmp_path, "readme.txt", ".hidden.png")
+    with pytest.raises(DataError) as caught:
+        find_images(tmp_path)
+    assert str(caught.value) == (
+        f"there is no image in {tmp_path}\n"
+        "   looked for .bmp, .gif, .jpeg, .jpg, .pgm, .png, .ppm, .tif, .tiff, .webp"
+    )
+
+
+@pytest.mark.parametrize("suffix", sorted(SUFFIXES))
+def test_what_is_looked_for_can_be_read(tmp_path: Path, suffix: str) -> None:
+    image = grey(50) if suffix == ".pgm" else Image.new("RGB", (SIZE, SIZE), (50, 50, 50))
+    (path,) = find_images(saved(tmp_path / f"a{suffix}", image).parent)
+    assert np.abs(read_image(path, SHAPE).astype(int) - 50).max() <= 2

@@ -1,0 +1,104 @@
+"""Activation functions as layers, beside real Keras."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import pytest
+import torch
+
+from sepcnn.activations import ACTIVATIONS
+from sepcnn.layers import Activation, ReLU, Softmax
+from sepcnn.layers.base import Shape
+from tests.layers.reading import complaint
+from tests.reference import SideBySide
+
+SHAPES: list[Shape] = [(5,), (7, 9, 3), (1, 1, 2)]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_every_function_is_keras(name: str, shape: Shape) -> None:
+    SideBySide("Activation", {"activation": name}, shape).compare()
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_softmax_is_keras(shape: Shape) -> None:
+    SideBySide("Softmax", {}, shape).compare()
+
+
+SLOPES: list[dict[str, Any]] = [
+    {},
+    {"max_value": 1.0},
+    {"max_value": 6.0},
+    {"negative_slope": 0.2},
+    {"threshold": 0.5},
+    {"threshold": 0.5, "negative_slope": 0.2},
+    {"threshold": 0.5, "max_value": 0.8, "negative_slope": 0.2},
+    {"max_value": 0.7, "negative_slope": 0.3},
+    {"threshold": 1.0, "max_value": 0.5},
+    {"max_value": 0.0},
+]
+
+
+@pytest.mark.parametrize("arguments", SLOPES, ids=str)
+def test_relu_is_keras(arguments: dict[str, Any]) -> None:
+    SideBySide("ReLU", arguments, (7, 9, 3)).compare()
+
+
+@pytest.mark.parametrize("arguments", SLOPES, ids=str)
+def test_relu_is_keras_also_at_its_corners(arguments: dict[str, Any]) -> None:
+    x = torch.tensor([[-1.0, -0.5, 0.0, 0.5, 0.7, 0.8, 1.0, 2.0, 6.0, 7.0]])
+    found = ReLU.model_validate(arguments).build((10,))(x)
+    torch.testing.assert_close(found, keras.layers.ReLU(**arguments)(x))
+
+
+def test_softmax_sums_to_one_over_the_channels_without_overflow() -> None:
+    x = 1000 * torch.randn(2, 5, 3, 4, generator=torch.Generator().manual_seed(0))
+    for layer in (Softmax(), Activation.model_validate({"activation": "softmax"})):
+        probabilities = layer.build((3, 4, 5))(x)
+        torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(2, 3, 4))
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_the_input_is_left_alone(name: str) -> None:
+    """What a layer above gives may be read by others too."""
+    x = torch.linspace(-8, 8, 20).reshape(2, 10)
+    before = x.clone()
+    Activation.model_validate({"activation": name}).build((10,))(x)
+    assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize(
+    ("layer", "path", "message", "hint"),
+    [
+        (
+            "Activation: rleu",
+            ".Activation.activation",
+            "unknown activation 'rleu'",
+            "did you mean 'relu'?",
+        ),
+        (
+            "Activation",
+            ".Activation",
+            "'activation' is required",
+            "activation: the function",
+        ),
+        (
+            "ReLU: -1",
+            ".ReLU.max_value",
+            "must be at least 0, found -1",
+            "max_value: largest output",
+        ),
+        (
+            "Softmax: 1",
+            ".Softmax.axis",
+            "expected one of -1; found 1",
+            "did you mean '-1'?",
+        ),
+    ],
+    ids=["unknown", "missing", "negative", "axis"],
+)
+def test_refusals(layer: str, path: str, message: str, hint: str) -> None:
+    assert complaint(f"[{layer}]") == (f"layers[0]{path}", message, hint)

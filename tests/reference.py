@@ -1,0 +1,131 @@
+"""Real Keras beside our layers: the same arguments, weights and inputs, in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from sepcnn.layers import LAYERS
+from sepcnn.layers.base import LayerModule, LeafLayer, Recipe, Shape, begin_step, weights
+from sepcnn.schedules import Progress
+
+Array = NDArray[np.float64]
+
+TOLERANCE = 1e-10
+"""relative; the two add in different orders, which leaves about 1e-15"""
+
+KERAS_NAMES: dict[str, dict[str, str]] = {
+    "Conv2D": {"weight": "kernel", "bias": "bias"},
+    "SeparableConv2D": {
+        "depthwise.weight": "depthwise_kernel",
+        "pointwise.weight": "pointwise_kernel",
+        "bias": "bias",
+    },
+    "Dense": {"weight": "kernel", "bias": "bias"},
+    "BatchNormalization": {
+        "weight": "gamma",
+        "bias": "beta",
+        **{name: name for name in ("moving_mean", "moving_variance", "moving_stddev")},
+        **{name: name for name in ("renorm_mean", "renorm_stddev")},
+    },
+}
+
+
+def assert_close(found: torch.Tensor, expected: torch.Tensor | Array) -> None:
+    expected = torch.as_tensor(expected)
+    torch.testing.assert_close(found, expected, rtol=TOLERANCE, atol=1e-3 * TOLERANCE)
+
+
+@contextmanager
+def float64() -> Iterator[None]:
+    """Layers made here, Keras' and ours, hold float64 weights never rounded to float32."""
+    torch.set_default_dtype(torch.float64)
+    keras.config.set_dtype_policy("float64")
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+        keras.config.set_dtype_policy("float32")
+
+
+def channels_first(x: torch.Tensor) -> torch.Tensor:
+    return x.movedim(-1, 1)
+
+
+def channels_last(x: torch.Tensor) -> torch.Tensor:
+    return x.movedim(1, -1)
+
+
+def to_torch(values: torch.Tensor, recipe: Recipe, shape: torch.Size) -> torch.Tensor:
+    """A weight of Keras in torch's layout, by the recipe that our weight is drawn with."""
+    assert tuple(values.shape) == recipe.keras_shape
+    return values.permute(recipe.axes).reshape(shape)
+
+
+class SideBySide:
+    """One layer twice, Keras' and ours, with the same random weights."""
+
+    theirs: keras.Layer
+    ours: nn.Module
+
+    def __init__(self, kind: str, arguments: Mapping[str, Any], *shapes: Shape) -> None:
+        self.kind, self.shapes = kind, shapes
+        self.random = np.random.default_rng(0)
+        spec = LAYERS[kind].model_validate(arguments)
+        assert isinstance(spec, LeafLayer)
+        batch_shapes = [(None, *shape) for shape in shapes]
+        with float64():
+            self.theirs = getattr(keras.layers, kind)(**arguments)
+            self.theirs.build(batch_shapes if len(shapes) > 1 else batch_shapes[0])
+            self.ours = spec.build(*shapes)
+        if isinstance(self.ours, LayerModule):
+            self._share_weights()
+            begin_step(self.ours, 0, Progress(step=0, steps_per_epoch=1, total_steps=1))
+
+    def weights(self) -> Iterator[tuple[str, torch.Tensor, keras.Variable, Recipe]]:
+        """Every weight and statistic of ours, with Keras'."""
+        for name, tensor, recipe in weights(self.ours):
+            yield name, tensor, getattr(self.theirs, KERAS_NAMES[self.kind][name]), recipe
+
+    @torch.no_grad()
+    def _share_weights(self) -> None:
+        shared = list(self.weights())
+        assert len(shared) == len(self.theirs.weights)
+        for name, tensor, variable, recipe in shared:
+            # Statistics that are roots or squares must be positive.
+            positive = name.endswith(("variance", "stddev"))
+            draw = self.random.uniform if positive else self.random.normal
+            variable.assign(draw(0.5, 2.0, size=variable.shape))
+            tensor.copy_(to_torch(variable.value, recipe, tensor.shape))
+
+    def compare(self, batch: int = 2, training: bool = True) -> None:
+        """Output, gradients and statistics of one step on random inputs."""
+        arrays = [self.random.normal(size=(batch, *shape)) for shape in self.shapes]
+        x_theirs = [torch.tensor(x, requires_grad=True) for x in arrays]
+        x_ours = [torch.tensor(x, requires_grad=True) for x in arrays]
+        for variable in self.theirs.trainable_variables:
+            variable.value.grad = None
+        self.ours.zero_grad()
+
+        expected = self.theirs(x_theirs if len(arrays) > 1 else x_theirs[0], training=training)
+        found = channels_last(self.ours.train(training)(*map(channels_first, x_ours)))
+        direction = torch.tensor(self.random.normal(size=expected.shape))
+        expected.backward(direction)
+        found.backward(direction)
+
+        assert_close(found, expected)
+        for mine, keras_input in zip(x_ours, x_theirs, strict=True):
+            assert mine.grad is not None
+            assert_close(mine.grad, keras_input.grad)
+        for _, tensor, variable, recipe in self.weights():
+            assert_close(tensor, to_torch(variable.value, recipe, tensor.shape))
+            if tensor.requires_grad:
+                assert tensor.grad is not None
+                assert_close(tensor.grad, to_torch(variable.value.grad, recipe, tensor.shape))

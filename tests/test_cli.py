@@ -1,0 +1,122 @@
+"""The command line as a whole: exit codes, help without torch, bugs, colours."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import sepcnn
+from sepcnn import cli
+from tests.runs import command, environment
+from tests.runs import sepcnn as run_sepcnn
+
+
+def test_help_and_import_leave_torch_alone() -> None:
+    code = (
+        "import sys, sepcnn.cli\n"
+        "try: sepcnn.cli.main(['--help'])\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "heavy = {'torch', 'torchvision', 'numpy', 'pydantic', 'rich', 'tqdm', 'yaml'}\n"
+        "found = heavy & set(sys.modules)\n"
+        "assert not found, found"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    for name in cli.COMMANDS:
+        assert f"\n  {name} " in result.stdout
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run([name, "--help"]) == 0
+    assert f"Usage: sepcnn {name}" in capsys.readouterr().out
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["--version"]) == 0
+    assert capsys.readouterr().out == f"sepcnn, version {sepcnn.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trian"], "Error: No such command 'trian'."),
+        (["train", "--epochs", "3"], "Error: No such option"),
+        (["eval"], "Error: Missing argument 'CHECKPOINT_OR_RUN_DIR'."),
+    ],
+)
+def test_a_wrong_command_line(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_bug_asks_for_a_report(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from sepcnn.commands import layers
+
+    def broken(*_: object) -> str:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(layers, "page", broken)
+    assert cli.run(["layers", "Dense"]) == 3
+    err = capsys.readouterr().err
+    assert "ZeroDivisionError: a bug" in err
+    assert "This is a bug in sepcnn. Please report it with the lines above." in err
+
+
+def test_tracebacks_only_with_debug(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["layers", "Densse"]) == 2
+    assert "Traceback" not in capsys.readouterr().err
+    assert cli.run(["--debug", "layers", "Densse"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_reader_that_goes_away(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        command("schema"),
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.read(10)
+    process.stdout.close()
+    assert process.wait(timeout=60) == 0
+    assert process.stderr.read() == b""
+    process.stderr.close()
+
+
+def test_completion_script(tmp_path: Path) -> None:
+    program = Path(sys.executable).with_name("sepcnn")
+    result = subprocess.run(
+        [str(program)],
+        env={**environment(), "_SEPCNN_COMPLETE": "bash_source"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0
+    assert "complete -o nosort -F _sepcnn_completion sepcnn" in result.stdout
+
+
+def test_no_colour_where_there_is_no_terminal(tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("model: 3\n")
+    result = run_sepcnn("summary", "bad.yaml", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "\x1b" not in result.stderr
+    assert result.stderr == (
+        "bad.yaml:1:8: model: expected a mapping of fields, found 3\n"
+        "      1 | model: 3\n"
+        "        |        ^\n"
+        "   write its fields below it: input_shape, defaults, layers\n"
+    )

@@ -1,0 +1,52 @@
+"""Every shipped config reads, builds, and trains two steps."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import torch
+
+from sepcnn import checkpoint, machine, train
+from sepcnn.config import load, notes
+from sepcnn.data.base import Dataset, Resident
+from tests.conftest import CONFIGS
+
+FILES = sorted(CONFIGS.glob("*.yaml"))
+
+
+def random_data(shape: tuple[int, int, int], classes: int, count: int) -> Dataset:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (count, *shape), generator=generator, dtype=torch.uint8)
+    labels = torch.randint(classes, (count,), generator=generator)
+    names = tuple(str(number) for number in range(classes))
+    return Dataset(names, Resident(images, labels), None, None)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_trains_two_steps(path: Path) -> None:
+    config = load(path, ["train.batch_size=2", "train.device=cpu"])
+    known = config.data.source.known_class_names()
+    classes = len(known) if known else config.graph().output.shape[0]
+    dataset = random_data(config.model.input_shape, classes, count=4)
+    state = checkpoint.new_state(config, classes, torch.device("cpu"))
+    before = {name: weight.clone() for name, weight in state.model.named_parameters()}
+    for _ in islice(train.train(config, dataset, machine.choose("cpu"), state), 2):
+        pass
+    checkpoint.check_finite(state, state.tensors())
+    moved = {
+        name for name, weight in state.model.named_parameters() if (weight != before[name]).any()
+    }
+    assert moved == set(before)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_names_the_schema_and_tells_what_it_is(path: Path) -> None:
+    first, second, *_ = path.read_text().splitlines()
+    assert first == "# yaml-language-server: $schema=sepcnn.schema.json"
+    assert second.startswith("# ")
+
+
+def test_only_the_books_example_leaves_pixels_unscaled() -> None:
+    assert [path.stem for path in FILES if notes(load(path))] == ["keras_sequential"]

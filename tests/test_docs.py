@@ -1,0 +1,93 @@
+"""Every command and Python example of README and docs is run, in the order a reader meets them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sepcnn import source
+from tests.runs import sepcnn
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SHORT = ["--set", "train.epochs=1", "--set", "data.source.train=64", "--set", "data.source.val=32"]
+"""appended to the commands that train: the docs' own figures are measured, not tested"""
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^ *```{language}\n(.*?)^ *```", page.read_text(), re.S | re.M)
+
+
+def commands(page: Path) -> list[str]:
+    lines = [line.strip() for block in blocks(page, "sh") for line in block.splitlines()]
+    return [line.split(" #")[0].strip() for line in lines if line and not line.startswith("#")]
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the pages speak of: the configs, a starter, a run, pictures, arrays."""
+    folder = tmp_path_factory.mktemp("docs")
+    shutil.copytree(ROOT / "configs", folder / "configs")
+    (folder / "pictures").mkdir()
+    Image.new("RGB", (80, 60), "red").save(folder / "pictures" / "a.png")
+    assert sepcnn("init", cwd=folder).returncode == 0
+    result = sepcnn("train", "starter.yaml", *SHORT, cwd=folder)
+    assert result.returncode == 0, result.stderr
+    return folder
+
+
+def test_pages_have_commands() -> None:
+    assert sum(len(commands(page)) for page in PAGES) >= 12
+
+
+@pytest.mark.parametrize(
+    ("page", "line"),
+    [(page, line) for page in PAGES for line in commands(page) if line.startswith("sepcnn ")],
+    ids=lambda value: value.name if isinstance(value, Path) else value,
+)
+def test_command(page: Path, line: str, workplace: Path, tmp_path: Path) -> None:
+    arguments = shlex.split(line)[1:]
+    folder = workplace
+    if arguments[0] == "init":
+        folder = tmp_path
+    if arguments[0] == "train" and "--resume" not in arguments:
+        arguments += [*SHORT, "--run-dir", str(tmp_path / "run")]
+    arguments = ["train.epochs=2" if a == "train.epochs=12" else a for a in arguments]
+    result = sepcnn(*arguments, cwd=folder)
+    assert result.returncode == 0, result.stderr
+
+
+def test_every_other_command_is_set_up_or_a_check() -> None:
+    """What is not `sepcnn …` is what CI itself runs."""
+    others = {c for page in PAGES for c in commands(page) if not c.startswith("sepcnn ")}
+    assert others == {
+        "pip install -e . && sepcnn train configs/xception_mini.yaml",
+        "pip install -e '.[dev]' && pytest",
+        "python benchmarks/training_speed.py",
+    }
+    assert "pip install -e '.[dev]' && pytest\n" in (ROOT / ".ci" / "run").read_text()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_examples(page: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workplace)
+    for block in blocks(page, "python"):
+        exec(compile(block, str(page), "exec"), {"np": np})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_yaml_examples_are_yaml(page: Path) -> None:
+    for block in blocks(page, "yaml"):
+        source.parse(block, page.name)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+        assert (page.parent / target).exists(), target

@@ -1,0 +1,81 @@
+"""Losses beside Keras', in value and gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import torch
+
+from sepcnn.losses import LOSSES, Loss
+
+CLASSES = 7
+
+
+def loss(name: str, **fields: Any) -> Loss:
+    return LOSSES[name](**fields)  # type: ignore[return-value]
+
+
+def batch(count: int = 16, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits float64 count×CLASSES that ask for a gradient, and labels int64."""
+    numbers = np.random.default_rng(seed)
+    logits = torch.tensor(2 * numbers.normal(size=(count, CLASSES)), requires_grad=True)
+    return logits, torch.tensor(numbers.integers(CLASSES, size=count))
+
+
+def value_and_gradient(value: torch.Tensor, logits: torch.Tensor) -> tuple[float, torch.Tensor]:
+    return value.item(), torch.autograd.grad(value, logits)[0]
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
+@pytest.mark.parametrize("from_logits", [False, True], ids=["probabilities", "logits"])
+def test_categorical_crossentropy_is_that_of_keras(from_logits: bool, smoothing: float) -> None:
+    logits, labels = batch()
+    theirs = keras.losses.CategoricalCrossentropy(
+        from_logits=from_logits, label_smoothing=smoothing, dtype="float64"
+    )
+    outputs = logits if from_logits else torch.softmax(logits, dim=1)
+    targets = torch.eye(CLASSES, dtype=torch.float64)[labels]
+    expected, expected_gradient = value_and_gradient(theirs(targets, outputs), logits)
+    ours = loss("categorical_crossentropy", from_logits=from_logits, label_smoothing=smoothing)
+    found, gradient = value_and_gradient(ours(logits, labels), logits)
+    assert found == pytest.approx(expected, rel=1e-12)
+    torch.testing.assert_close(gradient, expected_gradient, rtol=1e-11, atol=1e-14)
+
+
+@pytest.mark.parametrize("from_logits", [False, True], ids=["probabilities", "logits"])
+def test_the_sparse_name_is_that_of_keras(from_logits: bool) -> None:
+    logits, labels = batch()
+    theirs = keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits, dtype="float64")
+    outputs = logits if from_logits else torch.softmax(logits, dim=1)
+    expected, expected_gradient = value_and_gradient(theirs(labels, outputs), logits)
+    ours = loss("sparse_categorical_crossentropy", from_logits=from_logits)
+    found, gradient = value_and_gradient(ours(logits, labels), logits)
+    assert found == pytest.approx(expected, rel=1e-12)
+    torch.testing.assert_close(gradient, expected_gradient, rtol=1e-11, atol=1e-14)
+
+
+def test_the_mean_is_over_the_batch() -> None:
+    logits, labels = batch()
+    ours = loss("categorical_crossentropy")
+    single = [ours(logits[i : i + 1], labels[i : i + 1]) for i in range(len(labels))]
+    torch.testing.assert_close(ours(logits, labels), torch.stack(single).mean())
+
+
+@pytest.mark.parametrize("name", list(LOSSES))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_a_confident_mistake_has_an_exact_loss_and_gradient(name: str, dtype: torch.dtype) -> None:
+    """Keras on torch clips the probability at 1e-7, and its gradient is then 0."""
+    logits = torch.tensor([[-1e4, 1e4, 0.0]], dtype=dtype, requires_grad=True)
+    value, gradient = value_and_gradient(loss(name)(logits, torch.tensor([0])), logits)
+    assert value == 2e4
+    assert gradient.tolist() == [[-1.0, 1.0, 0.0]]
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_a_confident_success_costs_what_smoothing_asks(smoothing: float) -> None:
+    logits = torch.tensor([[300.0, 0.0, 0.0]])
+    value = loss("categorical_crossentropy", label_smoothing=smoothing)(logits, torch.tensor([0]))
+    assert value.item() == pytest.approx(smoothing * 2 / 3 * 300)

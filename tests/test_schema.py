@@ -1,0 +1,108 @@
+"""The JSON schema accepts what the reader accepts, judged by the keywords it uses."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sepcnn import source
+from sepcnn.schema import TABLES, key_of, schema
+from tests.conftest import CONFIGS
+
+SCHEMA = schema()
+TYPES = {
+    "object": dict,
+    "array": list,
+    "string": str,
+    "boolean": bool,
+    "integer": int,
+    "number": (int, float),
+    "null": type(None),
+}
+
+
+def accepts(part: dict[str, Any], value: object) -> bool:
+    """Whether a value fits a schema; covers the keywords that ours uses, refuses others."""
+    known = {"default", "description", "title", "$schema", "$defs", "required", "pattern"}
+    checks = {
+        "$ref": lambda: accepts(SCHEMA["$defs"][part["$ref"].removeprefix("#/$defs/")], value),
+        "anyOf": lambda: any(accepts(option, value) for option in part["anyOf"]),
+        "enum": lambda: value in part["enum"],
+        "const": lambda: value == part["const"],
+        "type": lambda: (
+            isinstance(value, TYPES[part["type"]])
+            and (not isinstance(value, bool) or part["type"] == "boolean")
+        ),
+        "items": lambda: (
+            not isinstance(value, list) or all(accepts(part["items"], item) for item in value)
+        ),
+        "minItems": lambda: not isinstance(value, list) or len(value) >= part["minItems"],
+        "maxItems": lambda: not isinstance(value, list) or len(value) <= part["maxItems"],
+        "minProperties": lambda: not isinstance(value, dict) or len(value) >= 1,
+        "maxProperties": lambda: not isinstance(value, dict) or len(value) <= 1,
+        "minimum": lambda: not number(value) or value >= part["minimum"],
+        "maximum": lambda: not number(value) or value <= part["maximum"],
+        "exclusiveMinimum": lambda: not number(value) or value > part["exclusiveMinimum"],
+        "exclusiveMaximum": lambda: not number(value) or value < part["exclusiveMaximum"],
+        "properties": lambda: (
+            not isinstance(value, dict)
+            or all(
+                accepts(part["properties"][key], item)
+                for key, item in value.items()
+                if key in part["properties"]
+            )
+        ),
+        "additionalProperties": lambda: (
+            part["additionalProperties"] is not False
+            or not isinstance(value, dict)
+            or set(value) <= set(part.get("properties", {}))
+        ),
+    }
+    assert set(part) <= known | set(checks), set(part) - known - set(checks)
+    if "pattern" in part and isinstance(value, str) and not re.search(part["pattern"], value):
+        return False
+    if isinstance(value, dict) and not set(part.get("required", [])) <= set(value):
+        return False
+    return all(check() for key, check in checks.items() if key in part)
+
+
+def number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_accepts_every_shipped_config(path: Path) -> None:
+    assert accepts(SCHEMA, source.read(path)[1].plain())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "model: {input_shape: [8, 8, 3], layers: [Convolution2D: 3]}",
+        "model: {input_shape: [8, 8], layers: [Flatten]}",
+        "model: {input_shape: [8, 8, 3], layers: [Dropout: 2]}",
+        "model: {input_shape: [8, 8, 3], layers: [Conv2D: {filter: 3}]}",
+        "model: {input_shape: [8, 8, 3], layers: [Flatten]}\ntrain: {epochs: ten}",
+        "train: {epochs: 10}",
+    ],
+)
+def test_refuses(text: str) -> None:
+    assert not accepts(SCHEMA, source.parse(text, "test").plain())
+
+
+def test_every_entry_and_field_is_documented() -> None:
+    for table in TABLES:
+        for name in table:
+            entry = SCHEMA["$defs"][f"{key_of(table.kind)}.{name}"]
+            assert entry["description"], name
+            for field, about in entry["properties"].items():
+                assert about.get("description"), f"{name}.{field}"
+
+
+def test_references_lead_somewhere() -> None:
+    references = set(re.findall(r'"#/\$defs/([^"]+)"', json.dumps(SCHEMA)))
+    assert references <= set(SCHEMA["$defs"])
