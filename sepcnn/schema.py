@@ -50,6 +50,10 @@ def schema() -> dict[str, Any]:
                 fields.pop("required", None)  # model.defaults may give what a layer leaves out
             definitions[f"{key_of(table.kind)}.{name}"] = fields
         definitions[key_of(table.kind)] = choice_of(table, definitions)
+    definitions["Model"]["properties"]["defaults"] |= {
+        "properties": {name: {"$ref": f"#/$defs/layer.{name}"} for name in LAYERS},
+        "additionalProperties": False,
+    }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "sepcnn config",

@@ -72,7 +72,7 @@ def test_the_shortcut_that_the_error_prints_can_be_pasted() -> None:
     with pytest.raises(ConfigError) as caught:
         load(path)
     (problem,) = caught.value.problems
-    shortcut = problem.hint.removeprefix("add   ")
+    shortcut = problem.hint.removeprefix("write ")
     text = path.read_text().replace("        layers:", f"        {shortcut}\n        layers:")
     assert config_of(text).graph(10).leaves[-3].shape == (15, 15, 32)
 

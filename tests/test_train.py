@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -183,3 +184,16 @@ def test_normalization_takes_its_statistics_from_the_training_images(
     mean, variance = pixels.mean(dim=(0, 1, 2)), pixels.var(dim=(0, 1, 2), correction=0)
     torch.testing.assert_close(layer.mean.double(), mean, rtol=1e-6, atol=0)
     torch.testing.assert_close(layer.variance.double(), variance, rtol=1e-6, atol=0)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="memory is read from POSIX accounting")
+def test_memory_is_flat_over_epochs(tmp_path: Path, cpu: Machine) -> None:
+    import resource
+
+    config = load(write_config(tmp_path, epochs=60))
+    peaks = []
+    for record in train.train(config, config.open_data(), cpu, new_state(config)):
+        if isinstance(record, EpochRecord):
+            peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    grown = peaks[-1] - peaks[20]
+    assert grown * (1 if sys.platform == "darwin" else 1024) < 2**23

@@ -57,5 +57,5 @@ def test_schema_command_prints_the_shipped_file(invoke: Invoke) -> None:
     assert code == 0
     assert json.loads(out)["title"] == "sepcnn config"
     assert out == (CONFIGS / "sepcnn.schema.json").read_text(), (
-        "write it again: sepcnn schema > configs/sepcnn.schema.json"
+        "write it again: scripts/write-schema"
     )

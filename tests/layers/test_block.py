@@ -107,7 +107,7 @@ def test_a_residual_that_does_not_fit(layers: str, path: str, message: str, hint
 def test_the_shortcut_to_paste_fits(size: int, strides: int) -> None:
     layer = f"Conv2D: {{filters: 5, kernel_size: 3, strides: {strides}, padding: same}}"
     _, _, hint = complaint(f"[Residual: [{layer}]]", (size, size, 3))
-    pasted = hint.removeprefix("add   ")
+    pasted = hint.removeprefix("write ")
     assert pasted != hint
     outputs = -(-size // strides)
     text = f"[Residual: {{layers: [{layer}], {pasted}}}]"
