@@ -117,7 +117,7 @@ class Progress:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._close()
+        self.close()
 
     def wants_scores(self) -> bool:
         """Whether the next step will be shown; reading scores waits for a GPU."""
@@ -140,22 +140,22 @@ class Progress:
         if self.bar is None:
             self.bar = tqdm(
                 total=self.steps_per_epoch,
-                desc=f"epoch {epoch}/{self.epochs}",
-                bar_format="{desc} {percentage:3.0f}%|{bar:24}| {postfix}",
+                bar_format="{percentage:3.0f}%|{bar:20}| {desc}",
                 leave=False,
                 file=sys.stderr,
                 dynamic_ncols=True,
             )
         self.bar.n = done
         shown = f"{scores(running.loss, running.accuracy)}  {images}  {left} left"
-        self.bar.set_postfix_str(shown)
+        self.bar.set_description_str(f"epoch {epoch}/{self.epochs}  {shown}")
 
     def epoch(self, record: EpochRecord, best: bool) -> None:
         """Show a finished epoch."""
-        self._close()
+        self.close()
         say(epoch_line(record, self.epochs) + ("  best" if best else ""))
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Remove the bar, so that lines can follow."""
         if self.bar is not None:
             self.bar.close()
             self.bar = None

@@ -191,6 +191,7 @@ def follow(session: Session, stop: Stop) -> int:
                         opened.save(state)
                 if world.any(stop.wanted):
                     opened.save(state)
+                    progress.close()
                     console.note(f"stopped at step {state.step:,}; go on with")
                     console.say(f"sepcnn train --resume {opened.folder}")
                     return INTERRUPTED
