@@ -1,4 +1,4 @@
-"""Activation functions by Keras' names: each a spec that can be applied to a tensor."""
+"""ActivationFunction functions by Keras' names: each a spec that can be applied to a tensor."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn import functional
 from sepcnn.spec import Choice, Table
 
 
-class Activation(Choice):
+class ActivationFunction(Choice):
     """A function of a tensor."""
 
     table: ClassVar[Table] = Table("activation")
@@ -25,56 +25,56 @@ class Activation(Choice):
         """
 
 
-class Linear(Activation):
+class Linear(ActivationFunction):
     """The value itself."""
 
     def apply(self, x: torch.Tensor, overwrite: bool = False) -> torch.Tensor:
         return x
 
 
-class Relu(Activation):
+class Relu(ActivationFunction):
     """max(x, 0)."""
 
     def apply(self, x: torch.Tensor, overwrite: bool = False) -> torch.Tensor:
         return functional.relu(x, inplace=overwrite)
 
 
-class Relu6(Activation):
+class Relu6(ActivationFunction):
     """min(max(x, 0), 6)."""
 
     def apply(self, x: torch.Tensor, overwrite: bool = False) -> torch.Tensor:
         return functional.relu6(x)
 
 
-class Sigmoid(Activation):
+class Sigmoid(ActivationFunction):
     """1 / (1 + exp(−x))."""
 
     def apply(self, x: torch.Tensor, overwrite: bool = False) -> torch.Tensor:
         return torch.sigmoid(x)
 
 
-class Silu(Activation):
+class Silu(ActivationFunction):
     """x · sigmoid(x), also called swish. Ramachandran et al. 2017, arXiv:1710.05941."""
 
     def apply(self, x: torch.Tensor, overwrite: bool = False) -> torch.Tensor:
         return functional.silu(x)
 
 
-class Tanh(Activation):
+class Tanh(ActivationFunction):
     """Hyperbolic tangent."""
 
     def apply(self, x: torch.Tensor, overwrite: bool = False) -> torch.Tensor:
         return torch.tanh(x)
 
 
-class Softmax(Activation):
+class Softmax(ActivationFunction):
     """exp(x) over the sum of exp over the channels."""
 
     def apply(self, x: torch.Tensor, overwrite: bool = False) -> torch.Tensor:
         return torch.softmax(x, dim=1)
 
 
-ACTIVATIONS = Activation.table
+ACTIVATIONS = ActivationFunction.table
 ACTIVATIONS.fill(
     {
         "linear": Linear,

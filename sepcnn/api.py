@@ -26,11 +26,11 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
 def build(config: Config, classes: int | None = None) -> Net:
     """The net of a config with its first weights: float N×C×H×W of 0 to 255 → N×classes.
 
-    ``classes`` stands for ``units: auto`` where the data does not tell before it is read.
+    ``classes`` stands for ``units: auto`` where the data does not tell before it is read. A
+    Normalization without numbers of its own has mean 0 and variance 1 until it is trained.
     Errors: `ConfigError` for shapes that do not fit, `InputError` if classes are unknown.
     """
-    names = config.data.source.known_class_names()
-    classes = classes or (len(names) if names else None)
+    classes = classes or config.known_classes
     graph = config.graph(classes)
     if classes is None and graph.output.depends_on_classes:
         raise InputError("the number of classes is not known", "give build(config, classes=N)")

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import platform
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ from sepcnn.source import parse
 
 FORMAT = 1
 HEADER = "sepcnn"
+LAST, BEST = "last.safetensors", "best.safetensors"
+"""names of the checkpoints in a run folder"""
 
 LOSS, CORRECT, IMAGES, FIRST_BAD_STEP = range(4)
 """places in `State.sums`"""
@@ -137,25 +140,31 @@ def save(
         "versions": versions(),
         "step": state.step,
         "epochs": [to_json(record) for record in state.epochs],
-        "hash": tensor_hash(tensors),
     }
+    header["hash"] = content_hash(header, tensors)
     write_whole(path, to_safetensors(tensors, {HEADER: json.dumps(header)}))
 
 
 def check_finite(state: State, tensors: dict[str, torch.Tensor]) -> None:
     """Errors: `DivergedError` if a loss or a tensor has stopped being finite."""
-    bad = int(tensors["sums"][FIRST_BAD_STEP].item())
-    if bad:
-        raise DivergedError(f"the loss was no longer a finite number at step {bad}")
+    check_loss(tensors["sums"][FIRST_BAD_STEP].item())
     for name, tensor in tensors.items():
         if name != "sums" and not tensor.isfinite().all():
             where = name.removeprefix("model/").removeprefix("optimizer/")
-            raise DivergedError(f"'{where}' was no longer finite at step {state.step}")
+            raise DivergedError(f"'{where}' was no longer finite at step {state.step}", state.step)
 
 
-def tensor_hash(tensors: dict[str, torch.Tensor]) -> str:
-    """BLAKE2 of all names and bytes: safetensors itself has no checksum."""
-    digest = hashlib.blake2b(digest_size=16)
+def check_loss(first_bad_step: float) -> None:
+    """Errors: `DivergedError` if there was a bad step."""
+    if first_bad_step:
+        step = int(first_bad_step)
+        raise DivergedError(f"the loss was no longer a finite number at step {step}", step)
+
+
+def content_hash(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> str:
+    """BLAKE2 of the header and of all names and bytes: safetensors itself has no checksum."""
+    rest = {key: value for key, value in header.items() if key != "hash"}
+    digest = hashlib.blake2b(json.dumps(rest, sort_keys=True).encode(), digest_size=16)
     for name in sorted(tensors):
         digest.update(name.encode())
         digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().data)
@@ -172,11 +181,12 @@ def write_whole(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise StorageError(f"{path} could not be written: {reason}") from None
+        raise StorageError.of(path, error) from None
     finally:
-        temporary.unlink(missing_ok=True)
-    if os.name == "posix":  # the new name itself must reach the disk, too
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    # The new name should reach the disk, too; not every file system can be asked to.
+    with suppress(OSError):
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -207,7 +217,7 @@ def read(path: Path) -> Checkpoint:
         message = f"{path}: a safetensors file, but not written by sepcnn"
         raise CheckpointError(message, "give a checkpoint such as last.safetensors of a run")
     header = read_header(path, metadata[HEADER])
-    if header.get("hash") != tensor_hash(tensors):
+    if header.get("hash") != content_hash(header, tensors):
         message = f"{path}: damaged, its content does not match its checksum"
         raise CheckpointError(message, "use another checkpoint of the run")
     try:
@@ -257,9 +267,13 @@ def locate(path: Path) -> Path:
 
     Errors: `CheckpointError`.
     """
-    if not path.is_dir():
-        return path
-    for name in ("best.safetensors", "last.safetensors"):
-        if (path / name).exists():
-            return path / name
+    try:
+        if not path.is_dir():
+            return path
+        for name in (BEST, LAST):
+            if (path / name).exists():
+                return path / name
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        reason = (error.strerror or str(error)).lower()
+        raise CheckpointError(f"{path}: {reason}", "check the path") from None
     raise CheckpointError(f"{path} holds no checkpoint", "give a run folder or a .safetensors file")

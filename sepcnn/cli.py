@@ -6,10 +6,10 @@ sepcnn · 130 interrupted.
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from importlib import import_module
+from io import TextIOWrapper
 
 import click
 
@@ -69,16 +69,15 @@ def main(arguments: list[str] | None = None) -> None:
 def run(arguments: list[str]) -> int:
     """The exit code of a command line. Errors are printed."""
     debug = "--debug" in arguments
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal that lacks × shows ?
+            stream.reconfigure(errors="replace")
     try:
         result = group.main(arguments, prog_name="sepcnn", standalone_mode=False)
     except click.exceptions.Abort:
         return 130
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # The reader of our output has gone, as in `sepcnn layers | head`.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except click.ClickException as problem:
         problem.show()
         return problem.exit_code
@@ -91,12 +90,14 @@ def report(problem: Exception, debug: bool) -> int:
     """Print an error that reached the top; its exit code."""
     from sepcnn import console
     from sepcnn.errors import SepcnnError
+    from sepcnn.machine import memory_exhausted
 
     if debug:
         traceback.print_exc()
-    if isinstance(problem, SepcnnError):
-        console.error(problem)
-        return problem.exit_code
+    told = problem if isinstance(problem, SepcnnError) else memory_exhausted(problem)
+    if told is not None:
+        console.error(told)
+        return told.exit_code
     if not debug:
         traceback.print_exc()
     versions = f"sepcnn {__version__}, Python {sys.version.split()[0]}, {sys.platform}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,7 +22,7 @@ from sepcnn.data.augmentation import Augmentation
 from sepcnn.data.base import Dataset, Request, Source
 from sepcnn.data.shapes import Shapes
 from sepcnn.defaults import Defaults
-from sepcnn.errors import ConfigError, DataError, Problem
+from sepcnn.errors import ConfigError, DataError, InputError, Problem
 from sepcnn.graph import INPUT, Graph, GraphError, make_graph
 from sepcnn.layers import LAYERS
 from sepcnn.layers.base import LayerList
@@ -146,12 +146,25 @@ class Config(Spec):
         located._origin = origin
         return located
 
-    def with_override(self, override: str) -> Config:
-        """The same config with one ``KEY=VALUE`` applied after reading, as when a run resumes.
+    def with_overrides(
+        self, overrides: Sequence[str], allowed: Callable[[str], bool], refusal: tuple[str, str]
+    ) -> Config:
+        """A stored config with a few values changed, as when a run resumes.
 
-        Errors: `ConfigError`, located at the override.
+        Errors: `ConfigError` at the override; ``refusal`` is message and hint for a key that is
+        not allowed.
         """
-        resolved = json.dumps(self.resolved())  # JSON is YAML, so the one reader serves here, too
+        config = self
+        for override in overrides:
+            key = override.partition("=")[0].strip()
+            if not allowed(key):
+                message, hint = refusal
+                raise InputError(f"--set {override}: {message} {key}", hint)
+            config = config._with_override(override)
+        return config
+
+    def _with_override(self, override: str) -> Config:
+        resolved = json.dumps(self.resolved(), ensure_ascii=False)  # JSON is YAML
         node = source.parse(resolved, "resolved config")
         _, node = apply_override(resolved, node, override, Config)
         config = read(Config, node, folder=Path())
@@ -168,6 +181,12 @@ class Config(Spec):
             node, of_layer = self._origin.node, bool(path) and path[-1] in LAYERS
             location = node.locate_key(path) if of_layer else node.locate(path)
         return ConfigError([Problem(message, location, format_path(path), hint)])
+
+    @property
+    def known_classes(self) -> int | None:
+        """The number of classes if it is known before any file is read."""
+        names = self.data.source.known_class_names()
+        return len(names) if names else None
 
     def graph(self, classes: int | None = None) -> Graph:
         """The flat graph. Errors: `ConfigError` at the layer that does not fit."""
@@ -223,8 +242,7 @@ def from_node(
 
 def check(config: Config) -> None:
     """What sections and layers must keep to together. Errors: `ConfigError`."""
-    names = config.data.source.known_class_names()
-    graph = config.graph(len(names) if names else None)
+    graph = config.graph(config.known_classes)
     errors = [
         *_softmax_errors(config, graph),
         *_statistics_errors(config, graph),

@@ -6,6 +6,7 @@ importer of rich and tqdm. Colour follows the terminal and NO_COLOR.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -26,15 +27,40 @@ PLAIN_WIDTH = 160
 SECONDS_BETWEEN_PLAIN_LINES = 10.0
 
 
+class QuietConsole(Console):
+    """A console whose work goes on when the reader of its output has gone, as in ``| head``."""
+
+    def on_broken_pipe(self) -> None:
+        stop_printing()
+
+
+def stop_printing() -> None:
+    """Send standard output nowhere: its reader has gone."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _console(stderr: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else PLAIN_WIDTH
-    return Console(file=stream, width=width, highlight=False, soft_wrap=True)
+    return QuietConsole(file=stream, width=width, highlight=False, soft_wrap=True)
+
+
+def width() -> int:
+    """Columns of standard output."""
+    return _console().width
 
 
 def say(text: str = "") -> None:
     """A line of the result."""
     _console().print(Text(text))
+
+
+def data(text: str) -> None:
+    """A result for programs, to the letter."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        stop_printing()
 
 
 def note(text: str) -> None:
@@ -59,10 +85,14 @@ def error(problem: SepcnnError) -> None:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
-    """A table; the first ``left`` columns are text, the others numbers."""
+    """A table; the first ``left`` columns are text, which gives way first, the others numbers."""
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
-        shown.add_column(column, justify="left" if index < left else "right", no_wrap=True)
+        widest = max(len(cell) for cell in (column, *(row[index] for row in rows)))
+        if index < left:
+            shown.add_column(column, overflow="fold")
+        else:
+            shown.add_column(column, justify="right", no_wrap=True, min_width=widest)
     for row in rows:
         shown.add_row(*row)
     _console().print(shown)
@@ -97,7 +127,7 @@ def epoch_line(record: EpochRecord, epochs: int) -> str:
     return f"{text}  {record.images_per_second:,.0f} images/s  {duration(record.seconds)}"
 
 
-class Progress:
+class Display:
     """The progress of a run: a bar on a terminal, plain lines elsewhere."""
 
     def __init__(self, epochs: int, steps_per_epoch: int, batch_size: int, first_step: int) -> None:

@@ -7,7 +7,8 @@
     │   └── CheckpointError   a damaged, foreign or newer checkpoint
     └── RunError              the work itself failed                   exit code 1
         ├── DivergedError     a loss or weight stopped being finite
-        └── StorageError      a file could not be written
+        ├── StorageError      a file could not be written
+        └── MemoryExhaustedError
 
 Anything else that escapes is a bug in sepcnn (exit code 3).
 """
@@ -106,8 +107,21 @@ class RunError(SepcnnError):
 
 
 class DivergedError(RunError):
-    """A loss or a weight stopped being a finite number."""
+    """A loss or a weight stopped being a finite number; ``step`` is when it was seen."""
+
+    def __init__(self, message: str, step: int, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.step = step
 
 
 class StorageError(RunError):
     """A file could not be written: a full disk, a read-only folder."""
+
+    @classmethod
+    def of(cls, path: object, error: OSError) -> StorageError:
+        """What the system said about a path."""
+        return cls(f"{path} could not be written: {(error.strerror or str(error)).lower()}")
+
+
+class MemoryExhaustedError(RunError):
+    """The net, a batch or the images do not fit into memory."""

@@ -15,6 +15,7 @@ from sepcnn import checkpoint, metrics
 from sepcnn.config import Config
 from sepcnn.data.base import Split
 from sepcnn.losses import Loss
+from sepcnn.machine import choose_device
 from sepcnn.metrics import ClassMetrics
 from sepcnn.model import Net
 from sepcnn.record import Scores
@@ -91,8 +92,11 @@ def evaluate(net: Net, split: Split, loss: Loss, class_names: tuple[str, ...]) -
 class Predictor:
     """A trained net that names what it sees."""
 
-    def __init__(self, model: Net, class_names: tuple[str, ...], config: Config) -> None:
-        self.model = model
+    def __init__(
+        self, model: Net, class_names: tuple[str, ...], config: Config, device: str = "cpu"
+    ) -> None:
+        self.device = choose_device(device)
+        self.model = model.to(self.device)
         self.class_names = class_names
         self.config = config
 
@@ -103,23 +107,23 @@ class Predictor:
         Errors: ValueError for another shape or type.
         """
         shape = self.config.model.input_shape
+        images = np.ascontiguousarray(images)
         if images.dtype != np.uint8 or images.shape[1:] != shape:
             expected = "×".join(map(str, shape))
             found = "×".join(map(str, images.shape))
             message = f"expected uint8 N×{expected}, found {images.dtype} {found}"
             raise ValueError(message)
-        device = next(self.model.parameters()).device
         probabilities = [
-            functional.softmax(self.model.logits(to_input(batch.to(device))), dim=1).cpu()
+            functional.softmax(self.model.logits(to_input(batch.to(self.device))), dim=1).cpu()
             for batch in torch.tensor(images).split(batch_size(shape))
         ]
         return torch.cat(probabilities).numpy()
 
 
-def load(path: Path | str) -> Predictor:
+def load(path: Path | str, device: str = "cpu") -> Predictor:
     """A trained net from a checkpoint or a run folder (its best, else its last).
 
-    Errors: `CheckpointError`.
+    ``device`` is auto, cpu, cuda, cuda:1 or mps. Errors: `CheckpointError`, `InputError`.
     """
     stored = checkpoint.read(checkpoint.locate(Path(path)))
-    return Predictor(stored.net(), stored.class_names, stored.config)
+    return Predictor(stored.net(), stored.class_names, stored.config, device)

@@ -1,7 +1,7 @@
 """Initial values of weights, equal in distribution to Keras' initializers of the same name.
 
 An initializer draws a tensor in *Keras'* layout (a convolution kernel is height × width × inputs ×
-outputs), since Keras' fans are read off that layout; `sepcnn.layers.base.Weight` turns it
+outputs), since Keras' fans are read off that layout; `sepcnn.layers.base.Recipe` turns it
 into torch's. Draws are made in float64 on the CPU, so they do not depend on the device.
 """
 

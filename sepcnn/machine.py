@@ -11,7 +11,7 @@ from typing import Literal
 
 import torch
 
-from sepcnn.errors import InputError
+from sepcnn.errors import InputError, MemoryExhaustedError
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -64,6 +64,17 @@ def choose(device: str = "auto", precision: Precision = "auto") -> Machine:
     return Machine(chosen, precision, torch.get_num_threads())
 
 
+def cuda(index: int) -> torch.device:
+    """A GPU on which float32 means float32: torch lets convolutions round to TF32 otherwise."""
+    torch.backends.cudnn.allow_tf32 = False
+    return torch.device("cuda", index)
+
+
+def use_threads(count: int) -> None:
+    """Compute with as many threads as a run did before: sums are added in the same order."""
+    torch.set_num_threads(count)
+
+
 def choose_device(name: str) -> torch.device:
     """``auto`` is the first GPU, else the CPU.
 
@@ -71,7 +82,7 @@ def choose_device(name: str) -> torch.device:
     """
     if name == "auto":
         if torch.cuda.is_available():
-            return torch.device("cuda", 0)
+            return cuda(0)
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     kind, _, number = name.partition(":")
     if kind == "cuda" and (number.isdecimal() or name == "cuda"):
@@ -79,12 +90,23 @@ def choose_device(name: str) -> torch.device:
         index = int(number or 0)
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if index < count:
-            return torch.device("cuda", index)
+            return cuda(index)
         found = f"{count} CUDA GPU{'s' if count != 1 else ''} found"
         raise InputError(f"there is no device {name}: {found}", "use device: auto or cpu")
     if name == "cpu" or (name == "mps" and torch.backends.mps.is_available()):
         return torch.device(name)
     raise InputError(f"there is no device {name} on this machine", "use device: auto or cpu")
+
+
+def memory_exhausted(error: BaseException) -> MemoryExhaustedError | None:
+    """What an error means if it says that memory was not enough, on the CPU or a GPU."""
+    signs = ("can't allocate memory", "not enough memory", "Storage size calculation overflowed")
+    told = isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)
+    if not told and not isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return None
+    where = "of the GPU " if isinstance(error, torch.OutOfMemoryError) else ""
+    hint = "use a smaller train.batch_size, smaller images, or a smaller net"
+    return MemoryExhaustedError(f"the memory {where}is not enough", hint)
 
 
 def computes_bfloat16(device: torch.device) -> bool:

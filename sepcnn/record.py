@@ -17,9 +17,7 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
-    """One training step; ``train`` are running means of the epoch, read from the device only
-    when someone asks.
-    """
+    """One training step. Its running means stay on the device until someone asks for them."""
 
     epoch: int
     """counts from 1"""

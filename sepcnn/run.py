@@ -10,8 +10,10 @@ runs/<name>/<number>/
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,13 +21,12 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from sepcnn import checkpoint
-from sepcnn.checkpoint import State, versions
+from sepcnn.checkpoint import BEST, LAST, State, versions
 from sepcnn.config import Config
 from sepcnn.errors import CheckpointError, InputError, StorageError
 from sepcnn.machine import Machine
 from sepcnn.record import EpochRecord, Scores, StepRecord, finite, to_json
 
-LAST, BEST = "last.safetensors", "best.safetensors"
 LOCK = ".lock"
 SECONDS_BETWEEN_STEP_RECORDS = 1.0
 
@@ -89,7 +90,7 @@ class Run:
             with (self.folder / "metrics.jsonl").open("a") as file:
                 file.write(json.dumps(line) + "\n")
         except OSError as error:
-            raise storage_error(self.folder / "metrics.jsonl", error) from None
+            raise StorageError.of(self.folder / "metrics.jsonl", error) from None
 
 
 def create(folder: Path, config: Config, facts: dict[str, Any], machine: Machine) -> Run:
@@ -99,32 +100,51 @@ def create(folder: Path, config: Config, facts: dict[str, Any], machine: Machine
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        check_empty(folder)  # before the lock's own file is put there
         lock = acquire(folder)
-        if any(entry.name != LOCK for entry in folder.iterdir()):
-            lock.release()
-            hint = "choose another, or continue that run with --resume"
-            raise InputError(f"the run folder {folder} is not empty", hint)
+        check_empty(folder)
     except OSError as error:
-        raise storage_error(folder, error) from None
+        raise StorageError.of(folder, error) from None
     return Run(folder, config, facts, machine, lock)
 
 
+def check_empty(folder: Path) -> None:
+    """Errors: `InputError` if there is more than what a run killed at its very start leaves."""
+    names = [entry.name for entry in folder.iterdir()]
+    if any(name != LOCK and not name.endswith(".partial") for name in names):
+        hint = "choose another, or continue that run with --resume"
+        raise InputError(f"the run folder {folder} is not empty", hint)
+
+
 def next_folder(name: str) -> Path:
-    """``runs/<name>/<number>``, one above the highest number there is."""
+    """A new folder ``runs/<name>/<number>``, one above the highest number there is.
+
+    Errors: `StorageError`.
+    """
     parent = Path("runs") / name
-    taken = [int(f.name) for f in parent.glob("*") if f.name.isdigit()] if parent.exists() else []
-    return parent / str(max(taken, default=0) + 1)
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        taken = [int(f.name) for f in parent.iterdir() if f.name.isdecimal()]
+        for number in itertools.count(max(taken, default=0) + 1):
+            with suppress(FileExistsError):  # another run may be taking the same number
+                (parent / str(number)).mkdir()
+                break
+    except OSError as error:
+        raise StorageError.of(parent, error) from None
+    return parent / str(number)
 
 
 def acquire(folder: Path) -> FileLock:
     """Lock a run folder; the system lets go of the lock when the process ends, however it ends.
 
-    Errors: `InputError` if another process has it.
+    Errors: `InputError` if another process has it, `StorageError` if it cannot be locked.
     """
     lock = FileLock(folder / LOCK)
     try:
         lock.acquire(timeout=0)
-    except Timeout:
+    except OSError as error:
+        if not isinstance(error, Timeout):
+            raise StorageError.of(folder / LOCK, error) from None
         message = f"the run folder {folder} is in use by another process"
         raise InputError(message, "wait until it ends, or stop it") from None
     return lock
@@ -132,7 +152,11 @@ def acquire(folder: Path) -> FileLock:
 
 def find_last(folder: Path) -> Path:
     """The checkpoint to resume from. Errors: `InputError`, `CheckpointError`."""
-    if not folder.is_dir():
+    try:
+        is_folder = folder.is_dir()
+    except OSError:  # a name that is too long, a folder that may not be entered
+        is_folder = False
+    if not is_folder:
         raise InputError(f"there is no run folder {folder}", "give a folder such as runs/name/1")
     if not (folder / LAST).exists():
         message = f"{folder} holds no {LAST}"
@@ -153,8 +177,3 @@ def is_before(line: str, state: State) -> bool:
 
 def write_text(path: Path, text: str) -> None:
     checkpoint.write_whole(path, text.encode())
-
-
-def storage_error(path: Path, error: OSError) -> StorageError:
-    reason = (error.strerror or str(error)).lower()
-    return StorageError(f"{path} could not be written: {reason}")

@@ -58,7 +58,7 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class ReceptiveField:
     """The receptive field of a layer's outputs: extent, and distance of neighbours, in pixels."""
 
     size: tuple[int, int]
@@ -67,7 +67,7 @@ class Field:
 
 def summarize(graph: Graph) -> Summary:
     """The summary of a graph. Modules are made without memory for their weights."""
-    fields: dict[str, Field | None] = {INPUT: Field((1, 1), (1, 1))}
+    fields: dict[str, ReceptiveField | None] = {INPUT: ReceptiveField((1, 1), (1, 1))}
     layers = []
     for leaf in graph.leaves:
         fields[leaf.name] = receptive_field(leaf, [fields[name] for name in leaf.inputs])
@@ -76,7 +76,7 @@ def summarize(graph: Graph) -> Summary:
     return Summary(layers)
 
 
-def summarize_leaf(leaf: Leaf, field: Field | None, known: bool) -> LayerSummary:
+def summarize_leaf(leaf: Leaf, field: ReceptiveField | None, known: bool) -> LayerSummary:
     params, trainable = count_parameters(leaf.layer, leaf.input_shapes)
     macs = leaf.layer.macs(leaf.input_shapes, leaf.shape)
     twin_params, twin_macs = params, macs
@@ -106,7 +106,7 @@ def count_parameters(layer: LeafLayer, shapes: tuple[Shape, ...]) -> tuple[int, 
     return sum(value.numel() for value in module.state_dict().values()), trainable
 
 
-def receptive_field(leaf: Leaf, inputs: list[Field | None]) -> Field | None:
+def receptive_field(leaf: Leaf, inputs: list[ReceptiveField | None]) -> ReceptiveField | None:
     """What an output pixel sees; the widest of several ways."""
     window = leaf.layer.window()
     if window is None or any(field is None for field in inputs):
@@ -114,7 +114,7 @@ def receptive_field(leaf: Leaf, inputs: list[Field | None]) -> Field | None:
     known = [field for field in inputs if field]
     size = [max(field.size[axis] for field in known) for axis in (0, 1)]
     jump = [max(field.jump[axis] for field in known) for axis in (0, 1)]
-    return Field(
+    return ReceptiveField(
         size=(
             size[0] + (window.size[0] - 1) * jump[0],
             size[1] + (window.size[1] - 1) * jump[1],

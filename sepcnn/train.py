@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import torch
 
 from sepcnn import randomness
-from sepcnn.checkpoint import CORRECT, FIRST_BAD_STEP, IMAGES, LOSS, State
+from sepcnn.checkpoint import CORRECT, FIRST_BAD_STEP, IMAGES, LOSS, State, check_loss
 from sepcnn.config import Config, EarlyStopping
 from sepcnn.data.augmentation import augment
 from sepcnn.data.base import Dataset, Split
@@ -65,7 +65,9 @@ def train(
             return
 
         if order_epoch != epoch:
-            order, order_epoch = randomness.order(options.seed, epoch, len(images)), epoch
+            # On the device at once: a copy in each step could wait for the steps before it.
+            order = randomness.order(options.seed, epoch, len(images)).to(machine.device)
+            order_epoch = epoch
         learning_rate = rate(config, state.step, steps_per_epoch)
         first = (state.step - epoch * steps_per_epoch) * options.batch_size
         batch = order[first : first + options.batch_size]
@@ -114,8 +116,9 @@ def rate(config: Config, step: int, steps_per_epoch: int) -> float:
 
 
 def running_scores(state: State, world: World) -> Scores:
-    """Means over the epoch so far. Waits for the device."""
-    loss, correct, count, _ = world.sum(state.sums).tolist()
+    """Means over the epoch so far. Waits for the device. Errors: `DivergedError`."""
+    loss, correct, count, first_bad_step = world.sum(state.sums).tolist()
+    check_loss(first_bad_step)
     return Scores(loss / max(count, 1), correct / max(count, 1))
 
 
@@ -130,7 +133,7 @@ def stops_early(early_stopping: EarlyStopping | None, state: State) -> bool:
 def adapt(config: Config, dataset: Dataset, state: State) -> None:
     """Give a Normalization without statistics those of the training images, once."""
     modules = [m for m in state.model.modules() if isinstance(m, NormalizationModule) and m.adapts]
-    if not modules or state.step:
+    if not modules:
         return
     total = torch.zeros(config.model.input_shape[2], dtype=torch.float64)
     squares, count = total.clone(), 0

@@ -5,12 +5,14 @@ They are validated types instead of unions, since a union reports every branch t
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainValidator, ValidationInfo, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from sepcnn.refusal import refuse, show
 from sepcnn.spec import Context
@@ -33,6 +35,17 @@ def _fraction(value: object) -> object:
     except (ValueError, ZeroDivisionError):
         message = f"expected a number, found {show(value)}"
         raise refuse(message, "numbers may be written as 0.5, 1e-3 or 1/255") from None
+
+
+def finite_number(value: object) -> float | None:
+    """A number or fraction as a finite float; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(_fraction(value))  # type: ignore[arg-type]
+    except (PydanticCustomError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _number_schema(**bounds: float) -> WithJsonSchema:

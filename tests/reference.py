@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from sepcnn.layers import LAYERS
-from sepcnn.layers.base import LayerModule, LeafLayer, Recipe, Shape, begin_step, weights
+from sepcnn.layers.base import LeafLayer, Recipe, Shape, begin_step, weights
 from sepcnn.schedules import Progress
 
 Array = NDArray[np.float64]
@@ -26,7 +26,7 @@ KERAS_NAMES: dict[str, dict[str, str]] = {
     "SeparableConv2D": {
         "depthwise.weight": "depthwise_kernel",
         "pointwise.weight": "pointwise_kernel",
-        "bias": "bias",
+        "pointwise.bias": "bias",
     },
     "Dense": {"weight": "kernel", "bias": "bias"},
     "BatchNormalization": {
@@ -85,7 +85,7 @@ class SideBySide:
             self.theirs = getattr(keras.layers, kind)(**arguments)
             self.theirs.build(batch_shapes if len(shapes) > 1 else batch_shapes[0])
             self.ours = spec.build(*shapes)
-        if isinstance(self.ours, LayerModule):
+        if any(weights(self.ours)):
             self._share_weights()
             begin_step(self.ours, 0, Progress(step=0, steps_per_epoch=1, total_steps=1))
 

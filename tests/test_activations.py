@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from sepcnn.activations import ACTIVATIONS, Activation
+from sepcnn.activations import ACTIVATIONS, ActivationFunction
 
 SHAPES = {"features": (4, 6), "image": (2, 5, 3, 4)}
 
 
-def activation(name: str) -> Activation:
+def activation(name: str) -> ActivationFunction:
     return ACTIVATIONS[name]()  # type: ignore[return-value]
 
 

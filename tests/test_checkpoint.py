@@ -70,6 +70,8 @@ def rewritten(file: Path, **changes: object) -> Path:
     with safe_open(file, "pt") as opened:
         header = json.loads(opened.metadata()[HEADER]) | changes
         tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    if "hash" not in changes:
+        header["hash"] = checkpoint.content_hash(header, tensors)
     save_file(tensors, file, {HEADER: json.dumps(header)})
     return file
 
@@ -90,6 +92,13 @@ def test_a_wrong_checksum(file: Path) -> None:
         "damaged, its content does not match its checksum\n   use another checkpoint of the run"
     )
     assert message(rewritten(file, hash="0" * 32)) == expected
+
+
+def test_one_changed_letter_of_the_header(file: Path) -> None:
+    content = file.read_bytes()
+    assert content.count(b"green") == 1
+    file.write_bytes(content.replace(b"green", b"grown"))
+    assert message(file).startswith("damaged, its content does not match its checksum")
 
 
 def test_one_changed_bit_of_a_weight(file: Path) -> None:
@@ -132,7 +141,7 @@ def test_a_weight_of_another_shape(file: Path) -> None:
         header = json.loads(opened.metadata()[HEADER])
         tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     tensors["model/dense.weight"] = torch.zeros(3, 4)
-    header["hash"] = checkpoint.tensor_hash(tensors)
+    header["hash"] = checkpoint.content_hash(header, tensors)
     save_file(tensors, file, {HEADER: json.dumps(header)})
     with pytest.raises(CheckpointError) as caught:
         checkpoint.read(file).net()

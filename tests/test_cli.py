@@ -10,6 +10,7 @@ import pytest
 
 import sepcnn
 from sepcnn import cli
+from tests.conftest import CONFIGS
 from tests.runs import command, environment
 from tests.runs import sepcnn as run_sepcnn
 
@@ -79,21 +80,52 @@ def test_tracebacks_only_with_debug(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_a_reader_that_goes_away(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "arguments", [["schema"], ["layers"], ["summary", "keras_sequential.yaml"]]
+)
+def test_a_reader_that_goes_away(arguments: list[str]) -> None:
     process = subprocess.Popen(
-        command("schema"),
-        cwd=tmp_path,
+        command(*arguments),
+        cwd=CONFIGS,
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
     assert process.stdout is not None
     assert process.stderr is not None
-    process.stdout.read(10)
     process.stdout.close()
     assert process.wait(timeout=60) == 0
     assert process.stderr.read() == b""
     process.stderr.close()
+
+
+def test_a_terminal_without_our_characters(tmp_path: Path) -> None:
+    environment_of_ascii = {**environment(), "PYTHONIOENCODING": "ascii"}
+    result = subprocess.run(
+        command("summary", CONFIGS / "keras_sequential.yaml"),
+        env=environment_of_ascii,
+        capture_output=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert b"62?62?32" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["model.layers[0].filters=2000000000", "model.layers[0].filters=1000000000000000000"],
+)
+def test_too_little_memory_is_no_bug(
+    override: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    config = str(CONFIGS / "keras_sequential.yaml")
+    code = cli.run(["train", config, "--set", override, "--run-dir", str(tmp_path / "run")])
+    assert code == 1
+    assert capsys.readouterr().err.splitlines()[-2:] == [
+        "error: the memory is not enough",
+        "   use a smaller train.batch_size, smaller images, or a smaller net",
+    ]
+    assert not (tmp_path / "run").exists()
 
 
 def test_completion_script(tmp_path: Path) -> None:

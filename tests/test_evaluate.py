@@ -69,6 +69,8 @@ def test_predictor(net: Net, config: Config, dataset: Dataset) -> None:
     assert probabilities.dtype == np.float32
     np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-6)
     assert predictor.predict(images[:0]).shape == (0, 3)
+    mirrored = predictor.predict(images[..., ::-1])  # a view with negative strides, as of OpenCV
+    np.testing.assert_array_equal(mirrored, predictor.predict(images[..., ::-1].copy()))
 
 
 @pytest.mark.parametrize(

@@ -39,9 +39,9 @@ def test_parameters_are_named_after_their_layers() -> None:
         *("conv2d.weight", "conv2d.bias"),
         *("batch_normalization.weight", "batch_normalization.bias"),
         *("batch_normalization.moving_mean", "batch_normalization.moving_variance"),
-        "residual/separable_conv2d.bias",
         "residual/separable_conv2d.depthwise.weight",
         "residual/separable_conv2d.pointwise.weight",
+        "residual/separable_conv2d.pointwise.bias",
         *("stage/1/dense.weight", "stage/2/dense.weight"),
         *("head.weight", "head.bias"),
     ]

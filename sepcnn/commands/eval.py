@@ -13,17 +13,18 @@ from sepcnn import checkpoint, console, evaluate, machine
 from sepcnn.commands.options import PATH, as_json, overrides
 from sepcnn.config import Config
 from sepcnn.data.base import SPLITS, Dataset
-from sepcnn.errors import DataError, InputError, SepcnnError
+from sepcnn.errors import DataError, SepcnnError
 from sepcnn.evaluate import Evaluation
 from sepcnn.record import finite
 
+DEVICE = "train.device"
 MOST_CLASSES_SHOWN = 20
 """a larger confusion matrix is only in the JSON"""
 
 
 @click.command(name="eval")
 @click.argument("path", metavar="CHECKPOINT_OR_RUN_DIR", type=PATH)
-@click.option("--split", type=click.Choice(SPLITS), help="Default: test if there is one, else val.")
+@click.option("--split", type=click.Choice(SPLITS), help="Default: test, else val, else train.")
 @overrides
 @as_json
 def command(path: Path, split: str | None, overrides: tuple[str, ...], as_json: bool) -> None:
@@ -34,35 +35,30 @@ def command(path: Path, split: str | None, overrides: tuple[str, ...], as_json: 
     """
     machine.keep_memory()
     stored = checkpoint.read(checkpoint.locate(path))
-    settings = changed(stored.config, overrides)
-    device = choose_device(settings)
+    settings = stored.config.with_overrides(
+        overrides,
+        lambda key: key.startswith("data.") or key == DEVICE,
+        ("evaluation cannot change", "only data.… and train.device; the net is what was trained"),
+    )
+    device = choose_device(settings, asked=any(o.startswith(DEVICE) for o in overrides))
     dataset = open_data(settings, stored.class_names)
     name = split or default_split(dataset)
     net = stored.net().to(device)
     images = dataset.split(name).to(device)
     result = evaluate.evaluate(net, images, settings.train.loss, stored.class_names)
     if as_json:
-        click.echo(json.dumps(finite(asdict(result))))
+        console.data(json.dumps(finite(asdict(result))))
     else:
         show(result, name, stored.path)
 
 
-def changed(settings: Config, overrides: tuple[str, ...]) -> Config:
-    """The stored config with other data. Errors: `InputError` for anything that is the net's."""
-    for override in overrides:
-        key = override.partition("=")[0].strip()
-        if not key.startswith("data.") and key != "train.device":
-            message = f"--set {override}: evaluation cannot change {key}"
-            raise InputError(message, "only data.… and train.device; the net is what was trained")
-        settings = settings.with_override(override)
-    return settings
-
-
-def choose_device(settings: Config) -> torch.device:
+def choose_device(settings: Config, asked: bool) -> torch.device:
+    """The device of training where it was not asked for and is not here: any other serves."""
     try:
         return machine.choose_device(settings.train.device)
-    except SepcnnError:
-        # Trained on a device that this machine lacks: any other gives the same numbers.
+    except SepcnnError as error:
+        if asked:
+            raise settings.problem(("train", "device"), error.message, error.hint) from None
         return machine.choose_device("auto")
 
 

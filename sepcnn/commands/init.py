@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 
@@ -30,13 +31,13 @@ def command(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
-        (folder / SCHEMA).write_text(json.dumps(schema(), indent=1, ensure_ascii=False) + "\n")
+        with suppress(FileExistsError), (folder / SCHEMA).open("x", encoding="utf-8") as file:
+            file.write(json.dumps(schema(), indent=1, ensure_ascii=False) + "\n")
     except FileExistsError:
         raise InputError(
             f"{path} is there already", "move it away, or give another folder"
         ) from None
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise StorageError(f"{path} could not be written: {reason}") from None
+        raise StorageError.of(path, error) from None
     console.say(f"wrote {path}")
     console.say(f"next: sepcnn train {path}")

@@ -26,8 +26,8 @@ FILES_A_BATCH = 256
 def command(checkpoint: Path, paths: tuple[Path, ...], top: int, as_json: bool) -> int:
     """Name what is on image files, or on all image files in folders.
 
-    Pictures are turned upright and resized as in training. Those that cannot be read are
-    reported and the rest is done; the exit code is then 1.
+    Pictures are turned upright, cut to the net's proportions and resized. Those that cannot be
+    read are reported and the rest is done; the exit code is then 1.
     """
     machine.keep_memory()
     predictor = evaluate.load(checkpoint)
@@ -41,7 +41,7 @@ def command(checkpoint: Path, paths: tuple[Path, ...], top: int, as_json: bool) 
     for first in range(0, len(files), FILES_A_BATCH):
         results += predictions(predictor, files[first : first + FILES_A_BATCH], top)
     if as_json:
-        click.echo(json.dumps(results))
+        console.data(json.dumps(results))
     else:
         show(results)
     return 1 if any("error" in result for result in results) else 0

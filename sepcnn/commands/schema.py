@@ -6,6 +6,7 @@ import json
 
 import click
 
+from sepcnn import console
 from sepcnn.schema import schema
 
 
@@ -15,4 +16,4 @@ def command() -> None:
 
     A config names it in its first line: # yaml-language-server: $schema=sepcnn.schema.json
     """
-    click.echo(json.dumps(schema(), indent=1, ensure_ascii=False))
+    console.data(json.dumps(schema(), indent=1, ensure_ascii=False))

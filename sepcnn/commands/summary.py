@@ -14,6 +14,9 @@ from sepcnn.graph import Graph
 from sepcnn.layers.base import Shape
 from sepcnn.summary import LayerSummary, Summary
 
+WIDE = 110
+"""columns of a terminal below which the table leaves out what is told elsewhere"""
+
 
 @click.command(name="summary")
 @click.argument("path", metavar="CONFIG_OR_CHECKPOINT", type=PATH)
@@ -28,7 +31,7 @@ def command(path: Path, classes: int | None, overrides: tuple[str, ...], as_json
     """
     result = summary.summarize(graph_of(path, classes, overrides))
     if as_json:
-        click.echo(json.dumps(to_json(result)))
+        console.data(json.dumps(to_json(result)))
     else:
         show(result)
 
@@ -40,20 +43,20 @@ def graph_of(path: Path, classes: int | None, overrides: tuple[str, ...]) -> Gra
         stored = checkpoint.read(checkpoint.locate(path))
         return stored.config.graph(len(stored.class_names))
     settings = config.load(path, overrides)
-    names = settings.data.source.known_class_names()
-    return settings.graph(classes or (len(names) if names else None))
+    return settings.graph(classes or settings.known_classes)
 
 
 def to_json(result: Summary) -> dict[str, object]:
+    def total(column: str) -> int | None:
+        """A partial sum would pass for the whole, so it is null."""
+        return None if result.unknown else result.total(column)
+
     return {
-        "params": result.total("params"),
-        "trainable_params": result.total("trainable_params"),
-        "macs": result.total("macs"),
-        "activation_bytes": result.total("activation_bytes"),
-        "dense_twin": {
-            "params": result.total("twin_params"),
-            "macs": result.total("twin_macs"),
-        },
+        "params": total("params"),
+        "trainable_params": total("trainable_params"),
+        "macs": total("macs"),
+        "activation_bytes": total("activation_bytes"),
+        "dense_twin": {"params": total("twin_params"), "macs": total("twin_macs")},
         "layers": [
             {
                 "name": layer.name,
@@ -72,7 +75,11 @@ def to_json(result: Summary) -> dict[str, object]:
 
 def show(result: Summary) -> None:
     columns = ["layer", "type", "output", "params", "multiply-adds", "memory", "sees"]
-    console.table(columns, [row(layer) for layer in result.layers], left=2)
+    kept = list(range(len(columns)))
+    if console.width() < WIDE:
+        kept = [columns.index(c) for c in ("layer", "output", "params", "multiply-adds", "sees")]
+    rows = [[cells[index] for index in kept] for cells in map(row, result.layers)]
+    console.table([columns[index] for index in kept], rows, left=2 if 1 in kept else 1)
     params, trainable = result.total("params"), result.total("trainable_params")
     fixed = params - trainable
     console.say(f"parameters     {params:,} ({trainable:,} trainable, {fixed:,} not)")

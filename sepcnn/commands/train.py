@@ -7,6 +7,7 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import click
 
@@ -15,7 +16,7 @@ from sepcnn.checkpoint import State
 from sepcnn.commands.options import PATH, overrides
 from sepcnn.config import Config
 from sepcnn.data.base import Dataset
-from sepcnn.errors import DataError, DivergedError, InputError, SepcnnError
+from sepcnn.errors import DataError, DivergedError, SepcnnError
 from sepcnn.machine import Machine
 from sepcnn.record import EpochRecord
 from sepcnn.run import Run
@@ -123,14 +124,16 @@ def resumed(folder: Path, overrides: tuple[str, ...]) -> Session:
     path = run.find_last(folder)
     lock = run.acquire(folder)
     stored = checkpoint.read(path)
-    settings = changed(stored.config, overrides)
-    hardware = choose_machine(settings)
+    settings = stored.config.with_overrides(
+        overrides,
+        RESUMABLE.__contains__,
+        ("a resumed run cannot change", f"only {', '.join(RESUMABLE)}; start a new run instead"),
+    )
+    hardware = choose_machine(settings, stored.machine)
     console.note(f"resuming {folder} at step {stored.step:,} on {hardware.describe()}")
-    for name, before in stored.machine.items():
-        now = hardware.facts()[name]
-        if name != "name" and now != before:
-            text = f"{name} was {before} and is now {now}: results will differ in the last digits"
-            console.note(f"note: {text}")
+    before, now = stored.machine["device"], str(hardware.device)
+    if before != now:
+        console.note(f"note: trained on {before} so far, now on {now}: the last digits will differ")
     dataset = settings.open_data()
     facts = dataset.facts()
     if facts != stored.facts:
@@ -142,26 +145,21 @@ def resumed(folder: Path, overrides: tuple[str, ...]) -> Session:
     return Session(opened, dataset, state)
 
 
-def changed(settings: Config, overrides: tuple[str, ...]) -> Config:
-    """The stored config with the few values a resumed run may change."""
-    for override in overrides:
-        key = override.partition("=")[0].strip()
-        if key not in RESUMABLE:
-            message = f"--set {override}: a resumed run cannot change {key}"
-            raise InputError(message, f"only {', '.join(RESUMABLE)}; start a new run instead")
-        settings = settings.with_override(override)
-    return settings
-
-
-def choose_machine(settings: Config) -> Machine:
+def choose_machine(settings: Config, before: dict[str, Any] | None = None) -> Machine:
+    """The machine's settings; those of a run that goes on are kept, for they decide about bits."""
+    precision = before["precision"] if before else settings.train.precision
+    if before:
+        machine.use_threads(before["threads"])
     try:
-        return machine.choose(settings.train.device, settings.train.precision)
+        return machine.choose(settings.train.device, precision)
     except SepcnnError as error:
         raise settings.problem(("train", "device"), error.message, error.hint) from None
 
 
 def new_state(settings: Config, dataset: Dataset, hardware: Machine) -> State:
     state = checkpoint.new_state(settings, len(dataset.class_names), hardware.device)
+    if not list(state.model.parameters()):
+        raise settings.problem(("model", "layers"), "no layer has weights to train", "add a Dense")
     train.adapt(settings, dataset, state)
     return state
 
@@ -173,34 +171,35 @@ def follow(session: Session, stop: Stop) -> int:
     steps = math.ceil(len(session.dataset.train) / options.batch_size)
     stop.listening = True
     try:
-        with console.Progress(options.epochs, steps, options.batch_size, state.step) as progress:
+        with console.Display(options.epochs, steps, options.batch_size, state.step) as display:
             records = train.train(session.config, session.dataset, opened.machine, state, world)
             for record in records:
                 if isinstance(record, EpochRecord):
                     best = state.best is record
                     opened.record_epoch(record)
                     opened.save(state, best=best)
-                    progress.epoch(record, best)
+                    display.epoch(record, best)
                 else:
-                    if progress.wants_scores():
+                    if display.wants_scores():
                         scores = train.running_scores(state, world)
-                        progress.step(record.epoch, record.step, scores)
+                        display.step(record.epoch, record.step, scores)
                     if opened.wants_step_record():
                         opened.record_step(record, train.running_scores(state, world))
                     if opened.wants_checkpoint():
                         opened.save(state)
                 if world.any(stop.wanted):
                     opened.save(state)
-                    progress.close()
+                    display.close()
                     console.note(f"stopped at step {state.step:,}; go on with")
                     console.say(f"sepcnn train --resume {opened.folder}")
                     return INTERRUPTED
     except DivergedError as error:
-        rate = train.rate(session.config, max(0, state.step - 1), steps)
-        kept = checkpoint.read(opened.folder / run.LAST).step
+        rate = train.rate(session.config, max(0, error.step - 1), steps)
+        last = opened.folder / checkpoint.LAST
+        kept = checkpoint.read(last).step
         message = f"{error.message} (learning rate {rate:.3g})"
-        hint = f"{opened.folder / run.LAST} is good up to step {kept}; try a lower learning rate"
-        raise DivergedError(message, hint) from None
+        hint = f"{last} is good up to step {kept}; try a lower learning rate"
+        raise DivergedError(message, error.step, hint) from None
     finally:
         stop.listening = False
     finish(opened, state)

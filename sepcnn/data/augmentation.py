@@ -16,7 +16,7 @@ from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 from sepcnn.randomness import stream
 from sepcnn.refusal import refuse, show
 from sepcnn.spec import Choice, Table
-from sepcnn.values import NonNegativeInt, PositiveInt, UnitNumber
+from sepcnn.values import NonNegativeInt, PositiveInt, UnitNumber, finite_number
 
 Fill = Literal["reflect", "nearest", "constant"]
 
@@ -77,7 +77,7 @@ def inside(position: torch.Tensor, size: int, fill: Fill) -> torch.Tensor:
 class RandomFlip(Augmentation):
     """Mirrors half of the images, left to right, upside down, or each with even odds."""
 
-    mode: Literal["horizontal", "vertical", "horizontal_and_vertical"] = "horizontal"
+    mode: Literal["horizontal", "vertical", "horizontal_and_vertical"] = "horizontal_and_vertical"
     """which way"""
 
     def apply(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -112,7 +112,10 @@ class RandomTranslation(Augmentation):
 
 
 class RandomCrop(Augmentation):
-    """Pads each image and cuts its size out again at a random place."""
+    """Pads each image and cuts its size out again at a random place.
+
+    The crop of He et al. 2015 for CIFAR-10. Keras' layer of this name cuts a smaller image out.
+    """
 
     padding: PositiveInt = 4
     """pixels added on every side"""
@@ -128,16 +131,11 @@ class RandomCrop(Augmentation):
 
 
 def _range(value: Any) -> tuple[float, float]:
-    if isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_positive, value)):
-        low, high = map(float, value)
-        if low <= high:
-            return low, high
+    pair = value if isinstance(value, list | tuple) else ()
+    numbers = [n for n in map(finite_number, pair) if n is not None and n > 0]
+    if len(pair) == len(numbers) == 2 and numbers[0] <= numbers[1]:
+        return numbers[0], numbers[1]
     raise refuse(f"expected [smallest, largest], both above 0, found {show(value)}")
-
-
-def _is_positive(value: object) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and 0 < value < math.inf  # type: ignore[operator]
 
 
 Range = Annotated[

@@ -18,7 +18,10 @@ def cache_folder() -> Path:
         return Path.home() / "Library" / "Caches" / "sepcnn"
     if sys.platform == "win32" and (local := os.environ.get("LOCALAPPDATA")):
         return Path(local) / "sepcnn" / "cache"
-    return Path.home() / ".cache" / "sepcnn"
+    try:
+        return Path.home() / ".cache" / "sepcnn"
+    except RuntimeError:  # a container without a home
+        return Path(tempfile.gettempdir()) / "sepcnn-cache"
 
 
 def keep(name: str, write: Callable[[BinaryIO], None]) -> bool:

@@ -22,10 +22,13 @@ def find_images(path: Path) -> list[Path]:
 
     Errors: `DataError` if there is no such file or no image in the folder.
     """
-    if not path.exists():
-        raise DataError(f"there is no file or folder {path}", "check the path")
-    if not path.is_dir():
-        return [path]
+    try:
+        if not path.exists():
+            raise DataError(f"there is no file or folder {path}", "check the path")
+        if not path.is_dir():
+            return [path]
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        raise DataError(f"{path}: {(error.strerror or str(error)).lower()}") from None
     found = [
         file
         for file in path.rglob("*")

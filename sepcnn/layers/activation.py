@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sepcnn.activations import Activation as ActivationFunction
+from sepcnn.activations import ActivationFunction
 from sepcnn.layers.base import LeafLayer, Shape
 from sepcnn.values import NonNegativeNumber
 

@@ -15,7 +15,7 @@ import torch
 from pydantic import Field, PlainValidator, WithJsonSchema
 from torch import nn
 
-from sepcnn.activations import Activation
+from sepcnn.activations import ActivationFunction
 from sepcnn.errors import SepcnnError
 from sepcnn.initializers import Initializer
 from sepcnn.randomness import stream
@@ -184,15 +184,15 @@ class LayerModule(nn.Module):
         else:
             self.register_buffer(name, torch.empty(shape))
 
-    def add_bias(self, used: bool, initializer: Initializer, size: int) -> None:
+    def add_bias(self, initializer: Initializer | None, size: int) -> None:
         """Register ``bias``, or None in its place."""
-        if used:
-            self.add_weight("bias", initializer, (size,))
-        else:
+        if initializer is None:
             self.register_parameter("bias", None)
+        else:
+            self.add_weight("bias", initializer, (size,))
 
 
-def activate(x: torch.Tensor, activation: Activation | None) -> torch.Tensor:
+def activate(x: torch.Tensor, activation: ActivationFunction | None) -> torch.Tensor:
     """The activated tensor; ``x`` must belong to the calling layer, for it may be overwritten."""
     return activation.apply(x, overwrite=True) if activation else x
 

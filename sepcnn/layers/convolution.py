@@ -9,7 +9,7 @@ from pydantic import model_validator
 from torch import nn
 from torch.nn import functional
 
-from sepcnn.activations import Activation
+from sepcnn.activations import ActivationFunction
 from sepcnn.initializers import GlorotUniform, Initializer, Zeros
 from sepcnn.layers.base import (
     LayerModule,
@@ -63,13 +63,14 @@ def window_output(
 
 
 class Convolution(LayerModule):
-    """The bare operation with Keras' padding: N×C×H×W in, N×outputs×H×W out.
+    """Convolution, bias and activation with Keras' padding: N×C×H×W in, N×outputs×H×W out.
 
     ``weight`` is outputs × inputs per group × height × width. A depthwise kernel in Keras is
     height × width × channels × multiplier, and every channel is a group of its own.
     """
 
     weight: torch.Tensor
+    bias: torch.Tensor | None
 
     def __init__(
         self,
@@ -80,19 +81,23 @@ class Convolution(LayerModule):
         padding: Padding = "valid",
         groups: int = 1,
         depthwise: bool = False,
+        bias_initializer: Initializer | None = None,
+        activation: ActivationFunction | None = None,
     ) -> None:
         super().__init__()
         height, width, inputs, outputs = keras_shape
         self.window = (effective_size(height, dilation[0]), effective_size(width, dilation[1]))
         self.strides, self.dilation, self.padding = strides, dilation, padding
         self.groups = inputs if depthwise else groups
+        self.activation = activation
         if depthwise:
             shape = (inputs * outputs, 1, height, width)
             self.add_weight("weight", initializer, keras_shape, (2, 3, 0, 1), shape)
         else:
             self.add_weight("weight", initializer, keras_shape, (3, 2, 0, 1))
+        self.add_bias(bias_initializer, outputs)
 
-    def forward(self, x: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         padding = (0, 0)
         if self.padding == "same":
             top, bottom = same_padding(x.shape[2], self.window[0], self.strides[0])
@@ -101,9 +106,10 @@ class Convolution(LayerModule):
                 padding = (top, left)
             else:
                 x = functional.pad(x, (left, right, top, bottom))
-        return functional.conv2d(
-            x, self.weight, bias, self.strides, padding, self.dilation, self.groups
+        x = functional.conv2d(
+            x, self.weight, self.bias, self.strides, padding, self.dilation, self.groups
         )
+        return activate(x, self.activation)
 
 
 class ConvolutionLayer(LeafLayer):
@@ -119,7 +125,7 @@ class ConvolutionLayer(LeafLayer):
     """valid: windows lie inside the image; same: the output has the input's size over strides"""
     dilation_rate: Pair = (1, 1)
     """pixels between the window's taps"""
-    activation: Activation | None = None
+    activation: ActivationFunction | None = None
     """function applied to the output"""
     use_bias: bool = True
     """add a learned value to each output channel"""
@@ -138,6 +144,9 @@ class ConvolutionLayer(LeafLayer):
             inputs[0], self.kernel_size, self.strides, self.dilation_rate, self.padding
         )
         return (*size, self.filters)
+
+    def used_bias_initializer(self) -> Initializer | None:
+        return self.bias_initializer if self.use_bias else None
 
     def window(self) -> Window:
         (height, width), (down, across) = self.kernel_size, self.dilation_rate
@@ -159,7 +168,17 @@ class Conv2D(ConvolutionLayer):
     """first values of the kernel"""
 
     def build(self, *inputs: Shape) -> nn.Module:
-        return Conv2DModule(self, image(inputs[0])[2])
+        channels = image(inputs[0])[2] // self.groups
+        return Convolution(
+            self.kernel_initializer,
+            (*self.kernel_size, channels, self.filters),
+            self.strides,
+            self.dilation_rate,
+            self.padding,
+            self.groups,
+            bias_initializer=self.used_bias_initializer(),
+            activation=self.activation,
+        )
 
     def output_shape(self, *inputs: Shape) -> Shape:
         channels = image(inputs[0])[2]
@@ -175,27 +194,6 @@ class Conv2D(ConvolutionLayer):
         height, width, filters = output
         window = self.kernel_size[0] * self.kernel_size[1]
         return height * width * filters * window * image(inputs[0])[2] // self.groups
-
-
-class Conv2DModule(Convolution):
-    """Takes N×C×H×W, gives N×filters×H×W."""
-
-    bias: torch.Tensor | None
-
-    def __init__(self, spec: Conv2D, channels: int) -> None:
-        super().__init__(
-            spec.kernel_initializer,
-            (*spec.kernel_size, channels // spec.groups, spec.filters),
-            spec.strides,
-            spec.dilation_rate,
-            spec.padding,
-            spec.groups,
-        )
-        self.activation = spec.activation
-        self.add_bias(spec.use_bias, spec.bias_initializer, spec.filters)
-
-    def forward(self, x: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
-        return activate(super().forward(x, self.bias), self.activation)
 
 
 class SeparableConv2D(ConvolutionLayer):
@@ -232,10 +230,8 @@ class SeparableConv2D(ConvolutionLayer):
         return Conv2D(**shared)
 
 
-class SeparableConv2DModule(LayerModule):
+class SeparableConv2DModule(nn.Module):
     """Takes N×C×H×W, gives N×filters×H×W."""
-
-    bias: torch.Tensor | None
 
     def __init__(self, spec: SeparableConv2D, channels: int) -> None:
         super().__init__()
@@ -248,11 +244,12 @@ class SeparableConv2DModule(LayerModule):
             depthwise=True,
         )
         self.pointwise = Convolution(
-            spec.pointwise_initializer, (1, 1, channels * spec.depth_multiplier, spec.filters)
+            spec.pointwise_initializer,
+            (1, 1, channels * spec.depth_multiplier, spec.filters),
+            bias_initializer=spec.used_bias_initializer(),
+            activation=spec.activation,
         )
-        self.activation = spec.activation
-        self.add_bias(spec.use_bias, spec.bias_initializer, spec.filters)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.pointwise(self.depthwise(x), self.bias)
-        return activate(x, self.activation)
+        y: torch.Tensor = self.pointwise(self.depthwise(x))
+        return y

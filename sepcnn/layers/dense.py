@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sepcnn.activations import Activation
+from sepcnn.activations import ActivationFunction
 from sepcnn.initializers import GlorotUniform, Initializer, Zeros
 from sepcnn.layers.base import LayerModule, LeafLayer, Shape, ShapeError, activate
 from sepcnn.values import PositiveOrAuto
@@ -23,7 +23,7 @@ class Dense(LeafLayer):
 
     units: PositiveOrAuto
     """number of outputs; auto: the number of classes of the data"""
-    activation: Activation | None = None
+    activation: ActivationFunction | None = None
     """function applied to the output"""
     use_bias: bool = True
     """add a learned value to each output"""
@@ -57,7 +57,7 @@ class DenseModule(LayerModule):
         super().__init__()
         units = spec.known_units()
         self.add_weight("weight", spec.kernel_initializer, (features, units), (1, 0))
-        self.add_bias(spec.use_bias, spec.bias_initializer, units)
+        self.add_bias(spec.bias_initializer if spec.use_bias else None, units)
         self.activation = spec.activation
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

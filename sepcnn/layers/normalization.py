@@ -16,7 +16,7 @@ from sepcnn.layers.base import LayerModule, LeafLayer, Shape, ShapeError, Steppe
 from sepcnn.refusal import refuse, show
 from sepcnn.schedules import Progress, Ramp
 from sepcnn.spec import Spec
-from sepcnn.values import PositiveNumber, UnitNumber
+from sepcnn.values import PositiveNumber, UnitNumber, finite_number
 
 Limit = Ramp | Literal["paper"] | None
 
@@ -27,9 +27,8 @@ def _limit(value: Any, info: ValidationInfo) -> Limit:
         return None if value == math.inf else value
     if value == "paper" and info.field_name == "rmin":
         return "paper"
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number and math.isfinite(value):
-        return Ramp.constant(float(value))
+    if (number := finite_number(value)) is not None:
+        return Ramp.constant(number)
     if isinstance(value, dict):
         return Ramp.model_validate(value, context=info.context)
     hint = "write a number, or {start: 1, end: 3, after: 10%, until: 50%}"
@@ -155,7 +154,7 @@ class BatchNormalizationModule(LayerModule):
             self.add_weight("weight", spec.gamma_initializer, shape)
         else:
             self.register_parameter("weight", None)
-        self.add_bias(spec.center, spec.beta_initializer, channels)
+        self.add_bias(spec.beta_initializer if spec.center else None, channels)
         self.add_weight("moving_mean", spec.moving_mean_initializer, shape, trainable=False)
         self.add_weight("moving_variance", spec.moving_variance_initializer, shape, trainable=False)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Any, Self
 
 import torch
@@ -11,7 +10,7 @@ from torch import nn
 
 from sepcnn.layers.base import LeafLayer, Shape, ShapeError
 from sepcnn.refusal import refuse, show
-from sepcnn.values import Number
+from sepcnn.values import Number, finite_number
 
 
 class Rescaling(LeafLayer):
@@ -47,13 +46,10 @@ def _statistics(value: Any) -> tuple[float, ...] | None:
     if value is None:
         return None
     values = value if isinstance(value, list | tuple) else [value]
-    if values and all(_is_finite(v) for v in values):
-        return tuple(float(v) for v in values)
+    numbers = tuple(n for n in map(finite_number, values) if n is not None)
+    if numbers and len(numbers) == len(values):
+        return numbers
     raise refuse(f"expected a number, or a list with one number a channel, found {show(value)}")
-
-
-def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 Statistics = Annotated[

@@ -58,6 +58,18 @@ def test_other_data(trained: Path, invoke: Invoke, tmp_path: Path) -> None:
     assert [row["support"] for row in result["per_class"]] == [10, 10, 10]
 
 
+def test_emoji_in_a_path(trained: Path, invoke: Invoke, tmp_path: Path) -> None:
+    from tests.runs import write_colours
+
+    other = write_colours(tmp_path / "c😀.npz", count=60, seed=5)
+    assert measured(invoke, trained / "run", "--set", f"data.source.path={other}")
+
+
+def test_a_name_that_is_too_long(invoke: Invoke) -> None:
+    code, _, err = invoke("eval", "x" * 300)
+    assert (code, err) == (2, f"error: {'x' * 300}: file name too long\n   check the path\n")
+
+
 def test_tables_for_people(trained: Path, invoke: Invoke) -> None:
     code, out, _ = invoke("eval", trained / "run")
     assert code == 0
@@ -73,6 +85,11 @@ def test_tables_for_people(trained: Path, invoke: Invoke) -> None:
             ["--set", "train.epochs=3"],
             "error: --set train.epochs=3: evaluation cannot change train.epochs\n"
             "   only data.… and train.device; the net is what was trained\n",
+        ),
+        (
+            ["--set", "train.device=cuda:7"],
+            "--set train.device=cuda:7: train.device: there is no device cuda:7: "
+            "0 CUDA GPUs found\n   use device: auto or cpu\n",
         ),
         (
             ["--set", "data.source=Shapes"],

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from tests.commands.conftest import Invoke
-from tests.runs import epochs, records, sepcnn, write_config
+from tests.runs import command, environment, epochs, records, sepcnn, write_config
 
 
 def test_a_run_folder_holds_all_it_should(trained: Path) -> None:
@@ -85,6 +86,41 @@ def test_overrides_reach_the_run_and_its_config(tmp_path: Path, invoke: Invoke) 
     text = (tmp_path / "run" / "config.yaml").read_text()
     assert "optimizer: {Adam: {learning_rate: 1/50}}" in text
     assert "# made by the test" in text
+
+
+def test_a_run_killed_at_its_very_start_leaves_no_obstacle(tmp_path: Path, invoke: Invoke) -> None:
+    config, folder = write_config(tmp_path, epochs=1), tmp_path / "run"
+    folder.mkdir()
+    for name in (".lock", ".last.safetensors.partial"):
+        (folder / name).touch()
+    assert invoke("train", config, "--run-dir", folder)[0] == 0
+
+
+def test_the_reader_of_the_output_may_leave(tmp_path: Path) -> None:
+    write_config(tmp_path, epochs=4)
+    process = subprocess.Popen(
+        command("train", "colours.yaml", "--run-dir", "run"),
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait(timeout=60) == 0
+    assert len(epochs(tmp_path / "run")) == 4
+
+
+def test_a_net_without_weights(tmp_path: Path, invoke: Invoke) -> None:
+    config = write_config(tmp_path)
+    layers = "model.layers=[GlobalAveragePooling2D, Softmax]"
+    code, _, err = invoke("train", config, "--set", layers, "--run-dir", tmp_path / "run")
+    assert code == 2
+    assert err.splitlines()[-2:] == [
+        f"--set {layers}: model.layers: no layer has weights to train",
+        "   add a Dense",
+    ]
+    assert not (tmp_path / "run").exists()
 
 
 def test_early_stopping(tmp_path: Path, invoke: Invoke) -> None:
@@ -166,11 +202,12 @@ def test_config_or_resume(invoke: Invoke, arguments: list[str]) -> None:
 
 
 def test_a_run_that_diverges_keeps_the_last_good_checkpoint(tmp_path: Path, invoke: Invoke) -> None:
-    config = write_config(tmp_path, optimizer="{SGD: 1e30}", precision="float32")
+    schedule = "{Step: {every: 3 steps, factor_each: 1e-9}}"
+    config = write_config(tmp_path, optimizer="{SGD: 1e30}", precision="float32", schedule=schedule)
     code, _, err = invoke("train", config, "--run-dir", tmp_path / "run")
     assert code == 1
     last = err.splitlines()[-2:]
-    where = r"at step \d+ \(learning rate 1e\+30\)"
+    where = r"at step \d+ \(learning rate 1e\+30\)"  # of that step, not of when it was seen
     assert re.fullmatch(rf"error: .* was no longer (a )?finite( number)? {where}", last[0])
     good = f"   {tmp_path}/run/last.safetensors is good up to step 0; try a lower learning rate"
     assert last[1] == good
