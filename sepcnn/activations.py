@@ -1,4 +1,4 @@
-"""ActivationFunction functions by Keras' names: each a spec that can be applied to a tensor."""
+"""Activation functions by Keras' names: each a spec that can be applied to a tensor."""
 
 from __future__ import annotations
 
