@@ -48,7 +48,8 @@ class Optimizer(Choice):
     def _one_clipping(self) -> Self:
         given = [n for n in ("clipnorm", "global_clipnorm", "clipvalue") if getattr(self, n)]
         if len(given) > 1:
-            raise refuse(f"only one way of clipping is possible, found {' and '.join(given)}")
+            message = f"only one way of clipping is possible, found {' and '.join(given)}"
+            raise refuse(message, "keep one of them")
         return self
 
     @abstractmethod

@@ -133,7 +133,8 @@ class Ramp(Spec):
     @model_validator(mode="after")
     def _order(self) -> Self:
         if self.after.unit == self.until.unit and self.after.amount > self.until.amount:
-            raise refuse(f"'after' ({self.after}) comes later than 'until' ({self.until})")
+            message = f"'after' ({self.after}) comes later than 'until' ({self.until})"
+            raise refuse(message, "swap them")
         return self
 
     @classmethod

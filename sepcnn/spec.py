@@ -76,7 +76,8 @@ class Spec(BaseModel):
     def _explain(cls, value: Any, handler: ModelWrapValidatorHandler[SpecType]) -> SpecType:
         """Translate pydantic's errors here, where the class and so its known keys are at hand."""
         try:
-            return handler(value)
+            # A section with nothing in it, or with all its lines commented out, is all defaults.
+            return handler({} if value is None else value)
         except ValidationError as error:
             raise explained(cls, (), error) from None
 

@@ -161,7 +161,8 @@ def test_two_clippings_are_refused(fields: str, found: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load_config(EXAMPLE, [override])
     problem = f"only one way of clipping is possible, found {found}"
-    assert str(caught.value) == f"--set {override}: train.optimizer.SGD: {problem}"
+    expected = f"--set {override}: train.optimizer.SGD: {problem}\n   keep one of them"
+    assert str(caught.value) == expected
 
 
 # ── a whole net ───────────────────────────────────────────────────────────────────────────────

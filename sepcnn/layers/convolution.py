@@ -187,7 +187,7 @@ class Conv2D(ConvolutionLayer):
                 f"groups {self.groups} must divide both the {channels} input channels "
                 f"and the {self.filters} filters"
             )
-            raise ShapeError(message)
+            raise ShapeError(message, "choose a number of groups that divides both")
         return super().output_shape(*inputs)
 
     def macs(self, inputs: tuple[Shape, ...], output: Shape) -> int:

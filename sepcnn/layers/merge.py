@@ -29,7 +29,8 @@ class Add(Merge):
             return tuple(torch.broadcast_shapes(*inputs))
         except (RuntimeError, ValueError):
             shapes = " and ".join(show_shape(shape) for shape in inputs)
-            raise ShapeError(f"cannot add inputs of the shapes {shapes}") from None
+            hint = "bring them to one shape, as with Conv2D: {kernel_size: 1, …} or padding: same"
+            raise ShapeError(f"cannot add inputs of the shapes {shapes}", hint) from None
 
     def build(self, *inputs: Shape) -> nn.Module:
         return AddModule()
@@ -51,7 +52,8 @@ class Concatenate(Merge):
     def output_shape(self, *inputs: Shape) -> Shape:
         if len({shape[:-1] for shape in inputs}) > 1:
             shapes = " and ".join(show_shape(shape) for shape in inputs)
-            raise ShapeError(f"cannot concatenate inputs of the shapes {shapes}")
+            hint = "height and width must agree: use padding: same, or the same pooling in each"
+            raise ShapeError(f"cannot concatenate inputs of the shapes {shapes}", hint)
         return (*inputs[0][:-1], sum(shape[-1] for shape in inputs))
 
     def build(self, *inputs: Shape) -> nn.Module:

@@ -59,7 +59,10 @@ class RenormClipping(Spec):
                 raise refuse(f"with rmin: paper, rmax must be at least 1, found {rmax:g}")
             limits = self._limits(moment)
             if limits["rmin"] > rmax:
-                raise refuse(f"rmin ({limits['rmin']:g}) is above rmax ({rmax:g})")
+                raise refuse(
+                    f"rmin ({limits['rmin']:g}) is above rmax ({rmax:g})",
+                    "r lies between rmin and rmax; rmin is 0 unless given",
+                )
             if limits["dmax"] < 0:
                 raise refuse(f"dmax must be at least 0, found {limits['dmax']:g}")
         return self

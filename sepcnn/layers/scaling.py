@@ -76,7 +76,7 @@ class Normalization(LeafLayer):
     @model_validator(mode="after")
     def _both_or_none(self) -> Self:
         if (self.mean is None) != (self.variance is None):
-            raise refuse("mean and variance must be given together, or neither")
+            raise refuse("mean and variance must be given together, or neither", "give the other")
         if self.variance and min(self.variance) < 0:
             raise refuse(f"variance must be at least 0, found {min(self.variance):g}")
         return self

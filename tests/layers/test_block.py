@@ -206,7 +206,7 @@ def test_parallel_branches_read_the_same_input(merge: str, name: str, channels: 
             "[Parallel: {branches: [[ReLU], [MaxPooling2D]], merge: Add}]",
             "",
             "cannot add inputs of the shapes 8×8×3 and 4×4×3",
-            "",
+            "bring them to one shape, as with Conv2D: {kernel_size: 1, …} or padding: same",
         ),
         (
             "[Parallel: {branches: [[ReLU], [ReLU, MaxPooling2D: 9]]}]",

@@ -178,7 +178,7 @@ FIT = "use padding: same, or one MaxPooling2D fewer above"
             "Conv2D: {filters: 4, kernel_size: 3, groups: 2}",
             ".Conv2D",
             "groups 2 must divide both the 3 input channels and the 4 filters",
-            "",
+            "choose a number of groups that divides both",
         ),
         (
             "Conv2D: {filters: 4, kernel_size: [3, 9]}",

@@ -35,19 +35,19 @@ TWO = "[ReLU: {name: a}, {Conv2D: {name: b, filters: 4, kernel_size: 3}}, %s]"
             TWO % "Add: [a, b]",
             "[2].Add",
             "cannot add inputs of the shapes 8×8×3 and 6×6×4",
-            "",
+            "bring them to one shape, as with Conv2D: {kernel_size: 1, …} or padding: same",
         ),
         (
             TWO % "Concatenate: [a, b]",
             "[2].Concatenate",
             "cannot concatenate inputs of the shapes 8×8×3 and 6×6×4",
-            "",
+            "height and width must agree: use padding: same, or the same pooling in each",
         ),
         (
             "[ReLU: {name: a}, GlobalAveragePooling2D: {name: b}, Add: [a, b]]",
             "[2].Add",
             "cannot add inputs of the shapes 8×8×3 and 3 features",
-            "",
+            "bring them to one shape, as with Conv2D: {kernel_size: 1, …} or padding: same",
         ),
         (
             "[ReLU: {name: a}, Add]",

@@ -291,6 +291,7 @@ def test_the_first_standard_deviations_are_roots_of_the_first_variance() -> None
 
 
 CLIPPING = "layers[0].BatchNormalization.renorm_clipping"
+ORDER = "r lies between rmin and rmax; rmin is 0 unless given"
 LIMITS = "renorm_clipping: limits of the correction"
 WRITE = "write a number, or {start: 1, end: 3, after: 10%, until: 50%}"
 
@@ -298,20 +299,20 @@ WRITE = "write a number, or {start: 1, end: 3, after: 10%, until: 50%}"
 @pytest.mark.parametrize(
     ("clipping", "path", "message", "hint"),
     [
-        ("rmax: 1, rmin: 2", "", "rmin (2) is above rmax (1)", LIMITS),
-        ("rmax: -1", "", "rmin (0) is above rmax (-1)", LIMITS),
+        ("rmax: 1, rmin: 2", "", "rmin (2) is above rmax (1)", ORDER),
+        ("rmax: -1", "", "rmin (0) is above rmax (-1)", ORDER),
         ("dmax: -1", "", "dmax must be at least 0, found -1", LIMITS),
         (
             "rmin: 1, rmax: {start: 0.5, end: 3, until: 10%}",
             "",
             "rmin (1) is above rmax (0.5)",
-            LIMITS,
+            ORDER,
         ),
         (
             "rmin: 1, rmax: {start: 3, end: 0.5, until: 10%}",
             "",
             "rmin (1) is above rmax (0.5)",
-            LIMITS,
+            ORDER,
         ),
         (
             "rmin: paper, rmax: 0",

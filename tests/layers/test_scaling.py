@@ -89,7 +89,7 @@ MEAN = "mean: mean, one for all channels or one each; taken from the data unless
             "Normalization: {mean: 1}",
             "",
             "mean and variance must be given together, or neither",
-            "",
+            "give the other",
         ),
         (
             "Normalization: {mean: 1, variance: [1, -2, 3]}",
