@@ -60,6 +60,9 @@ NonNegativeNumber = Annotated[_Fraction, Field(ge=0), _number_schema(minimum=0)]
 Rate = Annotated[_Fraction, Field(ge=0, lt=1), _number_schema(minimum=0, exclusiveMaximum=1)]
 """a share that may be nothing but not all: dropout, momentum, label smoothing"""
 UnitNumber = Annotated[_Fraction, Field(ge=0, le=1), _number_schema(minimum=0, maximum=1)]
+PositiveUnitNumber = Annotated[
+    _Fraction, Field(gt=0, le=1), _number_schema(exclusiveMinimum=0, maximum=1)
+]
 PositiveInt = Annotated[int, Field(gt=0)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
 

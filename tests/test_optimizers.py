@@ -17,6 +17,7 @@ from sepcnn.errors import ConfigError
 from sepcnn.layers.base import Recipe, weights
 from sepcnn.model import Net
 from sepcnn.optimizers import OPTIMIZERS, Optimizer
+from sepcnn.optimizers.adam import Nadam
 from sepcnn.source import parse
 from tests.conftest import CONFIGS
 from tests.reference import KERAS_NAMES, Array
@@ -65,7 +66,24 @@ RULES = [
     pytest.param("RMSprop", {"centered": True, "momentum": 0.5}, id="rmsprop-both"),
     pytest.param("Adam", {}, id="adam"),
     pytest.param("Adam", {"beta_1": 0.8, "beta_2": 0.99, "epsilon": 1e-3}, id="adam-fields"),
+    pytest.param("Adam", {"amsgrad": True, "beta_2": 0.8}, id="adam-amsgrad"),
     pytest.param("AdamW", {}, id="adamw"),
+    pytest.param("AdamW", {"amsgrad": True, "beta_2": 0.8}, id="adamw-amsgrad"),
+    pytest.param("Nadam", {}, id="nadam"),
+    pytest.param("Nadam", {"beta_1": 0.8, "beta_2": 0.99, "epsilon": 1e-3}, id="nadam-fields"),
+    pytest.param("Nadam", {"beta_1": 0.0}, id="nadam-no-mean"),
+    pytest.param("Adamax", {}, id="adamax"),
+    pytest.param("Adamax", {"beta_1": 0.8, "beta_2": 0.7, "epsilon": 1e-3}, id="adamax-fields"),
+    pytest.param("Adagrad", {}, id="adagrad"),
+    pytest.param("Adagrad", {"initial_accumulator_value": 0.0}, id="adagrad-from-0"),
+    pytest.param(
+        "Adagrad", {"initial_accumulator_value": 2.5, "epsilon": 1e-3}, id="adagrad-fields"
+    ),
+    pytest.param("Adadelta", {}, id="adadelta"),
+    pytest.param("Adadelta", {"rho": 0.8, "epsilon": 1e-3}, id="adadelta-fields"),
+    pytest.param("Lion", {}, id="lion"),
+    pytest.param("Lion", {"beta_1": 0.5, "beta_2": 0.8}, id="lion-fields"),
+    pytest.param("Lion", {"beta_1": 1.0}, id="lion-mean-alone"),
 ]
 OPTIONS = [
     pytest.param({}, id="plain"),
@@ -89,6 +107,43 @@ def test_the_weights_are_those_of_keras(
     )
     for own, expected in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(own, expected, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize(("name", "fields"), RULES)
+def test_all_memory_is_in_the_slots_and_the_step(name: str, fields: dict[str, Any]) -> None:
+    """A rule read again goes on bit for bit with slots of the same names, as from a checkpoint."""
+    gradients = torch.randn(10, 3, 4, generator=torch.Generator().manual_seed(0)).unbind()
+    whole, weights = [torch.ones(3, 4)], [torch.ones(3, 4)]
+    rule = optimizer(name, **fields)
+    slots, kept = rule.slots(whole), rule.slots(weights)
+    assert tuple(slots) == rule.slot_names()
+    for step, gradient in enumerate(gradients):
+        rule.step(whole, [gradient], slots, 0.1, step)
+        again, fresh = optimizer(name, **fields), rule.slots(weights)
+        for slot, tensors in kept.items():
+            fresh[slot][0].copy_(tensors[0])
+        again.step(weights, [gradient], fresh, 0.1, step)
+        kept = fresh
+    assert torch.equal(whole[0], weights[0])
+
+
+def test_the_product_of_nadam_is_that_of_its_factors() -> None:
+    rule = optimizer("Nadam", beta_1=0.999)
+    assert isinstance(rule, Nadam)
+    product = 1.0
+    for step in range(1, 3001):
+        product *= 0.999 * (1 - 0.5 * 0.96**step)
+        assert rule.product(step) == pytest.approx(product, rel=1e-12)
+    assert 1 - 0.5 * 0.96**900 == 1
+
+
+def test_lion_without_its_mean_is_refused() -> None:
+    override = "train.optimizer={Lion: {beta_1: 0}}"
+    with pytest.raises(ConfigError) as caught:
+        load_config(EXAMPLE, [override])
+    problem = "train.optimizer.Lion.beta_1: must be above 0, found 0"
+    about = "beta_1: share of the mean in the direction of the step; 0 would leave the mean unused"
+    assert str(caught.value) == f"--set {override}: {problem}\n   {about}"
 
 
 @pytest.mark.parametrize("name", list(OPTIMIZERS))
@@ -167,7 +222,7 @@ def test_two_clippings_are_refused(fields: str, found: str) -> None:
 
 # ── a whole net ───────────────────────────────────────────────────────────────────────────────
 
-SIZE, BATCH = 32, 4
+SIZE, BATCH = 32, 2
 
 
 @pytest.fixture
@@ -179,13 +234,16 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def example(normalized: bool) -> Config:
+def example(rule: str, normalized: bool) -> Config:
     """configs/keras_sequential.yaml for small images, or with a BN after every convolution."""
     text = EXAMPLE.read_text()
     if normalized:
         text = re.sub(r"( +- )SeparableConv2D.*\n", r"\g<0>\1BatchNormalization\n", text)
-    shape = f"model.input_shape=[{SIZE}, {SIZE}, 3]"
-    return from_node(text, parse(text, "example"), "example", EXAMPLE.parent, [shape])
+    overrides = [
+        f"model.input_shape=[{SIZE}, {SIZE}, 3]",
+        f"train.optimizer={{{rule}: {{decay: all}}}}",
+    ]
+    return from_node(text, parse(text, "example"), "example", EXAMPLE.parent, overrides)
 
 
 def keras_example(normalized: bool) -> keras.Sequential:
@@ -233,10 +291,14 @@ def to_keras(tensor: torch.Tensor, recipe: Recipe) -> torch.Tensor:
     return permuted.permute([recipe.axes.index(axis) for axis in range(permuted.dim())])
 
 
-@pytest.mark.parametrize("normalized", [False, True], ids=["example", "batch-normalization"])
+@pytest.mark.parametrize(
+    ("name", "normalized"),
+    [*((name, False) for name in OPTIMIZERS), ("RMSprop", True)],
+    ids=[*OPTIMIZERS, "batch-normalization"],
+)
 @pytest.mark.usefixtures("one_thread")
-def test_a_net_trains_as_in_keras(normalized: bool) -> None:
-    config = example(normalized)
+def test_a_net_trains_as_in_keras(name: str, normalized: bool) -> None:
+    config = example(name, normalized)
     ours, theirs = build(config).double().train(), keras_example(normalized)
     pairs = list(paired_weights(ours, theirs))
     assert len(pairs) == len(theirs.weights)
@@ -244,7 +306,7 @@ def test_a_net_trains_as_in_keras(normalized: bool) -> None:
         variable.assign(to_keras(tensor.detach(), recipe))
 
     rule, loss_function = config.train.optimizer, config.train.loss
-    keras_rule = keras_optimizer("RMSprop", learning_rate=rule.learning_rate)
+    keras_rule = keras_optimizer(name, learning_rate=rule.learning_rate)
     keras_loss = keras.losses.CategoricalCrossentropy(dtype="float64")
     parameters = list(ours.parameters())
     slots = rule.slots(parameters)
@@ -267,7 +329,7 @@ def test_a_net_trains_as_in_keras(normalized: bool) -> None:
         keras_losses.append(loss.item())
 
     np.testing.assert_allclose(losses, keras_losses, rtol=1e-9)
-    for name, tensor, variable, recipe in pairs:
+    for weight, tensor, variable, recipe in pairs:
         found = to_keras(tensor.detach(), recipe).numpy()
         expected = keras.ops.convert_to_numpy(variable)
-        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-11, err_msg=name)
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-11, err_msg=weight)
