@@ -14,7 +14,15 @@ from pydantic import model_validator
 
 from sepcnn.refusal import refuse
 from sepcnn.spec import Choice, Spec, Table
-from sepcnn.values import Duration, DurationValue, Number, UnitNumber
+from sepcnn.values import (
+    Duration,
+    DurationValue,
+    NonNegativeNumber,
+    Number,
+    NumberFrom1,
+    PositiveNumber,
+    UnitNumber,
+)
 
 NO_STEPS = Duration(0, "steps")
 
@@ -54,6 +62,11 @@ class Schedule(Choice):
             return self.course(0.0, progress) * (progress.step + 1) / warmup
         length = max(1, progress.total_steps - warmup)
         return self.course(min(1.0, (progress.step - warmup) / length), progress)
+
+    def passed(self, duration: Duration, progress: Progress) -> float:
+        """How many times a duration has passed since warm-up."""
+        since = max(0, progress.step - progress.steps(self.warmup))
+        return since / max(1, progress.steps(duration))
 
     @abstractmethod
     def course(self, share: float, progress: Progress) -> float:
@@ -108,14 +121,109 @@ class Step(Schedule):
     """what each fall multiplies the learning rate by"""
 
     def course(self, share: float, progress: Progress) -> float:
-        warmup = progress.steps(self.warmup)
-        every = max(1, progress.steps(self.every))
-        falls = max(0, progress.step - warmup) // every
-        return float(self.factor_each**falls)
+        return float(self.factor_each ** math.floor(self.passed(self.every, progress)))
+
+
+class Exponential(Schedule):
+    """``decay_rate ** (t / decay_steps)``, t counted from the end of warm-up.
+
+    Keras' ExponentialDecay.
+    """
+
+    decay_steps: DurationValue
+    """time in which the factor falls by decay_rate"""
+    decay_rate: UnitNumber
+    """what each decay_steps multiply the learning rate by"""
+    staircase: bool = False
+    """fall all at once at the end of each decay_steps"""
+
+    def course(self, share: float, progress: Progress) -> float:
+        passed = self.passed(self.decay_steps, progress)
+        return float(self.decay_rate ** (math.floor(passed) if self.staircase else passed))
+
+
+class InverseTime(Schedule):
+    """``1 / (1 + decay_rate · t / decay_steps)``, t counted from the end of warm-up.
+
+    Keras' InverseTimeDecay.
+    """
+
+    decay_steps: DurationValue
+    """time in which the divisor grows by decay_rate"""
+    decay_rate: NonNegativeNumber
+    """growth of the divisor; 1 halves the learning rate in the first decay_steps"""
+    staircase: bool = False
+    """fall all at once at the end of each decay_steps"""
+
+    def course(self, share: float, progress: Progress) -> float:
+        passed = self.passed(self.decay_steps, progress)
+        return 1 / (1 + self.decay_rate * (math.floor(passed) if self.staircase else passed))
+
+
+class Polynomial(Schedule):
+    """``final + (1 − final) · (1 − t / decay_steps) ** power``, t counted from the end of warm-up.
+
+    Keras' PolynomialDecay, whose end is a learning rate (``end_learning_rate``); here ``final`` is
+    a factor, as in the other schedules.
+    """
+
+    decay_steps: DurationValue
+    """time of the fall; the factor stays at its end"""
+    final: UnitNumber = 0.0
+    """factor at the end"""
+    power: PositiveNumber = 1.0
+    """1 is a straight line, more falls faster at first"""
+    cycle: bool = False
+    """at the end rise again: decay_steps doubles, then triples, so that t always fits into it"""
+
+    def course(self, share: float, progress: Progress) -> float:
+        passed = self.passed(self.decay_steps, progress)
+        length = max(1, math.ceil(passed)) if self.cycle else 1
+        left = 1 - min(1.0, passed / length)
+        return float(self.final + (1 - self.final) * left**self.power)
+
+
+class CosineRestarts(Schedule):
+    """Half a cosine from 1 to ``final``, again and again, in ever longer periods.
+
+    Loshchilov & Hutter 2017, arXiv:1608.03983. Keras' CosineDecayRestarts; ``final`` is its
+    ``alpha``. Keras' rounding can make a restart a step late, after a step at ``final``.
+    """
+
+    first_decay_steps: DurationValue
+    """length of the first period, from the end of warm-up"""
+    t_mul: NumberFrom1 = 2.0
+    """each period is this many times as long as the one before"""
+    m_mul: UnitNumber = 1.0
+    """each period starts at this share of the start of the one before"""
+    final: UnitNumber = 0.0
+    """factor at the end of each period"""
+
+    def course(self, share: float, progress: Progress) -> float:
+        passed, length, restarts = self.passed(self.first_decay_steps, progress), 1.0, 0
+        if self.t_mul == 1:
+            restarts = math.floor(passed)
+            passed -= restarts
+        # 100 · 1.1² is above 121 by rounding, and the restart must not miss its step by that.
+        while passed >= length * (1 - 1e-9):
+            passed, length, restarts = passed - length, length * self.t_mul, restarts + 1
+        cosine = self.m_mul**restarts * (1 + math.cos(math.pi * passed / length)) / 2
+        return float(self.final + (1 - self.final) * cosine)
 
 
 SCHEDULES = Schedule.table
-SCHEDULES.fill({"Constant": Constant, "Cosine": Cosine, "OneCycle": OneCycle, "Step": Step})
+SCHEDULES.fill(
+    {
+        "Constant": Constant,
+        "Cosine": Cosine,
+        "CosineRestarts": CosineRestarts,
+        "OneCycle": OneCycle,
+        "Step": Step,
+        "Exponential": Exponential,
+        "Polynomial": Polynomial,
+        "InverseTime": InverseTime,
+    }
+)
 
 
 class Ramp(Spec):

@@ -7,7 +7,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import keras
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +21,18 @@ from sepcnn.spec import read
 STEPS_PER_EPOCH, TOTAL = 10, 100
 
 
+FALLING = ["Cosine", "Step", "Exponential", "Polynomial", "InverseTime"]
+REQUIRED: dict[str, dict[str, Any]] = {
+    "Exponential": {"decay_steps": "15 steps", "decay_rate": 0.5},
+    "Polynomial": {"decay_steps": "15 steps"},
+    "InverseTime": {"decay_steps": "15 steps", "decay_rate": 0.5},
+    "CosineRestarts": {"first_decay_steps": "15 steps"},
+}
+"""fields without a default"""
+
+
 def schedule(name: str, **fields: Any) -> Schedule:
+    fields = {**REQUIRED.get(name, {}), **fields}
     return SCHEDULES[name].model_validate(fields)  # type: ignore[return-value]
 
 
@@ -98,7 +111,16 @@ def test_the_course_begins_after_warmup(name: str) -> None:
 
 def test_a_value_alone_fills_the_own_field() -> None:
     first = {name: SCHEDULES[name].own_fields()[0] for name in SCHEDULES}
-    assert first == {"Constant": "warmup", "Cosine": "final", "OneCycle": "peak", "Step": "every"}
+    assert first == {
+        "Constant": "warmup",
+        "Cosine": "final",
+        "CosineRestarts": "first_decay_steps",
+        "OneCycle": "peak",
+        "Step": "every",
+        "Exponential": "decay_steps",
+        "Polynomial": "decay_steps",
+        "InverseTime": "decay_steps",
+    }
 
 
 @given(peak=st.integers(0, 100), total=st.integers(1, 300))
@@ -121,10 +143,90 @@ def test_factors_stay_between_0_and_1(name: str, warmup: int, total: int) -> Non
     assert found[0] > 0
 
 
-@given(name=st.sampled_from(["Cosine", "Step"]), warmup=st.integers(0, 100))
-def test_after_warmup_cosine_and_step_never_rise(name: str, warmup: int) -> None:
+@given(name=st.sampled_from(FALLING), warmup=st.integers(0, 100))
+def test_after_warmup_what_falls_never_rises(name: str, warmup: int) -> None:
     found = factors(schedule(name, warmup=f"{warmup}%"))
     assert all(before >= after for before, after in pairwise(found[max(0, warmup - 1) :]))
+
+
+# ── beside Keras' ─────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("name", "keras_name", "fields"),
+    [
+        pytest.param("Exponential", "ExponentialDecay", {"decay_rate": 0.9}, id="exponential"),
+        pytest.param(
+            "Exponential",
+            "ExponentialDecay",
+            {"decay_rate": 0.9, "staircase": True},
+            id="exponential-stairs",
+        ),
+        pytest.param("InverseTime", "InverseTimeDecay", {"decay_rate": 1.5}, id="inverse-time"),
+        pytest.param(
+            "InverseTime",
+            "InverseTimeDecay",
+            {"decay_rate": 0.5, "staircase": True},
+            id="inverse-time-stairs",
+        ),
+        pytest.param("Polynomial", "PolynomialDecay", {}, id="polynomial"),
+        pytest.param(
+            "Polynomial", "PolynomialDecay", {"power": 2.5, "final": 0.1}, id="polynomial-power"
+        ),
+        pytest.param(
+            "Polynomial",
+            "PolynomialDecay",
+            {"power": 0.5, "final": 0.1, "cycle": True},
+            id="polynomial-cycle",
+        ),
+        pytest.param("CosineRestarts", "CosineDecayRestarts", {}, id="restarts"),
+        pytest.param(
+            "CosineRestarts",
+            "CosineDecayRestarts",
+            {"t_mul": 1.0, "m_mul": 0.8, "final": 0.1},
+            id="restarts-equal",
+        ),
+        pytest.param(
+            "CosineRestarts",
+            "CosineDecayRestarts",
+            {"t_mul": 1.5, "m_mul": 0.5},
+            id="restarts-fields",
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    ("duration", "steps"), [("7 steps", 7), ("3 epochs", 30), ("25%", 100), ("100%", 400)]
+)
+def test_the_factor_is_that_of_keras(
+    name: str, keras_name: str, fields: dict[str, Any], duration: str, steps: int
+) -> None:
+    first = name == "CosineRestarts"
+    length = "first_decay_steps" if first else "decay_steps"
+    final = {"alpha" if first else "end_learning_rate": fields.get("final", 0.0)}
+    options = {key: value for key, value in fields.items() if key != "final"}
+    options |= final if name in ("Polynomial", "CosineRestarts") else {}
+    theirs = getattr(keras.optimizers.schedules, keras_name)(
+        torch.tensor(1.0, dtype=torch.float64), **{length: steps}, **options
+    )
+    expected = [float(theirs(step)) for step in range(400)]
+    found = factors(schedule(name, **{length: duration}, **fields), total=400)
+    assert found == pytest.approx(expected, rel=1e-12, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("t_mul", "restarts"),
+    [
+        (1, [0, 100, 200, 300, 400, 500, 600]),
+        (1.1, [0, 100, 210, 331]),
+        (1.2, [0, 100, 220, 364]),
+        (1.5, [0, 100, 250, 475]),
+        (2, [0, 100, 300]),
+    ],
+)
+def test_restarts_come_at_whole_periods(t_mul: float, restarts: list[int]) -> None:
+    """Keras computes in float32 unless told, and is then a step late at 210, 220 and 250."""
+    found = factors(schedule("CosineRestarts", first_decay_steps="100 steps", t_mul=t_mul), 650)
+    assert [step for step, factor in enumerate(found) if factor > 1 - 1e-12] == restarts
 
 
 # ── ramps ─────────────────────────────────────────────────────────────────────────────────────
