@@ -57,9 +57,57 @@ def test_the_sparse_name_is_that_of_keras(from_logits: bool) -> None:
     torch.testing.assert_close(gradient, expected_gradient, rtol=1e-11, atol=1e-14)
 
 
-def test_the_mean_is_over_the_batch() -> None:
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize(
+    ("alpha", "gamma"), [(0.25, 2.0), (1.0, 0.0), (0.5, 0.5), (2.0, 1.0), (0.25, 3.5)]
+)
+@pytest.mark.parametrize("from_logits", [False, True], ids=["probabilities", "logits"])
+def test_categorical_focal_crossentropy_is_that_of_keras(
+    from_logits: bool, alpha: float, gamma: float, smoothing: float
+) -> None:
     logits, labels = batch()
-    ours = loss("categorical_crossentropy")
+    fields = {"from_logits": from_logits, "alpha": alpha, "gamma": gamma}
+    fields["label_smoothing"] = smoothing
+    theirs = keras.losses.CategoricalFocalCrossentropy(**fields, dtype="float64")
+    outputs = logits if from_logits else torch.softmax(logits, dim=1)
+    targets = torch.eye(CLASSES, dtype=torch.float64)[labels]
+    expected, expected_gradient = value_and_gradient(theirs(targets, outputs), logits)
+    ours = loss("categorical_focal_crossentropy", **fields)
+    found, gradient = value_and_gradient(ours(logits, labels), logits)
+    assert found == pytest.approx(expected, rel=1e-12)
+    torch.testing.assert_close(gradient, expected_gradient, rtol=1e-11, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", list(LOSSES))
+def test_the_defaults_are_those_of_keras(name: str) -> None:
+    theirs = getattr(keras.losses, type(loss(name)).__name__)().get_config()
+    ours = loss(name).model_dump()
+    if name.startswith("sparse"):
+        del ours["label_smoothing"]  # Keras' sparse loss has none
+    assert {key: theirs[key] for key in ours} == ours
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_focal_certainty_has_a_finite_gradient(
+    dtype: torch.dtype, smoothing: float, gamma: float
+) -> None:
+    """1 − p is 0 for the first class; the slope of its root would be infinite."""
+    logits = torch.tensor([[1e4, -1e4, 0.0]], dtype=dtype, requires_grad=True)
+    ours = loss("categorical_focal_crossentropy", alpha=1, gamma=gamma, label_smoothing=smoothing)
+    value, gradient = value_and_gradient(ours(logits, torch.tensor([0])), logits)
+    # The classes that smoothing asks for have p = 0: their part is the plain cross-entropy's.
+    share = smoothing / 3
+    assert value == pytest.approx(share * 3e4)
+    expected = torch.tensor([[2 * share, -share, -share]], dtype=dtype)
+    torch.testing.assert_close(gradient, expected)
+
+
+@pytest.mark.parametrize("name", list(LOSSES))
+def test_the_mean_is_over_the_batch(name: str) -> None:
+    logits, labels = batch()
+    ours = loss(name, label_smoothing=0.1)
     single = [ours(logits[i : i + 1], labels[i : i + 1]) for i in range(len(labels))]
     torch.testing.assert_close(ours(logits, labels), torch.stack(single).mean())
 
@@ -69,7 +117,8 @@ def test_the_mean_is_over_the_batch() -> None:
 def test_a_confident_mistake_has_an_exact_loss_and_gradient(name: str, dtype: torch.dtype) -> None:
     """Keras on torch clips the probability at 1e-7, and its gradient is then 0."""
     logits = torch.tensor([[-1e4, 1e4, 0.0]], dtype=dtype, requires_grad=True)
-    value, gradient = value_and_gradient(loss(name)(logits, torch.tensor([0])), logits)
+    ours = loss(name, alpha=1) if "focal" in name else loss(name)
+    value, gradient = value_and_gradient(ours(logits, torch.tensor([0])), logits)
     assert value == 2e4
     assert gradient.tolist() == [[-1.0, 1.0, 0.0]]
 
