@@ -10,7 +10,13 @@ from torch import nn
 from torch.nn import functional
 
 from sepcnn.activations import ActivationFunction
-from sepcnn.initializers import GlorotUniform, Initializer, Zeros
+from sepcnn.initializers import (
+    GlorotUniform,
+    Initializer,
+    KernelInitializer,
+    VectorInitializer,
+    Zeros,
+)
 from sepcnn.layers.base import (
     LayerModule,
     LeafLayer,
@@ -129,7 +135,7 @@ class ConvolutionLayer(LeafLayer):
     """function applied to the output"""
     use_bias: bool = True
     """add a learned value to each output channel"""
-    bias_initializer: Initializer = Zeros()
+    bias_initializer: VectorInitializer = Zeros()
     """first values of the bias"""
 
     @model_validator(mode="after")
@@ -164,7 +170,7 @@ class Conv2D(ConvolutionLayer):
 
     groups: PositiveInt = 1
     """input and output channels are split into this many independent convolutions"""
-    kernel_initializer: Initializer = GlorotUniform()
+    kernel_initializer: KernelInitializer = GlorotUniform()
     """first values of the kernel"""
 
     def build(self, *inputs: Shape) -> nn.Module:
@@ -210,9 +216,9 @@ class SeparableConv2D(ConvolutionLayer):
 
     depth_multiplier: PositiveInt = 1
     """outputs of the depthwise step for each input channel"""
-    depthwise_initializer: Initializer = GlorotUniform()
+    depthwise_initializer: KernelInitializer = GlorotUniform()
     """first values of the depthwise kernel"""
-    pointwise_initializer: Initializer = GlorotUniform()
+    pointwise_initializer: KernelInitializer = GlorotUniform()
     """first values of the pointwise kernel"""
 
     def build(self, *inputs: Shape) -> nn.Module:
