@@ -24,6 +24,7 @@ from sepcnn.model import Net
 from sepcnn.randomness import stream
 from tests.conftest import CONFIGS
 from tests.layers.reading import complaint, read_net
+from tests.reference import kolmogorov_smirnov
 
 KERNELS = {
     "convolution": (3, 3, 32, 64),
@@ -71,18 +72,6 @@ def keras_draw(
 ) -> NDArray[np.float64]:
     theirs = ALL_OBJECTS_DICT[name](seed=seed, **fields)
     return keras.ops.convert_to_numpy(theirs(shape, dtype="float64"))
-
-
-def kolmogorov_smirnov(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """The largest distance of two empirical distributions over the value that chance exceeds
-    once in 1,000 times: below 1 they count as one distribution.
-    """
-    first, second = np.sort(first, axis=None), np.sort(second, axis=None)
-    places = np.concatenate([first, second])
-    below = [np.searchsorted(x, places, side="right") / len(x) for x in (first, second)]
-    distance = np.abs(below[0] - below[1]).max()
-    critical = math.sqrt(-math.log(1e-3 / 2) / 2 * (1 / len(first) + 1 / len(second)))
-    return float(distance / critical)
 
 
 def test_the_statistic_tells_distributions_apart() -> None:
