@@ -3,21 +3,31 @@
 An initializer draws a tensor in *Keras'* layout (a convolution kernel is height × width × inputs ×
 outputs), since Keras' fans are read off that layout; `sepcnn.layers.base.Recipe` turns it
 into torch's. Draws are made in float64 on the CPU, so they do not depend on the device.
+
+Three of Keras' arguments are deliberately not there. ``seed``: every weight draws from its own
+stream, named by the run's seed and the weight (see `sepcnn.randomness`), so a seed here could only
+make weights equal that should differ. ``input_axes`` and ``output_axes``: the one case among images
+is ``depthwise_fan`` of SeparableConv2D. Keras' ``stft`` is for sound, so it is left out too.
 """
 
 from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
+from pydantic import AfterValidator
 
+from sepcnn.refusal import refuse
 from sepcnn.spec import Choice, Table
 from sepcnn.values import Number, PositiveNumber
 
 TRUNCATION_SHRINKS_STDDEV = 0.87962566103423978
 """standard deviation of a unit normal distribution cut at ±2, the constant Keras uses"""
+
+
+FOR_VECTORS = "zeros, ones, constant: a number, or one of random_normal and random_uniform"
 
 
 class Initializer(Choice):
@@ -28,6 +38,29 @@ class Initializer(Choice):
     @abstractmethod
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
         """A float64 tensor of ``shape`` (Keras' layout)."""
+
+    def refusal(self, axes: int) -> tuple[str, str] | None:
+        """What is wrong with drawing a weight of so many axes, and what to do; None: nothing."""
+        return None
+
+
+def _for_axes(axes: int) -> AfterValidator:
+    """Refuses, when the config is read, what cannot draw a weight of so many axes."""
+
+    def check(initializer: Initializer) -> Initializer:
+        if refusal := initializer.refusal(axes):
+            raise refuse(*refusal)
+        return initializer
+
+    return AfterValidator(check)
+
+
+VectorInitializer = Annotated[Initializer, _for_axes(1)]
+"""of one value a channel: biases, scales, statistics"""
+MatrixInitializer = Annotated[Initializer, _for_axes(2)]
+"""of the kernel of a dense layer, inputs × outputs"""
+KernelInitializer = Annotated[Initializer, _for_axes(4)]
+"""of the kernel of a convolution, height × width × inputs × outputs"""
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
@@ -186,6 +219,55 @@ class LecunNormal(Scaled):
     family = VarianceScaling(scale=1.0)
 
 
+class Orthogonal(Initializer):
+    """Columns that are orthogonal and of length ``gain`` (rows, where there are fewer of them).
+
+    A convolution kernel counts as a matrix of height·width·inputs rows and one column an output.
+    Uniform over all such matrices: Q of a normal matrix's QR, signs fixed. Saxe et al. 2014,
+    arXiv:1312.6120. The last digits follow the linear algebra library (LAPACK) of the machine.
+    """
+
+    gain: Number = 1.0
+    """factor of all values"""
+
+    def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        tall = (max(rows, columns), min(rows, columns))
+        q, r = torch.linalg.qr(torch.randn(tall, generator=generator, dtype=torch.float64))
+        q = q * r.diagonal().sign()
+        matrix: torch.Tensor = q if rows >= columns else q.T
+        return matrix.reshape(shape) * self.gain
+
+    def refusal(self, axes: int) -> tuple[str, str] | None:
+        if axes >= 2:
+            return None
+        message = (
+            "orthogonal draws the kernel of a layer, but this weight is a single row of values"
+        )
+        return message, f"use {FOR_VECTORS}"
+
+
+class Identity(Initializer):
+    """``gain`` on the diagonal, 0 elsewhere: the layer passes its input on. Dense layers only."""
+
+    gain: Number = 1.0
+    """the value on the diagonal"""
+
+    def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+        return torch.eye(*shape, dtype=torch.float64) * self.gain
+
+    def refusal(self, axes: int) -> tuple[str, str] | None:
+        if axes == 2:
+            return None
+        if axes == 1:
+            message = (
+                "identity is for the kernel of Dense, but this weight is a single row of values"
+            )
+            return message, f"use {FOR_VECTORS}"
+        message = f"identity is for the kernel of Dense, but the kernel here has {axes} axes"
+        return message, "use orthogonal, or leave it out"
+
+
 INITIALIZERS = Initializer.table
 INITIALIZERS.fill(
     {
@@ -202,5 +284,12 @@ INITIALIZERS.fill(
         "he_normal": HeNormal,
         "lecun_uniform": LecunUniform,
         "lecun_normal": LecunNormal,
+        "orthogonal": Orthogonal,
+        "identity": Identity,
+        # Keras' short names.
+        "zero": Zeros,
+        "one": Ones,
+        "normal": RandomNormal,
+        "uniform": RandomUniform,
     }
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -41,6 +42,18 @@ KERAS_NAMES: dict[str, dict[str, str]] = {
 def assert_close(found: torch.Tensor, expected: torch.Tensor | Array) -> None:
     expected = torch.as_tensor(expected)
     torch.testing.assert_close(found, expected, rtol=TOLERANCE, atol=1e-3 * TOLERANCE)
+
+
+def kolmogorov_smirnov(first: Array, second: Array) -> float:
+    """The largest distance of two empirical distributions over the value that chance exceeds
+    once in 1,000 times: below 1 they count as one distribution.
+    """
+    first, second = np.sort(first, axis=None), np.sort(second, axis=None)
+    places = np.concatenate([first, second])
+    below = [np.searchsorted(x, places, side="right") / len(x) for x in (first, second)]
+    distance = np.abs(below[0] - below[1]).max()
+    critical = math.sqrt(-math.log(1e-3 / 2) / 2 * (1 / len(first) + 1 / len(second)))
+    return float(distance / critical)
 
 
 @contextmanager

@@ -17,6 +17,8 @@ from sepcnn.errors import ConfigError, Problem
 from sepcnn.layers import LAYERS
 from sepcnn.source import parse
 
+RELU = {"relu": {"max_value": None, "negative_slope": 0.0, "threshold": 0.0}}
+
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 BROKEN = sorted((Path(__file__).parent / "broken").glob("*.yaml"))
 END = ["GlobalAveragePooling2D", {"Dense": {"units": "auto", "activation": "softmax"}}]
@@ -99,9 +101,9 @@ def test_a_problem_found_later_is_told_at_its_place() -> None:
         ("Dense: {units: 5}", "units", 5),
         ("Dense: auto", "units", "auto"),
         ("Dense: {units: 5, activation: null}", "activation", None),
-        ("Dense: {units: 5, activation: relu}", "activation", {"relu": {}}),
-        ("Dense: {units: 5, activation: {relu: }}", "activation", {"relu": {}}),
-        ("Dense: {units: 5, activation: {relu: {}}}", "activation", {"relu": {}}),
+        ("Dense: {units: 5, activation: relu}", "activation", RELU),
+        ("Dense: {units: 5, activation: {relu: }}", "activation", RELU),
+        ("Dense: {units: 5, activation: {relu: {}}}", "activation", RELU),
         ("Dense: {units: 5, bias_initializer: {ones: }}", "bias_initializer", {"ones": {}}),
         ("MaxPooling2D", "pool_size", [2, 2]),
         ("MaxPooling2D:", "pool_size", [2, 2]),
@@ -174,9 +176,9 @@ def test_defaults_fill_what_a_layer_does_not_say() -> None:
     first, second, repeat, _, dense = resolved(config, "model.layers")
     inner = repeat["Repeat"]["layers"][0]["Residual"]["layers"][0]
     conv2d = ("padding", "activation", "kernel_size")
-    assert [first["Conv2D"][key] for key in conv2d] == ["same", {"relu": {}}, [3, 3]]
+    assert [first["Conv2D"][key] for key in conv2d] == ["same", RELU, [3, 3]]
     assert [second["Conv2D"][key] for key in conv2d] == ["valid", None, [3, 3]]
-    assert [inner["Conv2D"][key] for key in conv2d] == ["same", {"relu": {}}, [3, 3]]
+    assert [inner["Conv2D"][key] for key in conv2d] == ["same", RELU, [3, 3]]
     assert repeat["Repeat"]["times"] == 2
     assert dense["Dense"]["use_bias"] is False
 

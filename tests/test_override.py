@@ -203,7 +203,7 @@ def test_overrides_of_train(
             "3} #",
             "3, activation: {relu: null}} #",
             "0.Conv2D.activation",
-            {"relu": {}},
+            {"relu": {"max_value": None, "negative_slope": 0.0, "threshold": 0.0}},
         ),
         (
             "model.layers[0]=Conv2D: {filters: 1, kernel_size: 1}",

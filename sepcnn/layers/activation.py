@@ -6,9 +6,8 @@ from typing import Literal
 
 import torch
 from torch import nn
-from torch.nn import functional
 
-from sepcnn.activations import ActivationFunction
+from sepcnn.activations import ActivationFunction, Relu
 from sepcnn.layers.base import LeafLayer, Shape
 from sepcnn.values import NonNegativeNumber
 
@@ -54,26 +53,8 @@ class ReLU(ElementwiseLayer):
     """where the function begins to rise with slope 1"""
 
     def build(self, *inputs: Shape) -> nn.Module:
-        return ReLUModule(self)
-
-
-class ReLUModule(nn.Module):
-    """Takes and gives any shape."""
-
-    def __init__(self, spec: ReLU) -> None:
-        super().__init__()
-        self.max_value, self.threshold = spec.max_value, spec.threshold
-        self.negative_slope = spec.negative_slope
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self.threshold:
-            below = self.negative_slope * (x - self.threshold)
-            x = torch.where(x > self.threshold, x, below)
-        elif self.negative_slope:
-            x = functional.leaky_relu(x, self.negative_slope)
-        else:
-            x = functional.relu(x)
-        return x if self.max_value is None else x.clamp(max=self.max_value)
+        fields = {name: getattr(self, name) for name in Relu.model_fields}
+        return ActivationModule(Relu(**fields))
 
 
 class Softmax(ElementwiseLayer):

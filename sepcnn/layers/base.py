@@ -154,6 +154,17 @@ class Recipe:
     initializer: Initializer
     keras_shape: tuple[int, ...]
     axes: tuple[int, ...]
+    separate_axis: int | None = None
+    """axis of Keras' shape whose slices are drawn one by one, each as a weight of its own"""
+
+    def draw(self, generator: torch.Generator) -> torch.Tensor:
+        """The weight in Keras' layout, float64."""
+        if self.separate_axis is None:
+            return self.initializer.draw(self.keras_shape, generator)
+        slice_shape = list(self.keras_shape)
+        count, slice_shape[self.separate_axis] = slice_shape[self.separate_axis], 1
+        slices = [self.initializer.draw(tuple(slice_shape), generator) for _ in range(count)]
+        return torch.cat(slices, dim=self.separate_axis)
 
 
 class LayerModule(nn.Module):
@@ -171,14 +182,16 @@ class LayerModule(nn.Module):
         axes: tuple[int, ...] | None = None,
         shape: tuple[int, ...] | None = None,
         trainable: bool = True,
+        separate_axis: int | None = None,
     ) -> None:
         """Register a weight or a statistic.
 
-        ``axes`` orders Keras' axes as torch does; ``shape`` is torch's where axes merge.
+        ``axes`` orders Keras' axes as torch does; ``shape`` is torch's where axes merge;
+        ``separate_axis`` is told in `Recipe`.
         """
         axes = axes or tuple(range(len(keras_shape)))
         shape = shape or tuple(keras_shape[axis] for axis in axes)
-        self.recipes[name] = Recipe(initializer, keras_shape, axes)
+        self.recipes[name] = Recipe(initializer, keras_shape, axes, separate_axis)
         if trainable:
             self.register_parameter(name, nn.Parameter(torch.empty(shape)))
         else:
@@ -225,5 +238,5 @@ def weights(model: nn.Module) -> Iterator[tuple[str, torch.Tensor, Recipe]]:
 def initialize(model: nn.Module, seed: int) -> None:
     """Draw every weight from the stream (seed, its name): independent of the order of layers."""
     for name, tensor, recipe in weights(model):
-        drawn = recipe.initializer.draw(recipe.keras_shape, stream(seed, "weights", name))
+        drawn = recipe.draw(stream(seed, "weights", name))
         tensor.copy_(drawn.permute(recipe.axes).reshape(tensor.shape))

@@ -10,7 +10,13 @@ from torch import nn
 from torch.nn import functional
 
 from sepcnn.activations import ActivationFunction
-from sepcnn.initializers import GlorotUniform, Initializer, Zeros
+from sepcnn.initializers import (
+    GlorotUniform,
+    Initializer,
+    KernelInitializer,
+    VectorInitializer,
+    Zeros,
+)
 from sepcnn.layers.base import (
     LayerModule,
     LeafLayer,
@@ -24,6 +30,8 @@ from sepcnn.refusal import refuse
 from sepcnn.values import Pair, PositiveInt
 
 Padding = Literal["valid", "same"]
+CHANNEL_AXIS = 2
+"""of a depthwise kernel in Keras: height × width × channels × multiplier"""
 
 
 def effective_size(kernel: int, dilation: int) -> int:
@@ -66,7 +74,8 @@ class Convolution(LayerModule):
     """Convolution, bias and activation with Keras' padding: N×C×H×W in, N×outputs×H×W out.
 
     ``weight`` is outputs × inputs per group × height × width. A depthwise kernel in Keras is
-    height × width × channels × multiplier, and every channel is a group of its own.
+    height × width × channels × multiplier, and every channel is a group of its own; ``separate``
+    draws it channel by channel.
     """
 
     weight: torch.Tensor
@@ -81,6 +90,7 @@ class Convolution(LayerModule):
         padding: Padding = "valid",
         groups: int = 1,
         depthwise: bool = False,
+        separate: bool = False,
         bias_initializer: Initializer | None = None,
         activation: ActivationFunction | None = None,
     ) -> None:
@@ -92,7 +102,10 @@ class Convolution(LayerModule):
         self.activation = activation
         if depthwise:
             shape = (inputs * outputs, 1, height, width)
-            self.add_weight("weight", initializer, keras_shape, (2, 3, 0, 1), shape)
+            axis = CHANNEL_AXIS if separate else None
+            self.add_weight(
+                "weight", initializer, keras_shape, (2, 3, 0, 1), shape, separate_axis=axis
+            )
         else:
             self.add_weight("weight", initializer, keras_shape, (3, 2, 0, 1))
         self.add_bias(bias_initializer, outputs)
@@ -129,7 +142,7 @@ class ConvolutionLayer(LeafLayer):
     """function applied to the output"""
     use_bias: bool = True
     """add a learned value to each output channel"""
-    bias_initializer: Initializer = Zeros()
+    bias_initializer: VectorInitializer = Zeros()
     """first values of the bias"""
 
     @model_validator(mode="after")
@@ -164,7 +177,7 @@ class Conv2D(ConvolutionLayer):
 
     groups: PositiveInt = 1
     """input and output channels are split into this many independent convolutions"""
-    kernel_initializer: Initializer = GlorotUniform()
+    kernel_initializer: KernelInitializer = GlorotUniform()
     """first values of the kernel"""
 
     def build(self, *inputs: Shape) -> nn.Module:
@@ -204,15 +217,18 @@ class SeparableConv2D(ConvolutionLayer):
     One bias, after the pointwise step; no activation between (Chollet 2017, arXiv:1610.02357).
 
     Multiply-adds fall from k²·C·F to k²·C·m + C·m·F a pixel, about k² times fewer.
-    Initial values follow Keras: its fan_in of the depthwise kernel counts all channels although
-    each output sees k² inputs, so deep nets without normalization start with tiny outputs.
+    ``depthwise_fan`` exists since Keras counts k²·C inputs of a depthwise output, which sees k²:
+    first values drawn by fan_in are √C times smaller than the initializers' papers mean, and deep
+    nets without normalization start with tiny outputs. ``channel`` counts k² inputs, k²·m outputs.
     """
 
     depth_multiplier: PositiveInt = 1
     """outputs of the depthwise step for each input channel"""
-    depthwise_initializer: Initializer = GlorotUniform()
+    depthwise_initializer: KernelInitializer = GlorotUniform()
     """first values of the depthwise kernel"""
-    pointwise_initializer: Initializer = GlorotUniform()
+    depthwise_fan: Literal["keras", "channel"] = "keras"
+    """what that initializer counts: keras: all channels; channel: each as its own convolution"""
+    pointwise_initializer: KernelInitializer = GlorotUniform()
     """first values of the pointwise kernel"""
 
     def build(self, *inputs: Shape) -> nn.Module:
@@ -242,6 +258,7 @@ class SeparableConv2DModule(nn.Module):
             spec.dilation_rate,
             spec.padding,
             depthwise=True,
+            separate=spec.depthwise_fan == "channel",
         )
         self.pointwise = Convolution(
             spec.pointwise_initializer,

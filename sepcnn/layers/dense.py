@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from sepcnn.activations import ActivationFunction
-from sepcnn.initializers import GlorotUniform, Initializer, Zeros
+from sepcnn.initializers import GlorotUniform, MatrixInitializer, VectorInitializer, Zeros
 from sepcnn.layers.base import LayerModule, LeafLayer, Shape, ShapeError, activate
 from sepcnn.values import PositiveOrAuto
 
@@ -27,9 +27,9 @@ class Dense(LeafLayer):
     """function applied to the output"""
     use_bias: bool = True
     """add a learned value to each output"""
-    kernel_initializer: Initializer = GlorotUniform()
+    kernel_initializer: MatrixInitializer = GlorotUniform()
     """first values of the kernel"""
-    bias_initializer: Initializer = Zeros()
+    bias_initializer: VectorInitializer = Zeros()
     """first values of the bias"""
 
     def known_units(self) -> int:

@@ -11,7 +11,7 @@ import torch
 from pydantic import PlainValidator, ValidationInfo, WithJsonSchema, model_validator
 from torch import nn
 
-from sepcnn.initializers import Initializer, Ones, Zeros
+from sepcnn.initializers import Initializer, Ones, VectorInitializer, Zeros
 from sepcnn.layers.base import LayerModule, LeafLayer, Shape, ShapeError, SteppedModule, show_shape
 from sepcnn.refusal import refuse, show
 from sepcnn.schedules import Progress, Ramp
@@ -106,13 +106,13 @@ class BatchNormalization(LeafLayer):
     """add a learned offset (beta; here ``bias``)"""
     scale: bool = True
     """multiply by a learned factor (gamma; here ``weight``)"""
-    beta_initializer: Initializer = Zeros()
+    beta_initializer: VectorInitializer = Zeros()
     """first values of the offset"""
-    gamma_initializer: Initializer = Ones()
+    gamma_initializer: VectorInitializer = Ones()
     """first values of the factor"""
-    moving_mean_initializer: Initializer = Zeros()
+    moving_mean_initializer: VectorInitializer = Zeros()
     """first values of the moving mean"""
-    moving_variance_initializer: Initializer = Ones()
+    moving_variance_initializer: VectorInitializer = Ones()
     """first values of the moving variance"""
     renorm: bool = False
     """use batch renormalization: better for small batches"""

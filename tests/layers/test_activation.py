@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import keras
@@ -11,7 +13,7 @@ import torch
 from sepcnn.activations import ACTIVATIONS
 from sepcnn.layers import Activation, ReLU, Softmax
 from sepcnn.layers.base import Shape
-from tests.layers.reading import complaint
+from tests.layers.reading import complaint, read_net
 from tests.reference import SideBySide
 
 SHAPES: list[Shape] = [(5,), (7, 9, 3), (1, 1, 2)]
@@ -21,6 +23,43 @@ SHAPES: list[Shape] = [(5,), (7, 9, 3), (1, 1, 2)]
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_every_function_is_keras(name: str, shape: Shape) -> None:
     SideBySide("Activation", {"activation": name}, shape).compare()
+
+
+@pytest.mark.parametrize(
+    ("text", "function"),
+    [
+        ("leaky_relu: 0.3", partial(keras.activations.leaky_relu, negative_slope=0.3)),
+        ("elu: {alpha: 1/2}", partial(keras.activations.elu, alpha=0.5)),
+        ("gelu: true", partial(keras.activations.gelu, approximate=True)),
+        ("relu: 0.5", partial(keras.activations.relu, max_value=0.5)),
+        (
+            "relu: {negative_slope: 0.2, threshold: 0.1}",
+            partial(keras.activations.relu, negative_slope=0.2, threshold=0.1),
+        ),
+        ("log_softmax", keras.activations.log_softmax),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@pytest.mark.parametrize(
+    "layer",
+    [
+        "Activation: {activation: {%s}}",
+        "Conv2D: {filters: 4, kernel_size: 3, activation: {%s}}",
+        "SeparableConv2D: {filters: 4, kernel_size: 3, activation: {%s}}",
+        "Dense: {units: 4, activation: {%s}}",
+    ],
+    ids=lambda layer: layer.partition(":")[0],
+)
+def test_a_function_with_fields_follows_the_layer(
+    layer: str, text: str, function: Callable[[torch.Tensor], torch.Tensor]
+) -> None:
+    """Beside the same layer without an activation, and Keras' function of what it gives."""
+    if ":" not in text:
+        layer = layer.replace("{%s}", "%s")
+    net, plain = (read_net(f"[{layer % name}]", (7, 9, 3)) for name in (text, "linear"))
+    x = torch.randn(2, 3, 7, 9, generator=torch.Generator().manual_seed(0))
+    expected = function(plain(x).movedim(1, -1)).movedim(-1, 1)
+    torch.testing.assert_close(net(x), expected)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -80,6 +119,18 @@ def test_the_input_is_left_alone(name: str) -> None:
             "did you mean 'relu'?",
         ),
         (
+            "Activation: {activation: {leaky_relu: -1}}",
+            ".Activation.activation.leaky_relu.negative_slope",
+            "must be at least 0, found -1",
+            "negative_slope: slope below 0; Keras' 0.2, not torch's 0.01",
+        ),
+        (
+            "Activation: {activation: {gelu: tanh}}",
+            ".Activation.activation.gelu.approximate",
+            "expected true or false, found 'tanh'",
+            "approximate: Φ(x) as 0.5 · (1 + tanh(√(2/π) · (x + 0.044715 · x³)))",
+        ),
+        (
             "Activation",
             ".Activation",
             "'activation' is required",
@@ -98,7 +149,7 @@ def test_the_input_is_left_alone(name: str) -> None:
             "did you mean '-1'?",
         ),
     ],
-    ids=["unknown", "missing", "negative", "axis"],
+    ids=["unknown", "slope", "approximate", "missing", "negative", "axis"],
 )
 def test_refusals(layer: str, path: str, message: str, hint: str) -> None:
     assert complaint(f"[{layer}]") == (f"layers[0]{path}", message, hint)

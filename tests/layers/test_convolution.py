@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from keras.src.initializers import ALL_OBJECTS_DICT
 from torch.utils.flop_counter import FlopCounterMode
 
 from sepcnn.layers import Conv2D, SeparableConv2D
 from sepcnn.layers.base import Shape, Window
 from sepcnn.layers.convolution import output_size, same_padding
-from tests.layers.reading import complaint
-from tests.reference import SideBySide
+from tests.layers.reading import complaint, read_net
+from tests.reference import Array, SideBySide, kolmogorov_smirnov
 
 WINDOWS: list[dict[str, Any]] = [
     {"kernel_size": 1},
@@ -144,6 +146,78 @@ def test_the_window_spans_the_dilation() -> None:
     assert SeparableConv2D(filters=1, kernel_size=3, strides=2).window() == Window((3, 3), (2, 2))
 
 
+# ── first values of the depthwise kernel ──────────────────────────────────────────────────────
+
+
+def depthwise_kernel(fields: str, channels: int, seed: int = 0) -> Array:
+    """Drawn as a net draws it, in Keras' layout: height × width × channels × multiplier."""
+    text = f"[SeparableConv2D: {{filters: 2, kernel_size: [3, 2], depth_multiplier: 2, {fields}}}]"
+    weight = read_net(text, (7, 9, channels), seed).get_parameter(
+        "separable_conv2d.depthwise.weight"
+    )
+    kernel = weight.detach().double().reshape(channels, 2, 3, 2).permute(2, 3, 0, 1)
+    return kernel.numpy()
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        *(
+            (f"{family}_{kind}", {})
+            for family in ("glorot", "he", "lecun")
+            for kind in ("uniform", "normal")
+        ),
+        ("variance_scaling", {"mode": "fan_out", "distribution": "untruncated_normal"}),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("fan", ["keras", "channel"])
+def test_the_depthwise_fan_is_that_of_keras_over_its_axes(
+    name: str, fields: dict[str, str], fan: str
+) -> None:
+    """Keras' own way to say `channel`: the axes of the window are the inputs of an output."""
+    axes = {"input_axes": [0, 1], "output_axes": [0, 1, 3]} if fan == "channel" else {}
+    initializer = ALL_OBJECTS_DICT[name](seed=1, **fields, **axes)
+    channels = 500
+    expected = initializer((3, 2, channels, 2), dtype="float64").numpy()
+    found = depthwise_kernel(
+        f"depthwise_fan: {fan}, depthwise_initializer: {{{name}: {json.dumps(fields)}}}", channels
+    )
+    assert kolmogorov_smirnov(found, expected) < 1
+    other = depthwise_kernel(
+        f"depthwise_fan: {'keras' if fan == 'channel' else 'channel'}, "
+        f"depthwise_initializer: {{{name}: {json.dumps(fields)}}}",
+        channels,
+    )
+    if fields.get("mode") != "fan_out":
+        assert kolmogorov_smirnov(other, expected) > 1
+
+
+def test_each_channel_is_drawn_as_its_own_convolution() -> None:
+    """Also where no fan is counted: orthogonal is so for each channel, not for all of them."""
+    text = "depthwise_initializer: orthogonal, depthwise_fan: "
+    separate, whole = (depthwise_kernel(text + fan, 4) for fan in ("channel", "keras"))
+    matrices = separate.transpose(2, 0, 1, 3).reshape(4, 6, 2)
+    products = matrices.transpose(0, 2, 1) @ matrices
+    np.testing.assert_allclose(products, np.broadcast_to(np.eye(2), (4, 2, 2)), atol=1e-6)
+    assert not np.array_equal(matrices[0], matrices[1])
+    matrix = whole.reshape(24, 2)
+    np.testing.assert_allclose(matrix.T @ matrix, np.eye(2), atol=1e-6)
+
+
+def test_the_pointwise_kernel_does_not_ask_for_the_depthwise_fan() -> None:
+    text = "[SeparableConv2D: {filters: 4, kernel_size: 3, depthwise_fan: %s}]"
+    keras, channel = (read_net(text % fan, (7, 9, 3)) for fan in ("keras", "channel"))
+    name = "separable_conv2d.pointwise.weight"
+    assert torch.equal(keras.get_parameter(name), channel.get_parameter(name))
+    assert torch.equal(
+        keras.get_parameter("separable_conv2d.depthwise.weight"),
+        read_net("[SeparableConv2D: {filters: 4, kernel_size: 3}]", (7, 9, 3)).get_parameter(
+            "separable_conv2d.depthwise.weight"
+        ),
+    )
+
+
 FIT = "use padding: same, or one MaxPooling2D fewer above"
 
 
@@ -175,6 +249,12 @@ FIT = "use padding: same, or one MaxPooling2D fewer above"
             "leave out one of them",
         ),
         (
+            "SeparableConv2D: {filters: 4, kernel_size: 3, depthwise_fan: channels}",
+            ".SeparableConv2D.depthwise_fan",
+            "expected one of keras, channel; found 'channels'",
+            "did you mean 'channel'?",
+        ),
+        (
             "Conv2D: {filters: 4, kernel_size: 3, groups: 2}",
             ".Conv2D",
             "groups 2 must divide both the 3 input channels and the 4 filters",
@@ -193,7 +273,7 @@ FIT = "use padding: same, or one MaxPooling2D fewer above"
             FIT,
         ),
     ],
-    ids=["filters", "kernel", "padding", "strides", "groups", "window", "dilated"],
+    ids=["filters", "kernel", "padding", "strides", "fan", "groups", "window", "dilated"],
 )
 def test_refusals(layer: str, path: str, message: str, hint: str) -> None:
     assert complaint(f"[{layer}]") == (f"layers[0]{path}" if path else "", message, hint)
