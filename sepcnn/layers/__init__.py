@@ -6,9 +6,22 @@ from sepcnn.layers.block import Parallel, Repeat, Residual
 from sepcnn.layers.convolution import Conv2D, SeparableConv2D
 from sepcnn.layers.dense import Dense
 from sepcnn.layers.dropout import Dropout
-from sepcnn.layers.merge import Add, Concatenate
+from sepcnn.layers.merge import (
+    Add,
+    Average,
+    Concatenate,
+    Maximum,
+    Minimum,
+    Multiply,
+    Subtract,
+)
 from sepcnn.layers.normalization import BatchNormalization
-from sepcnn.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, MaxPooling2D
+from sepcnn.layers.pooling import (
+    AveragePooling2D,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling2D,
+    MaxPooling2D,
+)
 from sepcnn.layers.reshape import Flatten
 from sepcnn.layers.scaling import Normalization, Rescaling
 
@@ -26,10 +39,16 @@ LAYERS.fill(
         "MaxPooling2D": MaxPooling2D,
         "AveragePooling2D": AveragePooling2D,
         "GlobalAveragePooling2D": GlobalAveragePooling2D,
+        "GlobalMaxPooling2D": GlobalMaxPooling2D,
         "Flatten": Flatten,
         "Dense": Dense,
         "Dropout": Dropout,
         "Add": Add,
+        "Subtract": Subtract,
+        "Multiply": Multiply,
+        "Average": Average,
+        "Maximum": Maximum,
+        "Minimum": Minimum,
         "Concatenate": Concatenate,
         "Residual": Residual,
         "Repeat": Repeat,
