@@ -29,6 +29,7 @@ KERAS_NAMES: dict[str, dict[str, str]] = {
         "pointwise.bias": "bias",
     },
     "Dense": {"weight": "kernel", "bias": "bias"},
+    "PReLU": {"weight": "alpha"},
     "BatchNormalization": {
         "weight": "gamma",
         "bias": "beta",

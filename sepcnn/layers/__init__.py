@@ -1,6 +1,6 @@
 """The table of contents of layers: the names of the config, in the order of the manual."""
 
-from sepcnn.layers.activation import Activation, ReLU, Softmax
+from sepcnn.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from sepcnn.layers.base import Layer
 from sepcnn.layers.block import Parallel, Repeat, Residual
 from sepcnn.layers.convolution import Conv2D, SeparableConv2D
@@ -35,6 +35,9 @@ LAYERS.fill(
         "BatchNormalization": BatchNormalization,
         "Activation": Activation,
         "ReLU": ReLU,
+        "LeakyReLU": LeakyReLU,
+        "ELU": ELU,
+        "PReLU": PReLU,
         "Softmax": Softmax,
         "MaxPooling2D": MaxPooling2D,
         "AveragePooling2D": AveragePooling2D,

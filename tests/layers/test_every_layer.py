@@ -28,6 +28,9 @@ ROWS: dict[str, str] = {
     "rmax: {start: 1, end: 3, after: 10%, until: 2 epochs}, dmax: 5}}}",
     "Activation": "{Activation: silu}",
     "ReLU": "{ReLU: {max_value: 1, negative_slope: 0.1}}",
+    "LeakyReLU": "LeakyReLU",
+    "ELU": "{ELU: 0.5}",
+    "PReLU": "{PReLU: {alpha_initializer: random_normal, shared_axes: 2}}",
     # Something must follow it, for the net leaves a softmax at the end to the loss.
     "Softmax": "Softmax, {Rescaling: 3}",
     "MaxPooling2D": "{MaxPooling2D: {pool_size: [2, 3], strides: 2, padding: same}}",
