@@ -5,7 +5,7 @@ from sepcnn.layers.base import Layer
 from sepcnn.layers.block import Parallel, Repeat, Residual
 from sepcnn.layers.convolution import Conv2D, SeparableConv2D
 from sepcnn.layers.dense import Dense
-from sepcnn.layers.dropout import Dropout
+from sepcnn.layers.dropout import Dropout, GaussianNoise, SpatialDropout2D, StochasticDepth
 from sepcnn.layers.merge import (
     Add,
     Average,
@@ -46,6 +46,9 @@ LAYERS.fill(
         "Flatten": Flatten,
         "Dense": Dense,
         "Dropout": Dropout,
+        "SpatialDropout2D": SpatialDropout2D,
+        "StochasticDepth": StochasticDepth,
+        "GaussianNoise": GaussianNoise,
         "Add": Add,
         "Subtract": Subtract,
         "Multiply": Multiply,

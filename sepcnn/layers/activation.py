@@ -107,6 +107,8 @@ class ELU(ElementwiseLayer):
 
 
 def _axes(value: object) -> tuple[int, ...]:
+    if value is None:
+        return ()
     axes = value if isinstance(value, list | tuple) else [value]
     if all(isinstance(axis, int) and not isinstance(axis, bool) and axis > 0 for axis in axes):
         return tuple(axes)
@@ -122,6 +124,7 @@ Axes = Annotated[
             "anyOf": [
                 {"type": "integer", "minimum": 1},
                 {"type": "array", "items": {"type": "integer", "minimum": 1}},
+                {"type": "null"},
             ]
         }
     ),

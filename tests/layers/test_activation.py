@@ -12,7 +12,7 @@ from sepcnn.activations import ACTIVATIONS
 from sepcnn.layers import Activation, ReLU, Softmax
 from sepcnn.layers.base import Shape
 from sepcnn.optimizers import SGD
-from tests.layers.reading import complaint, read_net
+from tests.layers.reading import complaint, read_layer, read_net
 from tests.reference import SideBySide
 
 SHAPES: list[Shape] = [(5,), (7, 9, 3), (1, 1, 2)]
@@ -90,6 +90,10 @@ def test_gradients_at_zero_are_keras(kind: str) -> None:
     pair.theirs(expected).sum().backward()
     assert found.grad is not None
     assert torch.equal(found.grad, expected.grad)
+
+
+def test_prelu_may_be_told_that_nothing_is_shared() -> None:
+    assert read_layer("PReLU: {shared_axes: null}") == read_layer("PReLU")
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,9 @@ ROWS: dict[str, str] = {
     "Flatten": "Flatten",
     "Dense": "{Dense: {units: 4, activation: tanh}}",
     "Dropout": "{Dropout: 0.4}",
+    "SpatialDropout2D": "{SpatialDropout2D: 0.4}",
+    "StochasticDepth": "{StochasticDepth: 0.4}",
+    "GaussianNoise": "{GaussianNoise: 0.1}",
     "Add": f"{BRANCHES}, {{Add: [a, b]}}",
     "Subtract": f"{BRANCHES}, {{Subtract: [a, b]}}",
     "Multiply": f"{BRANCHES}, {{Multiply: [a, b, input]}}",
@@ -52,7 +55,8 @@ ROWS: dict[str, str] = {
     "Repeat": "{Repeat: {times: 2, layers: [{Dense: 4}, ReLU]}}",
     "Parallel": "{Parallel: {branches: [[{Dense: 4}], [ReLU, {Dense: 2}]], merge: Concatenate}}",
 }
-DIFFERENT_IN_TRAINING = {"BatchNormalization", "Dropout"}
+RANDOM = {"Dropout", "SpatialDropout2D", "StochasticDepth", "GaussianNoise"}
+DIFFERENT_IN_TRAINING = {"BatchNormalization", *RANDOM}
 every_layer = pytest.mark.parametrize("name", LAYERS)
 
 
