@@ -30,6 +30,8 @@ KERAS_NAMES: dict[str, dict[str, str]] = {
     },
     "Dense": {"weight": "kernel", "bias": "bias"},
     "PReLU": {"weight": "alpha"},
+    "LayerNormalization": {"weight": "gamma", "bias": "beta"},
+    "GroupNormalization": {"weight": "gamma", "bias": "beta"},
     "BatchNormalization": {
         "weight": "gamma",
         "bias": "beta",

@@ -6,6 +6,7 @@ from sepcnn.layers.block import Parallel, Repeat, Residual
 from sepcnn.layers.convolution import Conv2D, SeparableConv2D
 from sepcnn.layers.dense import Dense
 from sepcnn.layers.dropout import Dropout, GaussianNoise, SpatialDropout2D, StochasticDepth
+from sepcnn.layers.group_normalization import GroupNormalization, LayerNormalization
 from sepcnn.layers.merge import (
     Add,
     Average,
@@ -33,6 +34,8 @@ LAYERS.fill(
         "Conv2D": Conv2D,
         "SeparableConv2D": SeparableConv2D,
         "BatchNormalization": BatchNormalization,
+        "LayerNormalization": LayerNormalization,
+        "GroupNormalization": GroupNormalization,
         "Activation": Activation,
         "ReLU": ReLU,
         "LeakyReLU": LeakyReLU,

@@ -26,6 +26,8 @@ ROWS: dict[str, str] = {
     "SeparableConv2D": "{SeparableConv2D: {filters: 4, kernel_size: [3, 2], depth_multiplier: 2}}",
     "BatchNormalization": "{BatchNormalization: {renorm: true, renorm_clipping: {rmin: paper, "
     "rmax: {start: 1, end: 3, after: 10%, until: 2 epochs}, dmax: 5}}}",
+    "LayerNormalization": "LayerNormalization",
+    "GroupNormalization": "{GroupNormalization: 1}",
     "Activation": "{Activation: silu}",
     "ReLU": "{ReLU: {max_value: 1, negative_slope: 0.1}}",
     "LeakyReLU": "LeakyReLU",
