@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sepcnn.errors import SepcnnError
-from sepcnn.layers import LAYERS
 from sepcnn.layers.base import Block, Layer, LeafLayer, Shape, ShapeError, show_shape
 from sepcnn.layers.dense import Dense
 from sepcnn.node import KeyPath
@@ -17,6 +16,7 @@ INPUT = "input"
 """the name by which ``inputs`` reaches the image itself"""
 MOST_LAYERS = 10_000
 """more leaf layers than any real net: a Repeat of a Repeat of a Repeat is stopped here"""
+JOIN_FIRST = "join them first with Add or Concatenate"
 
 
 class GraphError(SepcnnError):
@@ -175,7 +175,7 @@ class _Scope:
         if isinstance(layer, Block):
             if len(sources) > 1:
                 message = f"{layer.chosen_name} reads one layer, not {len(sources)}"
-                raise GraphError(path, message, f"join them first with {' or '.join(joining())}")
+                raise GraphError(path, message, JOIN_FIRST)
             inner = _Scope(self.builder, f"{self.prefix}{name}/", path, self)
             output = layer.expand(inner, sources[0])
         else:
@@ -187,12 +187,13 @@ class _Scope:
 
     def _check_count(self, layer: LeafLayer, count: int, path: KeyPath) -> None:
         kind = layer.chosen_name
-        if layer.max_inputs is None and count < 2:
+        if layer.max_inputs != 1 and count < 2:
+            several = "two layers" if layer.max_inputs == 2 else "two or more layers"
             hint = f"name the layers to join, as in {kind}: [name_1, name_2]"
-            raise GraphError(path, f"{kind} joins two or more layers, but reads one", hint)
-        if layer.max_inputs is not None and count > layer.max_inputs:
+            raise GraphError(path, f"{kind} joins {several}, but reads one", hint)
+        if layer.max_inputs == 1 and count > 1:
             message = f"{kind} reads one layer, not {count}"
-            raise GraphError(path, message, f"join them first with {' or '.join(joining())}")
+            raise GraphError(path, message, JOIN_FIRST)
 
     def _new_name(self, layer: Layer, path: KeyPath) -> str:
         if layer.name is not None:
@@ -226,8 +227,3 @@ class _Scope:
         elif near := nearest(name, known):
             hint = f"did you mean '{near}'?"
         raise GraphError(path, f"there is no layer '{name}' above", hint)
-
-
-def joining() -> list[str]:
-    """The layers that take several inputs."""
-    return [n for n, cls in LAYERS.items() if issubclass(cls, LeafLayer) and cls.max_inputs is None]

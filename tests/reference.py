@@ -30,6 +30,9 @@ KERAS_NAMES: dict[str, dict[str, str]] = {
         "pointwise.bias": "bias",
     },
     "Dense": {"weight": "kernel", "bias": "bias"},
+    "PReLU": {"weight": "alpha"},
+    "LayerNormalization": {"weight": "gamma", "bias": "beta"},
+    "GroupNormalization": {"weight": "gamma", "bias": "beta"},
     "BatchNormalization": {
         "weight": "gamma",
         "bias": "beta",

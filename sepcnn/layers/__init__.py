@@ -1,14 +1,28 @@
 """The table of contents of layers: the names of the config, in the order of the manual."""
 
-from sepcnn.layers.activation import Activation, ReLU, Softmax
+from sepcnn.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from sepcnn.layers.base import Layer
 from sepcnn.layers.block import Parallel, Repeat, Residual
 from sepcnn.layers.convolution import Conv2D, SeparableConv2D
 from sepcnn.layers.dense import Dense
-from sepcnn.layers.dropout import Dropout
-from sepcnn.layers.merge import Add, Concatenate
+from sepcnn.layers.dropout import Dropout, GaussianNoise, SpatialDropout2D, StochasticDepth
+from sepcnn.layers.group_normalization import GroupNormalization, LayerNormalization
+from sepcnn.layers.merge import (
+    Add,
+    Average,
+    Concatenate,
+    Maximum,
+    Minimum,
+    Multiply,
+    Subtract,
+)
 from sepcnn.layers.normalization import BatchNormalization
-from sepcnn.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, MaxPooling2D
+from sepcnn.layers.pooling import (
+    AveragePooling2D,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling2D,
+    MaxPooling2D,
+)
 from sepcnn.layers.reshape import Flatten
 from sepcnn.layers.scaling import Normalization, Rescaling
 
@@ -20,16 +34,30 @@ LAYERS.fill(
         "Conv2D": Conv2D,
         "SeparableConv2D": SeparableConv2D,
         "BatchNormalization": BatchNormalization,
+        "LayerNormalization": LayerNormalization,
+        "GroupNormalization": GroupNormalization,
         "Activation": Activation,
         "ReLU": ReLU,
+        "LeakyReLU": LeakyReLU,
+        "ELU": ELU,
+        "PReLU": PReLU,
         "Softmax": Softmax,
         "MaxPooling2D": MaxPooling2D,
         "AveragePooling2D": AveragePooling2D,
         "GlobalAveragePooling2D": GlobalAveragePooling2D,
+        "GlobalMaxPooling2D": GlobalMaxPooling2D,
         "Flatten": Flatten,
         "Dense": Dense,
         "Dropout": Dropout,
+        "SpatialDropout2D": SpatialDropout2D,
+        "StochasticDepth": StochasticDepth,
+        "GaussianNoise": GaussianNoise,
         "Add": Add,
+        "Subtract": Subtract,
+        "Multiply": Multiply,
+        "Average": Average,
+        "Maximum": Maximum,
+        "Minimum": Minimum,
         "Concatenate": Concatenate,
         "Residual": Residual,
         "Repeat": Repeat,

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import Annotated, Literal
 
 import torch
+from pydantic import PlainValidator, WithJsonSchema
 from torch import nn
+from torch.nn import functional
 
 from sepcnn.activations import ActivationFunction, Relu
-from sepcnn.layers.base import LeafLayer, Shape
-from sepcnn.values import NonNegativeNumber
+from sepcnn.initializers import VectorInitializer, Zeros
+from sepcnn.layers.base import LayerModule, LeafLayer, Shape, ShapeError, show_shape
+from sepcnn.refusal import refuse, show
+from sepcnn.values import NonNegativeNumber, Number
 
 
 class ElementwiseLayer(LeafLayer):
@@ -55,6 +60,104 @@ class ReLU(ElementwiseLayer):
     def build(self, *inputs: Shape) -> nn.Module:
         fields = {name: getattr(self, name) for name in Relu.model_fields}
         return ActivationModule(Relu(**fields))
+
+
+class LeakyReLU(ElementwiseLayer):
+    """``x`` where it is above 0, else ``negative_slope · x``. Maas et al. 2013.
+
+    The slope is Keras' 0.3; torch's is 0.01.
+    """
+
+    negative_slope: NonNegativeNumber = 0.3
+    """slope below 0"""
+
+    def build(self, *inputs: Shape) -> nn.Module:
+        return nn.LeakyReLU(self.negative_slope)
+
+
+class ELU(ElementwiseLayer):
+    """``x`` where it is above 0, else ``alpha · (exp(x) − 1)``.
+
+    Clevert et al. 2015, arXiv:1511.07289.
+    """
+
+    alpha: Number = 1.0
+    """what the output tends to far below 0, with its sign changed"""
+
+    def build(self, *inputs: Shape) -> nn.Module:
+        return nn.ELU(self.alpha)
+
+
+def _axes(value: object) -> tuple[int, ...]:
+    if value is None:
+        return ()
+    axes = value if isinstance(value, list | tuple) else [value]
+    if all(isinstance(axis, int) and not isinstance(axis, bool) and axis > 0 for axis in axes):
+        return tuple(axes)
+    hint = "the batch is axis 0; of an image, 1 is the height, 2 the width, 3 the channels"
+    raise refuse(f"expected a list of axes from 1, found {show(value)}", hint)
+
+
+Axes = Annotated[
+    tuple[int, ...],
+    PlainValidator(_axes),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1},
+                {"type": "array", "items": {"type": "integer", "minimum": 1}},
+                {"type": "null"},
+            ]
+        }
+    ),
+]
+
+
+class PReLU(ElementwiseLayer):
+    """``x`` where it is above 0, else ``alpha · x`` with learned alpha.
+
+    He et al. 2015, arXiv:1502.01852. As in Keras, every element of an image has an alpha of its
+    own and the first are 0; the paper's is ``{shared_axes: [1, 2], alpha_initializer: {constant:
+    0.25}}``: one a channel. The weight is kept as one row in torch's order (channel, height,
+    width), and as the paper wants it does not decay. At exactly 0 the gradient is 0, as in Keras.
+    """
+
+    alpha_initializer: VectorInitializer = Zeros()
+    """first values of alpha (here ``weight``)"""
+    shared_axes: Axes = ()
+    """axes along which alpha is the same, the batch being 0: [1, 2] is one alpha a channel"""
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        rank = len(inputs[0])
+        if beyond := [axis for axis in self.shared_axes if axis > rank]:
+            hint = "leave shared_axes out: features share nothing"
+            if rank > 1:
+                hint = "write shared_axes: [1, 2] for one alpha a channel"
+            raise ShapeError(f"there is no axis {beyond[0]} in {show_shape(inputs[0])}", hint)
+        return inputs[0]
+
+    def build(self, *inputs: Shape) -> nn.Module:
+        return PReLUModule(self, inputs[0])
+
+
+class PReLUModule(LayerModule):
+    """Takes N×C×H×W or N×C."""
+
+    weight: torch.Tensor
+
+    def __init__(self, spec: PReLU, shape: Shape) -> None:
+        super().__init__()
+        alphas = tuple(
+            1 if axis in spec.shared_axes else size for axis, size in enumerate(shape, start=1)
+        )
+        axes = (len(shape) - 1, *range(len(shape) - 1))  # the channels first
+        self.shape = tuple(alphas[axis] for axis in axes)
+        # One row, since optimizers tell by the number of axes what may decay.
+        self.add_weight("weight", spec.alpha_initializer, alphas, axes, (math.prod(alphas),))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        alpha = self.weight.view(self.shape).to(x.dtype)
+        return functional.relu(x) - alpha * functional.relu(-x)
 
 
 class Softmax(ElementwiseLayer):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Protocol
+from typing import Annotated, ClassVar, Literal, Protocol
 
 import torch
 from pydantic import Field, PlainValidator, WithJsonSchema
@@ -78,8 +78,8 @@ class Window:
 class LeafLayer(Layer):
     """A layer that builds one module for given input shapes."""
 
-    max_inputs: ClassVar[int | None] = 1
-    """how many inputs it takes; None is any number from two"""
+    max_inputs: ClassVar[Literal[1, 2] | None] = 1
+    """how many inputs it takes: one, exactly two, or None: any number from two"""
 
     @abstractmethod
     def output_shape(self, *inputs: Shape) -> Shape:

@@ -2,14 +2,41 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
+from pydantic import PlainValidator, WithJsonSchema
 from torch import nn
 
 from sepcnn.layers.activation import ElementwiseLayer
-from sepcnn.layers.base import Shape, SteppedModule
+from sepcnn.layers.base import Shape, ShapeError, SteppedModule, image, show_shape
 from sepcnn.randomness import stream
+from sepcnn.refusal import refuse, show
 from sepcnn.schedules import Progress
-from sepcnn.values import Rate
+from sepcnn.values import Rate, UnitNumber
+
+Sizes = tuple[int | None, ...]
+"""lengths of axes with the batch first; None is the length at hand"""
+
+
+def _noise_shape(value: object) -> Sizes | None:
+    if value is None:
+        return None
+    if isinstance(value, list | tuple) and all(
+        size is None or (isinstance(size, int) and not isinstance(size, bool) and size > 0)
+        for size in value
+    ):
+        return tuple(value)
+    hint = "null is an axis's own length, 1 shares along it, as in [null, 1, 1, null]"
+    raise refuse(f"expected a list of whole numbers above 0 and null, found {show(value)}", hint)
+
+
+_SIZE_SCHEMA = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "null"}]}
+NoiseShape = Annotated[
+    Sizes | None,
+    PlainValidator(_noise_shape),
+    WithJsonSchema({"anyOf": [{"type": "array", "items": _SIZE_SCHEMA}, {"type": "null"}]}),
+]
 
 
 class Dropout(ElementwiseLayer):
@@ -21,17 +48,86 @@ class Dropout(ElementwiseLayer):
 
     rate: Rate
     """share of the values set to 0"""
+    noise_shape: NoiseShape = None
+    """shape of the mask, the batch first, as in [null, 1, 1, null]: along 1 all share one fate"""
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        if self.noise_shape is not None:
+            self._check(self.noise_shape, inputs[0])
+        return inputs[0]
+
+    def _check(self, noise_shape: Sizes, shape: Shape) -> None:
+        batch, *rest = noise_shape or (None,)
+        example = show([None, *[1] * (len(shape) - 1), None])
+        if len(rest) != len(shape):
+            message = f"noise_shape has {len(noise_shape)} numbers for {show_shape(shape)}"
+            raise ShapeError(message, f"write {len(shape) + 1}, the batch first, as in {example}")
+        if batch not in (None, 1):
+            message = f"noise_shape begins with {batch}, but the last batch may be smaller"
+            raise ShapeError(message, "begin with null: each image has a mask of its own")
+        for wanted, found in zip(rest, shape, strict=True):
+            if wanted not in (None, 1, found):
+                message = f"noise_shape has {wanted} where {show_shape(shape)} has {found}"
+                raise ShapeError(message, f"write null or 1, as in {example}")
 
     def build(self, *inputs: Shape) -> nn.Module:
-        return DropoutModule(self.rate)
+        if self.noise_shape is None:
+            return DropoutModule(self.rate)
+        batch, *rest = self.noise_shape
+        return DropoutModule(self.rate, (batch, rest[-1], *rest[:-1]))
 
 
-class DropoutModule(SteppedModule):
-    """Takes and gives any shape."""
+class SpatialDropout2D(ElementwiseLayer):
+    """Dropout of whole channels of an image: neighbouring pixels would tell what was dropped.
 
-    def __init__(self, rate: float) -> None:
+    Tompson et al. 2014, arXiv:1411.4280. The others are divided by 1 − rate; in training only.
+    """
+
+    rate: Rate
+    """share of the channels set to 0"""
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        return image(inputs[0])
+
+    def build(self, *inputs: Shape) -> nn.Module:
+        return DropoutModule(self.rate, (None, None, 1, 1))
+
+
+class StochasticDepth(ElementwiseLayer):
+    """Drops all of its input for a share of the images and divides the others by 1 − rate.
+
+    Huang et al. 2016, arXiv:1603.09382. As last layer of a Residual's ``layers`` it drops the
+    branch, and the image takes the shortcut alone. Training only; the paper scales in inference
+    instead, which has the same mean. Not a layer of Keras: there ``Dropout`` with a
+    ``noise_shape`` of [null, 1, 1, 1] is the same.
+    """
+
+    rate: Rate
+    """share of the images dropped"""
+
+    def build(self, *inputs: Shape) -> nn.Module:
+        return DropoutModule(self.rate, (None, *[1] * len(inputs[0])))
+
+
+class GaussianNoise(ElementwiseLayer):
+    """Adds normal noise of mean 0 to every value, in training only.
+
+    The noise is drawn from (seed, layer, step), as Dropout's mask is. It suits values of about
+    1: put it below the layer that scales the pixels.
+    """
+
+    stddev: UnitNumber
+    """standard deviation of the noise"""
+
+    def build(self, *inputs: Shape) -> nn.Module:
+        return GaussianNoiseModule(self.stddev)
+
+
+class RandomModule(SteppedModule):
+    """Draws from (seed, layer, step), and goes on within a step."""
+
+    def __init__(self) -> None:
         super().__init__()
-        self.keep = 1 - rate
         self.generator: torch.Generator | None = None
         self.position: tuple[int, str, int] | None = None
 
@@ -39,12 +135,42 @@ class DropoutModule(SteppedModule):
         self.position = (seed, name, progress.step)
         self.generator = None
 
+    def random(self, device: torch.device) -> torch.Generator | None:
+        """The step's generator; None outside a run, where torch's own serves."""
+        if self.generator is None and self.position is not None:
+            seed, name, step = self.position
+            self.generator = stream(seed, "dropout", name, step, device=device)
+        return self.generator
+
+
+class DropoutModule(RandomModule):
+    """Takes and gives any shape; ``sizes`` are the mask's in torch's order, None: the input's."""
+
+    def __init__(self, rate: float, sizes: Sizes | None = None) -> None:
+        super().__init__()
+        self.keep = 1 - rate
+        self.sizes = sizes
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not self.training or self.keep == 1:
             return x
-        if self.generator is None and self.position is not None:
-            seed, name, step = self.position
-            self.generator = stream(seed, "dropout", name, step, device=x.device)
-        # Outside a run, where no step was told, torch's own generator serves.
-        mask = torch.empty_like(x).bernoulli_(self.keep, generator=self.generator)
+        mask = torch.empty_like(x) if self.sizes is None else x.new_empty(self._size(x, self.sizes))
+        mask.bernoulli_(self.keep, generator=self.random(x.device))
         return x * mask.div_(self.keep)
+
+    def _size(self, x: torch.Tensor, sizes: Sizes) -> list[int]:
+        return [size or length for size, length in zip(sizes, x.shape, strict=True)]
+
+
+class GaussianNoiseModule(RandomModule):
+    """Takes and gives any shape."""
+
+    def __init__(self, stddev: float) -> None:
+        super().__init__()
+        self.stddev = stddev
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.training or self.stddev == 0:
+            return x
+        noise = torch.empty_like(x).normal_(0, self.stddev, generator=self.random(x.device))
+        return x + noise

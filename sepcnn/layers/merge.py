@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import reduce
+from typing import ClassVar, Literal
+
 import torch
 from torch import nn
 
@@ -11,7 +15,7 @@ from sepcnn.layers.base import LeafLayer, Shape, ShapeError, show_shape
 class Merge(LeafLayer):
     """A layer of two or more inputs, given by name: ``Add: [a, b]``."""
 
-    max_inputs = None
+    max_inputs: ClassVar[Literal[1, 2] | None] = None
 
     @classmethod
     def shorthand(cls, name: str) -> str:
@@ -19,8 +23,11 @@ class Merge(LeafLayer):
         return "inputs"
 
 
-class Add(Merge):
-    """The sum of its inputs, element by element; an axis of length 1 is repeated to fit."""
+class ElementwiseMerge(Merge):
+    """Joins its inputs element by element; an axis of length 1 is repeated to fit."""
+
+    verb: ClassVar[str]
+    """what it does to its inputs, for messages"""
 
     def output_shape(self, *inputs: Shape) -> Shape:
         try:
@@ -30,20 +37,107 @@ class Add(Merge):
         except (RuntimeError, ValueError):
             shapes = " and ".join(show_shape(shape) for shape in inputs)
             hint = "bring them to one shape, as with Conv2D: {kernel_size: 1, …} or padding: same"
-            raise ShapeError(f"cannot add inputs of the shapes {shapes}", hint) from None
+            message = f"cannot {self.verb} inputs of the shapes {shapes}"
+            raise ShapeError(message, hint) from None
+
+
+class Add(ElementwiseMerge):
+    """The sum of its inputs, element by element; an axis of length 1 is repeated to fit."""
+
+    verb = "add"
 
     def build(self, *inputs: Shape) -> nn.Module:
-        return AddModule()
+        return FoldModule(torch.add)
 
 
-class AddModule(nn.Module):
-    """Takes tensors of one shape, or of shapes that repeat to one."""
+class Subtract(ElementwiseMerge):
+    """The first of two inputs minus the second; an axis of length 1 is repeated to fit."""
+
+    max_inputs = 2
+    verb = "subtract"
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        if len(inputs) > 2:
+            message = f"Subtract joins two layers, but reads {len(inputs)}"
+            raise ShapeError(message, "name the one to subtract from, then the one to subtract")
+        return super().output_shape(*inputs)
+
+    def build(self, *inputs: Shape) -> nn.Module:
+        return FoldModule(torch.sub)
+
+
+class Multiply(ElementwiseMerge):
+    """The product of its inputs, element by element; an axis of length 1 is repeated to fit.
+
+    ``Multiply: [features, gate]`` with a gate of 1 × 1 × C is squeeze and excitation (Hu et al.
+    2017, arXiv:1709.01507).
+    """
+
+    verb = "multiply"
+
+    def build(self, *inputs: Shape) -> nn.Module:
+        return FoldModule(torch.mul)
+
+
+class Average(ElementwiseMerge):
+    """The mean of its inputs, element by element; an axis of length 1 is repeated to fit."""
+
+    verb = "average"
+
+    def build(self, *inputs: Shape) -> nn.Module:
+        return AverageModule(torch.add)
+
+
+class Maximum(ElementwiseMerge):
+    """The largest of its inputs, element by element; an axis of length 1 is repeated to fit.
+
+    Of equal inputs the first takes the gradient, as in TensorFlow (torch divides it).
+    """
+
+    verb = "compare"
+
+    def build(self, *inputs: Shape) -> nn.Module:
+        return FoldModule(larger)
+
+
+class Minimum(ElementwiseMerge):
+    """The smallest of its inputs, element by element; an axis of length 1 is repeated to fit.
+
+    Of equal inputs the first takes the gradient, as in TensorFlow (torch divides it).
+    """
+
+    verb = "compare"
+
+    def build(self, *inputs: Shape) -> nn.Module:
+        return FoldModule(smaller)
+
+
+def larger(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """The larger of two, the first where they are equal; NaN wins, so that it is not hidden."""
+    return torch.where((x >= y) | x.isnan(), x, y)
+
+
+def smaller(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """The smaller of two, the first where they are equal; NaN wins, so that it is not hidden."""
+    return torch.where((x <= y) | x.isnan(), x, y)
+
+
+class FoldModule(nn.Module):
+    """Joins the first two inputs, the result with the third, and so on; shapes may repeat."""
+
+    def __init__(self, join: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.join = join
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
-        total = inputs[0] + inputs[1]
-        for x in inputs[2:]:
-            total = total + x
-        return total
+        return reduce(self.join, inputs)
+
+
+class AverageModule(FoldModule):
+    """The sum over the number of inputs."""
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        return super().forward(*inputs) / len(inputs)
 
 
 class Concatenate(Merge):

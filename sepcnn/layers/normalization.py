@@ -122,10 +122,7 @@ class BatchNormalization(LeafLayer):
     """momentum of the statistics that the correction uses"""
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        rank = len(inputs[0])
-        if self.axis not in (-1, rank):
-            message = f"axis {self.axis} is not the axis of the channels of {show_shape(inputs[0])}"
-            raise ShapeError(message, "leave axis out: -1 is the channels")
+        check_channel_axis(self.axis, inputs[0])
         return inputs[0]
 
     def build(self, *inputs: Shape) -> nn.Module:
@@ -133,6 +130,13 @@ class BatchNormalization(LeafLayer):
         if self.renorm:
             return BatchRenormalizationModule(self, channels)
         return BatchNormalizationModule(self, channels)
+
+
+def check_channel_axis(axis: int, shape: Shape) -> None:
+    """Errors: `ShapeError` if ``axis``, counted with the batch, is not that of the channels."""
+    if axis not in (-1, len(shape)):
+        message = f"axis {axis} is not the axis of the channels of {show_shape(shape)}"
+        raise ShapeError(message, "leave axis out: -1 is the channels")
 
 
 def batch_count(x: torch.Tensor) -> int:

@@ -104,8 +104,8 @@ class AveragePoolingModule(PoolingModule):
         return functional.avg_pool2d(functional.pad(x, padding), self.size, self.strides) / share
 
 
-class GlobalAveragePooling2D(LeafLayer):
-    """The mean of each channel over the whole image: height × width × C → C features."""
+class GlobalPooling(LeafLayer):
+    """What the global pooling layers share: one value a channel for the whole image."""
 
     keepdims: bool = False
     """give 1 × 1 × C instead of C features"""
@@ -114,19 +114,44 @@ class GlobalAveragePooling2D(LeafLayer):
         channels = image(inputs[0])[2]
         return (1, 1, channels) if self.keepdims else (channels,)
 
-    def build(self, *inputs: Shape) -> nn.Module:
-        return GlobalAverageModule(self.keepdims)
-
     def window(self) -> None:
         return None
 
 
-class GlobalAverageModule(nn.Module):
+class GlobalAveragePooling2D(GlobalPooling):
+    """The mean of each channel over the whole image: height × width × C → C features."""
+
+    def build(self, *inputs: Shape) -> nn.Module:
+        return GlobalAverageModule(self.keepdims)
+
+
+class GlobalMaxPooling2D(GlobalPooling):
+    """The largest value of each channel in the whole image: height × width × C → C features.
+
+    Pixels that are equal and largest share the gradient, as in TensorFlow.
+    """
+
+    def build(self, *inputs: Shape) -> nn.Module:
+        return GlobalMaxModule(self.keepdims)
+
+
+class GlobalPoolingModule(nn.Module):
     """Takes N×C×H×W, gives N×C or N×C×1×1."""
 
     def __init__(self, keepdims: bool) -> None:
         super().__init__()
         self.keepdims = keepdims
 
+
+class GlobalAverageModule(GlobalPoolingModule):
+    """The mean over height and width."""
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x.mean(dim=(2, 3), keepdim=self.keepdims)
+
+
+class GlobalMaxModule(GlobalPoolingModule):
+    """The largest over height and width."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.amax(dim=(2, 3), keepdim=self.keepdims)

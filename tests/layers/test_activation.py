@@ -13,7 +13,8 @@ import torch
 from sepcnn.activations import ACTIVATIONS
 from sepcnn.layers import Activation, ReLU, Softmax
 from sepcnn.layers.base import Shape
-from tests.layers.reading import complaint, read_net
+from sepcnn.optimizers import SGD
+from tests.layers.reading import complaint, read_layer, read_net
 from tests.reference import SideBySide
 
 SHAPES: list[Shape] = [(5,), (7, 9, 3), (1, 1, 2)]
@@ -93,6 +94,59 @@ def test_relu_is_keras_also_at_its_corners(arguments: dict[str, Any]) -> None:
     torch.testing.assert_close(found, keras.layers.ReLU(**arguments)(x))
 
 
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(
+    ("kind", "arguments"),
+    [
+        ("LeakyReLU", {}),
+        ("LeakyReLU", {"negative_slope": 0.0}),
+        ("LeakyReLU", {"negative_slope": 1.5}),
+        ("ELU", {}),
+        ("ELU", {"alpha": 0.5}),
+        ("ELU", {"alpha": -1.0}),
+        ("PReLU", {}),
+        ("PReLU", {"shared_axes": [1]}),
+    ],
+    ids=str,
+)
+def test_functions_with_a_slope_are_keras(
+    kind: str, arguments: dict[str, Any], shape: Shape
+) -> None:
+    SideBySide(kind, arguments, shape).compare(batch=5)
+
+
+@pytest.mark.parametrize("axes", [[1, 2], [2], [3], [1, 3], [3, 2, 1]], ids=str)
+def test_prelu_shares_axes_as_keras_does(axes: list[int]) -> None:
+    SideBySide("PReLU", {"shared_axes": axes}, (7, 9, 3)).compare()
+
+
+@pytest.mark.parametrize("kind", ["LeakyReLU", "ELU", "PReLU"])
+def test_gradients_at_zero_are_keras(kind: str) -> None:
+    """Where bias and padding are 0, whole regions lie there."""
+    pair = SideBySide(kind, {}, (3,))
+    found, expected = (torch.zeros(2, 3, dtype=torch.float64, requires_grad=True) for _ in "ab")
+    pair.ours(found).sum().backward()
+    pair.theirs(expected).sum().backward()
+    assert found.grad is not None
+    assert torch.equal(found.grad, expected.grad)
+
+
+def test_prelu_may_be_told_that_nothing_is_shared() -> None:
+    assert read_layer("PReLU: {shared_axes: null}") == read_layer("PReLU")
+
+
+@pytest.mark.parametrize(
+    ("axes", "count"), [("", 7 * 9 * 3), ("shared_axes: 1", 9 * 3), ("shared_axes: [1, 2]", 3)]
+)
+def test_prelu_is_one_row_that_does_not_decay(axes: str, count: int) -> None:
+    net = read_net(f"[PReLU: {{alpha_initializer: {{constant: 0.25}}, {axes}}}]", (7, 9, 3))
+    weight = net.get_parameter("p_re_lu.weight")
+    assert torch.equal(weight, torch.full((count,), 0.25))
+    optimizer = SGD(weight_decay=0.5)
+    optimizer.step([weight], [torch.zeros(count)], optimizer.slots([weight]), 0.1, 0)
+    assert torch.equal(weight, torch.full((count,), 0.25))
+
+
 def test_softmax_sums_to_one_over_the_channels_without_overflow() -> None:
     x = 1000 * torch.randn(2, 5, 3, 4, generator=torch.Generator().manual_seed(0))
     for layer in (Softmax(), Activation.model_validate({"activation": "softmax"})):
@@ -107,6 +161,10 @@ def test_the_input_is_left_alone(name: str) -> None:
     before = x.clone()
     Activation.model_validate({"activation": name}).build((10,))(x)
     assert torch.equal(x, before)
+
+
+ALPHA = "alpha: what the output tends to far below 0, with its sign changed"
+AXES = "the batch is axis 0; of an image, 1 is the height, 2 the width, 3 the channels"
 
 
 @pytest.mark.parametrize(
@@ -143,13 +201,55 @@ def test_the_input_is_left_alone(name: str) -> None:
             "max_value: largest output",
         ),
         (
+            "LeakyReLU: -0.1",
+            ".LeakyReLU.negative_slope",
+            "must be at least 0, found -0.1",
+            "negative_slope: slope below 0",
+        ),
+        ("ELU: .nan", ".ELU.alpha", "expected a finite number, found .nan", ALPHA),
+        (
+            "PReLU: {shared_axes: [0, 1]}",
+            ".PReLU.shared_axes",
+            "expected a list of axes from 1, found [0, 1]",
+            AXES,
+        ),
+        (
+            "PReLU: {shared_axes: -1}",
+            ".PReLU.shared_axes",
+            "expected a list of axes from 1, found -1",
+            AXES,
+        ),
+        (
+            "PReLU: {shared_axes: [true]}",
+            ".PReLU.shared_axes",
+            "expected a list of axes from 1, found [true]",
+            AXES,
+        ),
+        (
+            "PReLU: {shared_axes: [1, 4]}",
+            ".PReLU",
+            "there is no axis 4 in 8×8×3",
+            "write shared_axes: [1, 2] for one alpha a channel",
+        ),
+        (
             "Softmax: 1",
             ".Softmax.axis",
             "expected one of -1; found 1",
             "did you mean '-1'?",
         ),
     ],
-    ids=["unknown", "slope", "approximate", "missing", "negative", "axis"],
+    ids=[
+        *("unknown", "slope", "approximate", "missing", "negative"),
+        *("leaky", "nan", "batch", "last", "bool", "beyond", "axis"),
+    ],
 )
 def test_refusals(layer: str, path: str, message: str, hint: str) -> None:
     assert complaint(f"[{layer}]") == (f"layers[0]{path}", message, hint)
+
+
+def test_features_have_no_second_axis() -> None:
+    assert complaint("[PReLU: {shared_axes: [1, 2]}]", (5,)) == (
+        "layers[0].PReLU",
+        "there is no axis 2 in 5 features",
+        "leave shared_axes out: features share nothing",
+    )

@@ -26,24 +26,39 @@ ROWS: dict[str, str] = {
     "SeparableConv2D": "{SeparableConv2D: {filters: 4, kernel_size: [3, 2], depth_multiplier: 2}}",
     "BatchNormalization": "{BatchNormalization: {renorm: true, renorm_clipping: {rmin: paper, "
     "rmax: {start: 1, end: 3, after: 10%, until: 2 epochs}, dmax: 5}}}",
+    "LayerNormalization": "LayerNormalization",
+    "GroupNormalization": "{GroupNormalization: 1}",
     "Activation": "{Activation: silu}",
     "ReLU": "{ReLU: {max_value: 1, negative_slope: 0.1}}",
+    "LeakyReLU": "LeakyReLU",
+    "ELU": "{ELU: 0.5}",
+    "PReLU": "{PReLU: {alpha_initializer: random_normal, shared_axes: 2}}",
     # Something must follow it, for the net leaves a softmax at the end to the loss.
     "Softmax": "Softmax, {Rescaling: 3}",
     "MaxPooling2D": "{MaxPooling2D: {pool_size: [2, 3], strides: 2, padding: same}}",
     "AveragePooling2D": "{AveragePooling2D: {pool_size: 3, padding: same}}",
     "GlobalAveragePooling2D": "{GlobalAveragePooling2D: {keepdims: true}}",
+    "GlobalMaxPooling2D": "GlobalMaxPooling2D",
     "Flatten": "Flatten",
     "Dense": "{Dense: {units: 4, activation: tanh}}",
     "Dropout": "{Dropout: 0.4}",
+    "SpatialDropout2D": "{SpatialDropout2D: 0.4}",
+    "StochasticDepth": "{StochasticDepth: 0.4}",
+    "GaussianNoise": "{GaussianNoise: 0.1}",
     "Add": f"{BRANCHES}, {{Add: [a, b]}}",
+    "Subtract": f"{BRANCHES}, {{Subtract: [a, b]}}",
+    "Multiply": f"{BRANCHES}, {{Multiply: [a, b, input]}}",
+    "Average": f"{BRANCHES}, {{Average: [a, b, input]}}",
+    "Maximum": f"{BRANCHES}, {{Maximum: [a, b, input]}}",
+    "Minimum": f"{BRANCHES}, {{Minimum: [a, b, input]}}",
     "Concatenate": f"{BRANCHES}, {{Concatenate: [a, b]}}",
     "Residual": "{Residual: {layers: [{Conv2D: {filters: 5, kernel_size: 3, padding: same}}], "
     "shortcut: [{Conv2D: {filters: 5, kernel_size: 1}}]}}",
     "Repeat": "{Repeat: {times: 2, layers: [{Dense: 4}, ReLU]}}",
     "Parallel": "{Parallel: {branches: [[{Dense: 4}], [ReLU, {Dense: 2}]], merge: Concatenate}}",
 }
-DIFFERENT_IN_TRAINING = {"BatchNormalization", "Dropout"}
+RANDOM = {"Dropout", "SpatialDropout2D", "StochasticDepth", "GaussianNoise"}
+DIFFERENT_IN_TRAINING = {"BatchNormalization", *RANDOM}
 every_layer = pytest.mark.parametrize("name", LAYERS)
 
 

@@ -1,12 +1,17 @@
-"""Add and Concatenate beside real Keras."""
+"""Merging layers beside real Keras; equal inputs beside TensorFlow's rule."""
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Callable
 
-from sepcnn.layers.base import Shape
+import numpy as np
+import pytest
+import torch
+
+from sepcnn.layers import LAYERS
+from sepcnn.layers.base import LeafLayer, Shape
 from tests.layers.reading import complaint
-from tests.reference import SideBySide
+from tests.reference import Array, SideBySide, assert_close
 
 
 @pytest.mark.parametrize(
@@ -16,6 +21,19 @@ from tests.reference import SideBySide
         ("Add", [(5,), (5,), (5,)]),
         ("Add", [(7, 9, 3), (1, 1, 3)]),
         ("Add", [(7, 1, 3), (1, 9, 1)]),
+        *(
+            (kind, shapes)
+            for kind in ("Multiply", "Average", "Maximum", "Minimum")
+            for shapes in (
+                [(7, 9, 3), (7, 9, 3), (7, 9, 3)],
+                [(5,), (5,)],
+                [(7, 9, 3), (1, 1, 3), (7, 9, 1)],
+                [(7, 1, 3), (1, 9, 1)],
+            )
+        ),
+        ("Subtract", [(7, 9, 3), (7, 9, 3)]),
+        ("Subtract", [(5,), (5,)]),
+        ("Subtract", [(1, 9, 1), (7, 1, 3)]),
         ("Concatenate", [(7, 9, 3), (7, 9, 1)]),
         ("Concatenate", [(5,), (2,), (1,)]),
     ],
@@ -25,6 +43,39 @@ def test_merging_is_keras(kind: str, shapes: list[Shape]) -> None:
     SideBySide(kind, {}, *shapes).compare()
 
 
+@pytest.mark.parametrize(("kind", "best"), [("Maximum", np.max), ("Minimum", np.min)])
+def test_of_equal_inputs_the_first_takes_the_gradient(
+    kind: str, best: Callable[..., Array]
+) -> None:
+    """As TensorFlow's ``_MaximumMinimumGrad`` in tensorflow/python/ops/math_grad.py has it:
+    ``x >= y`` or ``x <= y``, and all of the gradient. Here among three, two by two.
+    """
+    arrays = np.random.default_rng(0).integers(0, 3, size=(3, 2, 5, 4, 4)).astype(float)
+    inputs = [torch.tensor(x, requires_grad=True) for x in arrays]
+    layer = LAYERS[kind]()
+    assert isinstance(layer, LeafLayer)
+    found = layer.build(*[(4, 4, 5)] * 3)(*inputs)
+    found.sum().backward()
+    assert_close(found, best(arrays, axis=0))
+    winner = np.argmax(arrays == best(arrays, axis=0), axis=0)  # the first of the best
+    for number, x in enumerate(inputs):
+        assert x.grad is not None
+        assert_close(x.grad, (winner == number).astype(float))
+
+
+@pytest.mark.parametrize("kind", ["Maximum", "Minimum"])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_nan_is_not_hidden(kind: str, place: int) -> None:
+    """Or training could go on with a net that is broken."""
+    layer = LAYERS[kind]()
+    assert isinstance(layer, LeafLayer)
+    inputs = [torch.ones(1, 2), torch.ones(1, 2), torch.ones(1, 2)]
+    inputs[place][0, 0] = torch.nan
+    found = layer.build((2,), (2,), (2,))(*inputs)
+    assert found.isnan().tolist() == [[True, False]]
+
+
+BRING = "bring them to one shape, as with Conv2D: {kernel_size: 1, …} or padding: same"
 TWO = "[ReLU: {name: a}, {Conv2D: {name: b, filters: 4, kernel_size: 3}}, %s]"
 
 
@@ -35,7 +86,7 @@ TWO = "[ReLU: {name: a}, {Conv2D: {name: b, filters: 4, kernel_size: 3}}, %s]"
             TWO % "Add: [a, b]",
             "[2].Add",
             "cannot add inputs of the shapes 8×8×3 and 6×6×4",
-            "bring them to one shape, as with Conv2D: {kernel_size: 1, …} or padding: same",
+            BRING,
         ),
         (
             TWO % "Concatenate: [a, b]",
@@ -47,13 +98,49 @@ TWO = "[ReLU: {name: a}, {Conv2D: {name: b, filters: 4, kernel_size: 3}}, %s]"
             "[ReLU: {name: a}, GlobalAveragePooling2D: {name: b}, Add: [a, b]]",
             "[2].Add",
             "cannot add inputs of the shapes 8×8×3 and 3 features",
-            "bring them to one shape, as with Conv2D: {kernel_size: 1, …} or padding: same",
+            BRING,
         ),
         (
             "[ReLU: {name: a}, Add]",
             "[1].Add",
             "Add joins two or more layers, but reads one",
             "name the layers to join, as in Add: [name_1, name_2]",
+        ),
+        (
+            TWO % "Multiply: [a, b]",
+            "[2].Multiply",
+            "cannot multiply inputs of the shapes 8×8×3 and 6×6×4",
+            BRING,
+        ),
+        (
+            TWO % "Maximum: [a, b]",
+            "[2].Maximum",
+            "cannot compare inputs of the shapes 8×8×3 and 6×6×4",
+            BRING,
+        ),
+        (
+            TWO % "Subtract: [a, b]",
+            "[2].Subtract",
+            "cannot subtract inputs of the shapes 8×8×3 and 6×6×4",
+            BRING,
+        ),
+        (
+            "[ReLU: {name: a}, Subtract: [a, a, input]]",
+            "[1].Subtract",
+            "Subtract joins two layers, but reads 3",
+            "name the one to subtract from, then the one to subtract",
+        ),
+        (
+            "[Parallel: {branches: [[ReLU], [ReLU], [ReLU]], merge: Subtract}]",
+            "[0].Parallel",
+            "Subtract joins two layers, but reads 3",
+            "name the one to subtract from, then the one to subtract",
+        ),
+        (
+            "[Subtract]",
+            "[0].Subtract",
+            "Subtract joins two layers, but reads one",
+            "name the layers to join, as in Subtract: [name_1, name_2]",
         ),
         (
             "[Concatenate: []]",
@@ -63,7 +150,10 @@ TWO = "[ReLU: {name: a}, {Conv2D: {name: b, filters: 4, kernel_size: 3}}, %s]"
             "the layer right above unless given",
         ),
     ],
-    ids=["add", "concatenate", "ranks", "one", "none"],
+    ids=[
+        *("add", "concatenate", "ranks", "one", "multiply", "compare", "subtract"),
+        *("three", "three branches", "subtract one", "none"),
+    ],
 )
 def test_refusals(layers: str, path: str, message: str, hint: str) -> None:
     assert complaint(layers) == (f"layers{path}", message, hint)

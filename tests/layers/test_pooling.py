@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from sepcnn.layers import AveragePooling2D, MaxPooling2D
+from sepcnn.layers import AveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
 from sepcnn.layers.base import Shape, Window
 from sepcnn.layers.convolution import same_padding
 from tests.layers.reading import complaint
@@ -109,6 +109,22 @@ def test_the_global_mean_is_keras(shape: Shape, keepdims: bool) -> None:
     SideBySide("GlobalAveragePooling2D", {"keepdims": keepdims}, shape).compare()
 
 
+@pytest.mark.parametrize("keepdims", [False, True])
+@pytest.mark.parametrize("shape", [(7, 9, 3), (1, 1, 2)], ids=str)
+def test_the_global_maximum_is_keras(shape: Shape, keepdims: bool) -> None:
+    SideBySide("GlobalMaxPooling2D", {"keepdims": keepdims}, shape).compare()
+
+
+def test_the_largest_pixels_share_the_gradient() -> None:
+    """As ``_MinOrMaxGrad`` in tensorflow/python/ops/math_grad.py divides it: by their number."""
+    array = np.random.default_rng(0).integers(0, 4, size=(2, 3, 5, 4)).astype(float)
+    x = torch.tensor(array, requires_grad=True)
+    GlobalMaxPooling2D().build((5, 4, 3))(x).sum().backward()
+    assert x.grad is not None
+    largest = array == array.max(axis=(2, 3), keepdims=True)
+    assert_close(x.grad, largest / largest.sum(axis=(2, 3), keepdims=True))
+
+
 def test_windows_move_by_their_own_size_unless_told() -> None:
     assert MaxPooling2D(pool_size=(2, 3)).window() == Window((2, 3), (2, 3))
     assert MaxPooling2D(pool_size=3, strides=2).window() == Window((3, 3), (2, 2))
@@ -130,13 +146,19 @@ def test_windows_move_by_their_own_size_unless_told() -> None:
             "move it above the Flatten or global pooling layer",
         ),
         (
+            "[Flatten, GlobalMaxPooling2D]",
+            "[1].GlobalMaxPooling2D",
+            "needs an image, but its input is 192 features",
+            "move it above the Flatten or global pooling layer",
+        ),
+        (
             "[AveragePooling2D: {strides: 0}]",
             "[0].AveragePooling2D.strides",
             "expected a whole number above 0 or [height, width], found 0",
             "strides: pixels between windows; the window's own size unless given",
         ),
     ],
-    ids=["window", "features", "strides"],
+    ids=["window", "features", "features of the maximum", "strides"],
 )
 def test_refusals(layers: str, path: str, message: str, hint: str) -> None:
     assert complaint(layers) == (f"layers{path}", message, hint)

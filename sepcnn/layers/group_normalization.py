@@ -1,0 +1,149 @@
+"""Normalization within one image, which no batch enters: over channels, or groups of them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import PlainValidator, WithJsonSchema
+from torch import nn
+
+from sepcnn.initializers import Initializer, Ones, Zeros
+from sepcnn.layers.activation import ElementwiseLayer
+from sepcnn.layers.base import LayerModule, Shape, ShapeError
+from sepcnn.layers.normalization import check_channel_axis
+from sepcnn.refusal import refuse, show
+from sepcnn.values import PositiveNumber
+
+
+class WithinImage(ElementwiseLayer):
+    """What the normalizations within one image share: a factor and an offset a channel."""
+
+    axis: int = -1
+    """the axis of the channels: the last"""
+    epsilon: PositiveNumber = 1e-3
+    """added to the variance"""
+    center: bool = True
+    """add a learned offset (beta; here ``bias``)"""
+    scale: bool = True
+    """multiply by a learned factor (gamma; here ``weight``)"""
+    beta_initializer: Initializer = Zeros()
+    """first values of the offset"""
+    gamma_initializer: Initializer = Ones()
+    """first values of the factor"""
+
+    @classmethod
+    def own_fields(cls) -> list[str]:
+        """The layer's own before those that all share: ``GroupNormalization: 8`` is groups."""
+        return sorted(super().own_fields(), key=lambda name: name in WithinImage.model_fields)
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        check_channel_axis(self.axis, inputs[0])
+        return inputs[0]
+
+
+class LayerNormalization(WithinImage):
+    """Normalizes the channels of each pixel by their own mean and variance.
+
+    ``y = scale · (x − mean) / √(variance + epsilon) + center``, in training and inference alike.
+    Ba et al. 2016, arXiv:1607.06450. As Keras' default ``axis`` of −1 has it, every pixel stands
+    alone; over all of an image it is ``GroupNormalization: {groups: 1}``. epsilon is Keras' 1e-3;
+    torch's is 1e-5.
+    """
+
+    def build(self, *inputs: Shape) -> nn.Module:
+        return LayerNormalizationModule(self, inputs[0][-1])
+
+
+def _groups(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and (value > 0 or value == -1):
+        return value
+    raise refuse(f"expected a whole number above 0, or -1, found {show(value)}")
+
+
+Groups = Annotated[
+    int,
+    PlainValidator(_groups),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"const": -1}]}),
+]
+
+
+class GroupNormalization(WithinImage):
+    """Normalizes groups of neighbouring channels, over the whole image, by mean and variance.
+
+    ``y = scale · (x − mean) / √(variance + epsilon) + center``, in training and inference alike,
+    so the size of the batch does not matter. Wu & He 2018, arXiv:1803.08494. ``groups: -1`` is
+    instance normalization (Ulyanov et al. 2016, arXiv:1607.08022), each channel alone. epsilon is
+    Keras' 1e-3; torch's is 1e-5.
+    """
+
+    groups: Groups = 32
+    """number of groups; it must divide the channels; -1: as many as channels"""
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        channels = inputs[0][-1]
+        if channels % self.groups:
+            fitting = max(n for n in range(1, min(self.groups, channels) + 1) if not channels % n)
+            message = f"{channels} channels do not fall into {self.groups} equal groups"
+            raise ShapeError(message, f"write groups: {fitting}, or -1: each channel alone")
+        return super().output_shape(*inputs)
+
+    def build(self, *inputs: Shape) -> nn.Module:
+        return GroupNormalizationModule(self, inputs[0][-1])
+
+
+class WithinImageModule(LayerModule):
+    """Takes N×C×H×W or N×C. The arithmetic is float32 also for bfloat16 inputs."""
+
+    weight: torch.Tensor | None
+    bias: torch.Tensor | None
+
+    def __init__(self, spec: WithinImage, channels: int) -> None:
+        super().__init__()
+        self.epsilon = spec.epsilon
+        if spec.scale:
+            self.add_weight("weight", spec.gamma_initializer, (channels,))
+        else:
+            self.register_parameter("weight", None)
+        self.add_bias(spec.beta_initializer if spec.center else None, channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.normalize(x.to(torch.promote_types(x.dtype, torch.float32))).to(x.dtype)
+
+    def normalize(self, x: torch.Tensor) -> torch.Tensor:
+        """The layer on float32 or wider."""
+        raise NotImplementedError
+
+
+class LayerNormalizationModule(WithinImageModule):
+    """Over the channels of each pixel."""
+
+    def normalize(self, x: torch.Tensor) -> torch.Tensor:
+        pixels = x.movedim(1, -1)
+        y = torch.layer_norm(pixels, pixels.shape[-1:], self.weight, self.bias, self.epsilon)
+        return y.movedim(-1, 1)
+
+
+class GroupNormalizationModule(WithinImageModule):
+    """Over the pixels and channels of each group."""
+
+    def __init__(self, spec: GroupNormalization, channels: int) -> None:
+        super().__init__(spec, channels)
+        self.groups = channels if spec.groups == -1 else spec.groups
+
+    def normalize(self, x: torch.Tensor) -> torch.Tensor:
+        if x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous():
+            x = self._centred(x)
+        return torch.group_norm(x, self.groups, self.weight, self.bias, self.epsilon)
+
+    def _centred(self, x: torch.Tensor) -> torch.Tensor:
+        """The input with its groups' means near 0, which changes neither output nor gradient.
+
+        On this memory format torch takes the variance as the mean square less the squared mean:
+        with a mean of 1000 and a deviation of 1 no digit of the result would be right.
+        """
+        size = x.shape[1] // self.groups
+        with torch.no_grad():
+            means = x.mean(dim=(2, 3)).view(len(x), self.groups, size).mean(dim=2)
+            shifts = means.repeat_interleave(size, dim=1)
+        return x - shifts[:, :, None, None]

@@ -1,0 +1,191 @@
+"""LayerNormalization and GroupNormalization beside real Keras."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from sepcnn.layers import GroupNormalization, LayerNormalization
+from sepcnn.layers.base import Shape, initialize
+from sepcnn.layers.group_normalization import WithinImage
+from tests.layers.reading import complaint, read_layer, read_net
+from tests.reference import SideBySide
+
+SHAPES: list[Shape] = [(7, 9, 12), (1, 1, 12), (12,)]
+FIELDS: list[dict[str, Any]] = [
+    {},
+    {"epsilon": 1e-2},
+    {"center": False},
+    {"scale": False},
+    {"center": False, "scale": False},
+]
+LAYERS: list[WithinImage] = [LayerNormalization(), GroupNormalization(groups=4)]
+each = pytest.mark.parametrize("layer", LAYERS, ids=["layer", "group"])
+MEMORY = [torch.contiguous_format, torch.channels_last]
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["training", "inference"])
+@pytest.mark.parametrize("fields", FIELDS, ids=str)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_layer_normalization_is_keras(shape: Shape, fields: dict[str, Any], training: bool) -> None:
+    SideBySide("LayerNormalization", fields, shape).compare(training=training)
+
+
+@pytest.mark.parametrize("groups", [1, 3, 4, 12, -1])
+@pytest.mark.parametrize("fields", FIELDS, ids=str)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_group_normalization_is_keras(shape: Shape, fields: dict[str, Any], groups: int) -> None:
+    pair = SideBySide("GroupNormalization", {**fields, "groups": groups}, shape)
+    pair.compare()
+    pair.compare(batch=1, training=False)
+
+
+def test_the_default_groups_are_keras() -> None:
+    SideBySide("GroupNormalization", {}, (3, 5, 64)).compare()
+
+
+def test_each_pixel_is_normalized_alone() -> None:
+    x = torch.randn(2, 5, 3, 4, generator=torch.Generator().manual_seed(0)).double()
+    net = read_net("[LayerNormalization]", (3, 4, 5)).double()
+    torch.testing.assert_close(net(x)[..., 1:2, 2:3], net(x[..., 1:2, 2:3]))
+    zeros = torch.zeros(2, 3, 4, dtype=torch.float64)
+    torch.testing.assert_close(net(x).mean(dim=1), zeros)
+
+
+@each
+@pytest.mark.parametrize("memory", MEMORY, ids=str)
+@pytest.mark.parametrize("mean", [0.0, 100.0, 1000.0])
+def test_a_large_mean_costs_few_digits(
+    layer: WithinImage, mean: float, memory: torch.memory_format
+) -> None:
+    """float32 keeps 7 digits: of values near 1000 with a deviation of 1, four are left."""
+    random = np.random.default_rng(0)
+    x = torch.tensor(random.normal(mean, 1, size=(4, 12, 9, 9)), dtype=torch.float32)
+    direction = torch.tensor(random.normal(size=x.shape))
+    module = layer.build((9, 9, 12))
+    initialize(module, 0)
+    found, gradient = both(module, x.contiguous(memory_format=memory), direction.float())
+    expected, expected_gradient = both(module.double(), x.double(), direction)
+    digits = 1e-5 + 1e-6 * mean
+    torch.testing.assert_close(found.double(), expected, rtol=digits, atol=digits)
+    torch.testing.assert_close(gradient.double(), expected_gradient, rtol=digits, atol=digits)
+
+
+def both(
+    module: torch.nn.Module, x: torch.Tensor, direction: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Output and input gradient."""
+    x = x.detach().requires_grad_()
+    found = module(x)
+    found.backward(direction)
+    assert x.grad is not None
+    return found.detach(), x.grad
+
+
+@each
+@pytest.mark.parametrize("memory", MEMORY, ids=str)
+def test_both_memory_formats_give_the_same_gradients(
+    layer: WithinImage, memory: torch.memory_format
+) -> None:
+    random = np.random.default_rng(0)
+    x, direction = (torch.tensor(random.normal(3, 1, size=(4, 12, 5, 6))) for _ in "xd")
+    module = layer.build((5, 6, 12)).double()
+    initialize(module, 0)
+    expected = both(module, x, direction)
+    weights = [parameter.grad.clone() for parameter in module.parameters()]
+    module.zero_grad()
+    found = both(module, x.contiguous(memory_format=memory), direction)
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+    for parameter, gradient in zip(module.parameters(), weights, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-10, atol=1e-12)
+
+
+@each
+@pytest.mark.parametrize("memory", MEMORY, ids=str)
+def test_arithmetic_is_float32_for_bfloat16(
+    layer: WithinImage, memory: torch.memory_format
+) -> None:
+    """The input is exact in bfloat16, so only the output is rounded, once."""
+    random = np.random.default_rng(0)
+    x = torch.tensor(random.normal(3, 1, size=(4, 12, 9, 9))).bfloat16()
+    module = layer.build((9, 9, 12))
+    initialize(module, 0)
+    found = module(x.contiguous(memory_format=memory))
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), module(x.float()), rtol=2**-8, atol=1e-5)
+
+
+def test_minus_one_is_each_channel_alone() -> None:
+    x = torch.randn(2, 6, 5, 5, generator=torch.Generator().manual_seed(0)).double()
+    alone, counted = (
+        read_net(f"[GroupNormalization: {groups}]", (5, 5, 6)).double()(x) for groups in (-1, 6)
+    )
+    assert torch.equal(alone, counted)
+    torch.testing.assert_close(alone.mean(dim=(2, 3)), torch.zeros(2, 6, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("kind", ["LayerNormalization", "GroupNormalization"])
+def test_the_axis_may_count_the_batch(kind: str) -> None:
+    for axis, shape in [(3, (8, 8, 32)), (1, (32,)), (-1, (32,))]:
+        layer = read_layer(f"{kind}: {{axis: {axis}}}")
+        assert isinstance(layer, WithinImage)
+        assert layer.output_shape(shape) == shape
+
+
+GROUPS = "groups: number of groups; it must divide the channels; -1: as many as channels"
+COUNT = "expected a whole number above 0, or -1"
+CHANNELS = "leave axis out: -1 is the channels"
+
+
+@pytest.mark.parametrize(
+    ("layer", "path", "message", "hint"),
+    [
+        (
+            "GroupNormalization",
+            "",
+            "48 channels do not fall into 32 equal groups",
+            "write groups: 24, or -1: each channel alone",
+        ),
+        (
+            "GroupNormalization: 96",
+            "",
+            "48 channels do not fall into 96 equal groups",
+            "write groups: 48, or -1: each channel alone",
+        ),
+        ("GroupNormalization: 0", ".groups", f"{COUNT}, found 0", GROUPS),
+        ("GroupNormalization: -2", ".groups", f"{COUNT}, found -2", GROUPS),
+        ("GroupNormalization: true", ".groups", f"{COUNT}, found true", GROUPS),
+        (
+            "GroupNormalization: {groups: 1, axis: 1}",
+            "",
+            "axis 1 is not the axis of the channels of 8×8×48",
+            CHANNELS,
+        ),
+        (
+            "LayerNormalization: {axis: 2}",
+            "",
+            "axis 2 is not the axis of the channels of 8×8×48",
+            CHANNELS,
+        ),
+        (
+            "LayerNormalization: {axis: [1, 2, 3]}",
+            ".axis",
+            "expected a whole number, found [1, 2, 3]",
+            "axis: the axis of the channels: the last",
+        ),
+        (
+            "LayerNormalization: {epsilon: 0}",
+            ".epsilon",
+            "must be above 0, found 0",
+            "epsilon: added to the variance",
+        ),
+    ],
+    ids=["default", "many", "zero", "negative", "bool", "axis", "height", "axes", "epsilon"],
+)
+def test_refusals(layer: str, path: str, message: str, hint: str) -> None:
+    kind = layer.partition(":")[0]
+    found = complaint(f"[{layer}]", (8, 8, 48))
+    assert found == (f"layers[0].{kind}{path}", message, hint)
