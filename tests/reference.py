@@ -28,6 +28,7 @@ KERAS_NAMES: dict[str, dict[str, str]] = {
         "pointwise.weight": "pointwise_kernel",
         "pointwise.bias": "bias",
     },
+    "DepthwiseConv2D": {"weight": "kernel", "bias": "bias"},
     "Dense": {"weight": "kernel", "bias": "bias"},
     "BatchNormalization": {
         "weight": "gamma",

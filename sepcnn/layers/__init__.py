@@ -5,6 +5,7 @@ from sepcnn.layers.base import Layer
 from sepcnn.layers.block import Parallel, Repeat, Residual
 from sepcnn.layers.convolution import Conv2D, SeparableConv2D
 from sepcnn.layers.dense import Dense
+from sepcnn.layers.depthwise import DepthwiseConv2D
 from sepcnn.layers.dropout import Dropout
 from sepcnn.layers.merge import Add, Concatenate
 from sepcnn.layers.normalization import BatchNormalization
@@ -19,6 +20,7 @@ LAYERS.fill(
         "Normalization": Normalization,
         "Conv2D": Conv2D,
         "SeparableConv2D": SeparableConv2D,
+        "DepthwiseConv2D": DepthwiseConv2D,
         "BatchNormalization": BatchNormalization,
         "Activation": Activation,
         "ReLU": ReLU,

@@ -24,6 +24,7 @@ ROWS: dict[str, str] = {
     "Normalization": "{Normalization: {mean: [0, 1, 2], variance: 4}}",
     "Conv2D": "{Conv2D: {filters: 4, kernel_size: 3, strides: 2, padding: same, activation: relu}}",
     "SeparableConv2D": "{SeparableConv2D: {filters: 4, kernel_size: [3, 2], depth_multiplier: 2}}",
+    "DepthwiseConv2D": "{DepthwiseConv2D: {kernel_size: [3, 2], depth_multiplier: 2, strides: 2}}",
     "BatchNormalization": "{BatchNormalization: {renorm: true, renorm_clipping: {rmin: paper, "
     "rmax: {start: 1, end: 3, after: 10%, until: 2 epochs}, dmax: 5}}}",
     "Activation": "{Activation: silu}",
