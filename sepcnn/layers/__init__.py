@@ -7,10 +7,11 @@ from sepcnn.layers.convolution import Conv2D, SeparableConv2D
 from sepcnn.layers.dense import Dense
 from sepcnn.layers.depthwise import DepthwiseConv2D
 from sepcnn.layers.dropout import Dropout
+from sepcnn.layers.framing import Cropping2D, ZeroPadding2D
 from sepcnn.layers.merge import Add, Concatenate
 from sepcnn.layers.normalization import BatchNormalization
 from sepcnn.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, MaxPooling2D
-from sepcnn.layers.reshape import Flatten
+from sepcnn.layers.reshape import Flatten, Permute, Reshape
 from sepcnn.layers.scaling import Normalization, Rescaling
 
 LAYERS = Layer.table
@@ -28,7 +29,11 @@ LAYERS.fill(
         "MaxPooling2D": MaxPooling2D,
         "AveragePooling2D": AveragePooling2D,
         "GlobalAveragePooling2D": GlobalAveragePooling2D,
+        "ZeroPadding2D": ZeroPadding2D,
+        "Cropping2D": Cropping2D,
         "Flatten": Flatten,
+        "Reshape": Reshape,
+        "Permute": Permute,
         "Dense": Dense,
         "Dropout": Dropout,
         "Add": Add,
