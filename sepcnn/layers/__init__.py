@@ -12,6 +12,7 @@ from sepcnn.layers.merge import Add, Concatenate
 from sepcnn.layers.normalization import BatchNormalization
 from sepcnn.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, MaxPooling2D
 from sepcnn.layers.reshape import Flatten, Permute, Reshape
+from sepcnn.layers.resizing import CenterCrop, Resizing, UpSampling2D
 from sepcnn.layers.scaling import Normalization, Rescaling
 
 LAYERS = Layer.table
@@ -19,6 +20,8 @@ LAYERS.fill(
     {
         "Rescaling": Rescaling,
         "Normalization": Normalization,
+        "Resizing": Resizing,
+        "CenterCrop": CenterCrop,
         "Conv2D": Conv2D,
         "SeparableConv2D": SeparableConv2D,
         "DepthwiseConv2D": DepthwiseConv2D,
@@ -29,6 +32,7 @@ LAYERS.fill(
         "MaxPooling2D": MaxPooling2D,
         "AveragePooling2D": AveragePooling2D,
         "GlobalAveragePooling2D": GlobalAveragePooling2D,
+        "UpSampling2D": UpSampling2D,
         "ZeroPadding2D": ZeroPadding2D,
         "Cropping2D": Cropping2D,
         "Flatten": Flatten,
