@@ -29,6 +29,7 @@ KERAS_NAMES: dict[str, dict[str, str]] = {
         "pointwise.bias": "bias",
     },
     "DepthwiseConv2D": {"weight": "kernel", "bias": "bias"},
+    "Conv2DTranspose": {"weight": "kernel", "bias": "bias"},
     "Dense": {"weight": "kernel", "bias": "bias"},
     "BatchNormalization": {
         "weight": "gamma",

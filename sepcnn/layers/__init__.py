@@ -14,6 +14,7 @@ from sepcnn.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, MaxP
 from sepcnn.layers.reshape import Flatten, Permute, Reshape
 from sepcnn.layers.resizing import CenterCrop, Resizing, UpSampling2D
 from sepcnn.layers.scaling import Normalization, Rescaling
+from sepcnn.layers.transposed import Conv2DTranspose
 
 LAYERS = Layer.table
 LAYERS.fill(
@@ -25,6 +26,7 @@ LAYERS.fill(
         "Conv2D": Conv2D,
         "SeparableConv2D": SeparableConv2D,
         "DepthwiseConv2D": DepthwiseConv2D,
+        "Conv2DTranspose": Conv2DTranspose,
         "BatchNormalization": BatchNormalization,
         "Activation": Activation,
         "ReLU": ReLU,

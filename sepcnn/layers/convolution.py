@@ -159,7 +159,7 @@ class FilterLayer(LeafLayer):
 
 # pydantic takes the fields of the last base first: filters come before kernel_size, as in Keras.
 class ConvolutionLayer(WindowLayer, FilterLayer):
-    """What Conv2D and SeparableConv2D share: filters, window, bias and activation."""
+    """What convolutions with filters share: a number of them, window, bias and activation."""
 
     def output_shape(self, *inputs: Shape) -> Shape:
         return (*self.window_output(inputs[0]), self.filters)

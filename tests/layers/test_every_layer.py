@@ -28,6 +28,8 @@ ROWS: dict[str, str] = {
     "Conv2D": "{Conv2D: {filters: 4, kernel_size: 3, strides: 2, padding: same, activation: relu}}",
     "SeparableConv2D": "{SeparableConv2D: {filters: 4, kernel_size: [3, 2], depth_multiplier: 2}}",
     "DepthwiseConv2D": "{DepthwiseConv2D: {kernel_size: [3, 2], depth_multiplier: 2, strides: 2}}",
+    "Conv2DTranspose": "{Conv2DTranspose: {filters: 4, kernel_size: [4, 3], strides: [3, 2], "
+    "padding: same, activation: tanh}}",
     "BatchNormalization": "{BatchNormalization: {renorm: true, renorm_clipping: {rmin: paper, "
     "rmax: {start: 1, end: 3, after: 10%, until: 2 epochs}, dmax: 5}}}",
     "Activation": "{Activation: silu}",
