@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 import torch
 
@@ -59,10 +60,14 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class ReceptiveField:
-    """The receptive field of a layer's outputs: extent, and distance of neighbours, in pixels."""
+    """The receptive field of a layer's outputs: extent, and distance of neighbours, in pixels.
 
-    size: tuple[int, int]
-    jump: tuple[int, int]
+    Fractions come from layers that resize: the next integer holds all that is seen, and is at
+    most one pixel more.
+    """
+
+    size: tuple[int | Fraction, int | Fraction]
+    jump: tuple[int | Fraction, int | Fraction]
 
 
 def summarize(graph: Graph) -> Summary:
@@ -92,7 +97,7 @@ def summarize_leaf(leaf: Leaf, field: ReceptiveField | None, known: bool) -> Lay
         trainable_params=trainable if known else None,
         macs=macs if known else None,
         activation_bytes=math.prod(leaf.shape) * BYTES_A_VALUE if known else None,
-        receptive_field=field.size if field else None,
+        receptive_field=(math.ceil(field.size[0]), math.ceil(field.size[1])) if field else None,
         twin_params=twin_params if known else None,
         twin_macs=twin_macs if known else None,
     )
@@ -108,7 +113,7 @@ def count_parameters(layer: LeafLayer, shapes: tuple[Shape, ...]) -> tuple[int, 
 
 def receptive_field(leaf: Leaf, inputs: list[ReceptiveField | None]) -> ReceptiveField | None:
     """What an output pixel sees; the widest of several ways."""
-    window = leaf.layer.window()
+    window = leaf.layer.window_on(*leaf.input_shapes)
     if window is None or any(field is None for field in inputs):
         return None
     known = [field for field in inputs if field]

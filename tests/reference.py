@@ -29,6 +29,8 @@ KERAS_NAMES: dict[str, dict[str, str]] = {
         "pointwise.weight": "pointwise_kernel",
         "pointwise.bias": "bias",
     },
+    "DepthwiseConv2D": {"weight": "kernel", "bias": "bias"},
+    "Conv2DTranspose": {"weight": "kernel", "bias": "bias"},
     "Dense": {"weight": "kernel", "bias": "bias"},
     "PReLU": {"weight": "alpha"},
     "LayerNormalization": {"weight": "gamma", "bias": "beta"},

@@ -5,7 +5,9 @@ from sepcnn.layers.base import Layer
 from sepcnn.layers.block import Parallel, Repeat, Residual
 from sepcnn.layers.convolution import Conv2D, SeparableConv2D
 from sepcnn.layers.dense import Dense
+from sepcnn.layers.depthwise import DepthwiseConv2D
 from sepcnn.layers.dropout import Dropout, GaussianNoise, SpatialDropout2D, StochasticDepth
+from sepcnn.layers.framing import Cropping2D, ZeroPadding2D
 from sepcnn.layers.group_normalization import GroupNormalization, LayerNormalization
 from sepcnn.layers.merge import (
     Add,
@@ -23,16 +25,22 @@ from sepcnn.layers.pooling import (
     GlobalMaxPooling2D,
     MaxPooling2D,
 )
-from sepcnn.layers.reshape import Flatten
+from sepcnn.layers.reshape import Flatten, Permute, Reshape
+from sepcnn.layers.resizing import CenterCrop, Resizing, UpSampling2D
 from sepcnn.layers.scaling import Normalization, Rescaling
+from sepcnn.layers.transposed import Conv2DTranspose
 
 LAYERS = Layer.table
 LAYERS.fill(
     {
         "Rescaling": Rescaling,
         "Normalization": Normalization,
+        "Resizing": Resizing,
+        "CenterCrop": CenterCrop,
         "Conv2D": Conv2D,
         "SeparableConv2D": SeparableConv2D,
+        "DepthwiseConv2D": DepthwiseConv2D,
+        "Conv2DTranspose": Conv2DTranspose,
         "BatchNormalization": BatchNormalization,
         "LayerNormalization": LayerNormalization,
         "GroupNormalization": GroupNormalization,
@@ -46,7 +54,12 @@ LAYERS.fill(
         "AveragePooling2D": AveragePooling2D,
         "GlobalAveragePooling2D": GlobalAveragePooling2D,
         "GlobalMaxPooling2D": GlobalMaxPooling2D,
+        "UpSampling2D": UpSampling2D,
+        "ZeroPadding2D": ZeroPadding2D,
+        "Cropping2D": Cropping2D,
         "Flatten": Flatten,
+        "Reshape": Reshape,
+        "Permute": Permute,
         "Dense": Dense,
         "Dropout": Dropout,
         "SpatialDropout2D": SpatialDropout2D,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Annotated, ClassVar, Literal, Protocol
 
 import torch
@@ -72,7 +73,8 @@ class Window:
     """What one output pixel sees of the input: extent and distance of windows, in pixels."""
 
     size: tuple[int, int]
-    strides: tuple[int, int] = (1, 1)
+    strides: tuple[int | Fraction, int | Fraction] = (1, 1)
+    """below 1 where the layer enlarges the image"""
 
 
 class LeafLayer(Layer):
@@ -96,6 +98,10 @@ class LeafLayer(Layer):
     def window(self) -> Window | None:
         """The window over height and width; None where every output sees the whole input."""
         return Window((1, 1))
+
+    def window_on(self, *inputs: Shape) -> Window | None:
+        """`window`, for the layers where it depends on the shape of the input."""
+        return self.window()
 
 
 LayerList = Annotated[tuple[Layer, ...], Field(strict=False, min_length=1)]

@@ -108,7 +108,7 @@ class Convolution(LayerModule):
             )
         else:
             self.add_weight("weight", initializer, keras_shape, (3, 2, 0, 1))
-        self.add_bias(bias_initializer, outputs)
+        self.add_bias(bias_initializer, inputs * outputs if depthwise else outputs)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         padding = (0, 0)
@@ -125,11 +125,9 @@ class Convolution(LayerModule):
         return activate(x, self.activation)
 
 
-class ConvolutionLayer(LeafLayer):
-    """What Conv2D and SeparableConv2D share: filters, window, bias and activation."""
+class WindowLayer(LeafLayer):
+    """What all convolutions share: window, bias and activation."""
 
-    filters: PositiveInt
-    """number of output channels"""
     kernel_size: Pair
     """height and width of the window"""
     strides: Pair = (1, 1)
@@ -152,11 +150,10 @@ class ConvolutionLayer(LeafLayer):
             raise refuse(message, "leave out one of them")
         return self
 
-    def output_shape(self, *inputs: Shape) -> Shape:
-        size = window_output(
-            inputs[0], self.kernel_size, self.strides, self.dilation_rate, self.padding
+    def window_output(self, shape: Shape) -> tuple[int, int]:
+        return window_output(
+            shape, self.kernel_size, self.strides, self.dilation_rate, self.padding
         )
-        return (*size, self.filters)
 
     def used_bias_initializer(self) -> Initializer | None:
         return self.bias_initializer if self.use_bias else None
@@ -164,6 +161,21 @@ class ConvolutionLayer(LeafLayer):
     def window(self) -> Window:
         (height, width), (down, across) = self.kernel_size, self.dilation_rate
         return Window((effective_size(height, down), effective_size(width, across)), self.strides)
+
+
+class FilterLayer(LeafLayer):
+    """What convolutions to a chosen number of channels share."""
+
+    filters: PositiveInt
+    """number of output channels"""
+
+
+# pydantic takes the fields of the last base first: filters come before kernel_size, as in Keras.
+class ConvolutionLayer(WindowLayer, FilterLayer):
+    """What convolutions with filters share: a number of them, window, bias and activation."""
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        return (*self.window_output(inputs[0]), self.filters)
 
 
 class Conv2D(ConvolutionLayer):

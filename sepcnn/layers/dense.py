@@ -48,7 +48,7 @@ class Dense(LeafLayer):
 
 
 class DenseModule(LayerModule):
-    """Takes N×features, or N×C×H×W and acts on C."""
+    """Takes N×features, or N×C×H×W and acts on C; after a Reshape any N×C×…."""
 
     weight: torch.Tensor
     bias: torch.Tensor | None
@@ -61,8 +61,8 @@ class DenseModule(LayerModule):
         self.activation = spec.activation
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if x.dim() == 2:
-            y = functional.linear(x, self.weight, self.bias)
-        else:
+        if x.dim() == 4:
             y = functional.conv2d(x, self.weight[:, :, None, None], self.bias)
+        else:
+            y = functional.linear(x.movedim(1, -1), self.weight, self.bias).movedim(-1, 1)
         return activate(y, self.activation)

@@ -8,7 +8,7 @@ import torch
 from pydantic import PlainValidator, WithJsonSchema
 from torch import nn
 
-from sepcnn.initializers import Initializer, Ones, Zeros
+from sepcnn.initializers import Ones, VectorInitializer, Zeros
 from sepcnn.layers.activation import ElementwiseLayer
 from sepcnn.layers.base import LayerModule, Shape, ShapeError
 from sepcnn.layers.normalization import check_channel_axis
@@ -27,9 +27,9 @@ class WithinImage(ElementwiseLayer):
     """add a learned offset (beta; here ``bias``)"""
     scale: bool = True
     """multiply by a learned factor (gamma; here ``weight``)"""
-    beta_initializer: Initializer = Zeros()
+    beta_initializer: VectorInitializer = Zeros()
     """first values of the offset"""
-    gamma_initializer: Initializer = Ones()
+    gamma_initializer: VectorInitializer = Ones()
     """first values of the factor"""
 
     @classmethod

@@ -22,8 +22,14 @@ BRANCHES = "{ReLU: {name: a}}, {Conv2D: {name: b, filters: 3, kernel_size: 1, in
 ROWS: dict[str, str] = {
     "Rescaling": "{Rescaling: {scale: 1/2, offset: -1}}",
     "Normalization": "{Normalization: {mean: [0, 1, 2], variance: 4}}",
+    "Resizing": "{Resizing: {height: 5, width: 12, interpolation: bicubic, "
+    "crop_to_aspect_ratio: true}}",
+    "CenterCrop": "{CenterCrop: {height: 4, width: 10}}",
     "Conv2D": "{Conv2D: {filters: 4, kernel_size: 3, strides: 2, padding: same, activation: relu}}",
     "SeparableConv2D": "{SeparableConv2D: {filters: 4, kernel_size: [3, 2], depth_multiplier: 2}}",
+    "DepthwiseConv2D": "{DepthwiseConv2D: {kernel_size: [3, 2], depth_multiplier: 2, strides: 2}}",
+    "Conv2DTranspose": "{Conv2DTranspose: {filters: 4, kernel_size: [4, 3], strides: [3, 2], "
+    "padding: same, activation: tanh}}",
     "BatchNormalization": "{BatchNormalization: {renorm: true, renorm_clipping: {rmin: paper, "
     "rmax: {start: 1, end: 3, after: 10%, until: 2 epochs}, dmax: 5}}}",
     "LayerNormalization": "LayerNormalization",
@@ -39,7 +45,12 @@ ROWS: dict[str, str] = {
     "AveragePooling2D": "{AveragePooling2D: {pool_size: 3, padding: same}}",
     "GlobalAveragePooling2D": "{GlobalAveragePooling2D: {keepdims: true}}",
     "GlobalMaxPooling2D": "GlobalMaxPooling2D",
+    "UpSampling2D": "{UpSampling2D: {size: [2, 3], interpolation: bilinear}}",
+    "ZeroPadding2D": "{ZeroPadding2D: [[0, 1], [2, 3]]}",
+    "Cropping2D": "{Cropping2D: [[0, 1], [2, 3]]}",
     "Flatten": "Flatten",
+    "Reshape": "{Reshape: [3, -1, 9]}",
+    "Permute": "{Permute: [3, 1, 2]}",
     "Dense": "{Dense: {units: 4, activation: tanh}}",
     "Dropout": "{Dropout: 0.4}",
     "SpatialDropout2D": "{SpatialDropout2D: 0.4}",

@@ -1,0 +1,49 @@
+"""Depthwise convolution: DepthwiseConv2D."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import nn
+
+from sepcnn.initializers import GlorotUniform, KernelInitializer
+from sepcnn.layers.base import Shape, image
+from sepcnn.layers.convolution import Convolution, WindowLayer
+from sepcnn.values import PositiveInt
+
+
+class DepthwiseConv2D(WindowLayer):
+    """Depthwise convolution: a window per channel; channels do not mix.
+
+    ``y[i, j, c·m + q] = activation(Σ x[i·s + a, j·s + b, c] · kernel[a, b, c, q] + bias[c·m + q])``
+
+    Height × width × C in, C·m channels out, with m the ``depth_multiplier``: the first step of
+    SeparableConv2D, with a bias and an activation of its own, and the same ``depthwise_fan``.
+    """
+
+    depth_multiplier: PositiveInt = 1
+    """outputs for each input channel"""
+    depthwise_initializer: KernelInitializer = GlorotUniform()
+    """first values of the kernel"""
+    depthwise_fan: Literal["keras", "channel"] = "keras"
+    """what that initializer counts: keras: all channels; channel: each as its own convolution"""
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        return (*self.window_output(inputs[0]), image(inputs[0])[2] * self.depth_multiplier)
+
+    def build(self, *inputs: Shape) -> nn.Module:
+        return Convolution(
+            self.depthwise_initializer,
+            (*self.kernel_size, image(inputs[0])[2], self.depth_multiplier),
+            self.strides,
+            self.dilation_rate,
+            self.padding,
+            depthwise=True,
+            separate=self.depthwise_fan == "channel",
+            bias_initializer=self.used_bias_initializer(),
+            activation=self.activation,
+        )
+
+    def macs(self, inputs: tuple[Shape, ...], output: Shape) -> int:
+        height, width, channels = output
+        return height * width * channels * self.kernel_size[0] * self.kernel_size[1]

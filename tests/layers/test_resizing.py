@@ -1,0 +1,218 @@
+"""Resizing beside real Keras, bicubic beside Keys' formula and Pillow; receptive fields."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sepcnn.graph import make_graph
+from sepcnn.layers import CenterCrop, Resizing, UpSampling2D
+from sepcnn.layers.base import LeafLayer, Shape, Window
+from sepcnn.summary import summarize
+from tests.layers.reading import complaint, read_layers
+from tests.reference import Array, SideBySide, assert_close, channels_first, channels_last
+
+SIZES = [(7, 9), (14, 18), (3, 9), (5, 4), (1, 1), (8, 20), (21, 3)]
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("shape", [(7, 9, 3), (1, 4, 2)], ids=str)
+@pytest.mark.parametrize("size", [1, 2, 3, (1, 4), (5, 2)], ids=str)
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
+def test_upsampling_is_keras(interpolation: str, size: object, shape: Shape, batch: int) -> None:
+    arguments = {"size": size, "interpolation": interpolation}
+    SideBySide("UpSampling2D", arguments, shape).compare(batch)
+
+
+def test_the_default_is_keras() -> None:
+    SideBySide("UpSampling2D", {}, (7, 9, 3)).compare()
+    SideBySide("Resizing", {"height": 5, "width": 12}, (7, 9, 3)).compare()
+
+
+@pytest.mark.parametrize("crop", [False, True])
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
+def test_resizing_is_keras(interpolation: str, size: tuple[int, int], crop: bool) -> None:
+    arguments: dict[str, Any] = {"height": size[0], "width": size[1]}
+    arguments |= {"interpolation": interpolation, "crop_to_aspect_ratio": crop}
+    for shape in [(7, 9, 3), (8, 5, 1)]:
+        SideBySide("Resizing", arguments, shape).compare()
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_the_middle_is_keras(size: tuple[int, int]) -> None:
+    for shape in [(7, 9, 3), (8, 5, 1), (30, 31, 2)]:
+        SideBySide("CenterCrop", {"height": size[0], "width": size[1]}, shape).compare()
+
+
+def test_new_pixels_lie_between_old_ones() -> None:
+    x = torch.tensor([0.0, 8.0]).reshape(1, 1, 1, 2)
+    linear = UpSampling2D(size=(1, 2), interpolation="bilinear").build((1, 2, 1))
+    assert linear(x).flatten().tolist() == [0, 2, 6, 8]
+    counted = torch.arange(7.0).reshape(1, 1, 1, 7)
+    nearest = Resizing(height=1, width=3, interpolation="nearest").build((1, 7, 1))
+    assert nearest(counted).flatten().tolist() == [1, 3, 5]  # floor of 7/6, 21/6 and 35/6
+
+
+def bicubic(source: int, target: int) -> Array:
+    """Target × source: the weights of jax.image.resize, and of TensorFlow's ``half_pixel_centers``.
+
+    tensorflow/core/kernels/image/resize_bicubic_op.cc: "sampling locations outside the image have
+    their weight set to 0, and the weights are renormalized so that their sum is 1.0".
+    """
+    new, old = np.arange(target)[:, None], np.arange(source)[None]
+    d = np.abs((new + 0.5) * source / target - 0.5 - old)
+    near, far = 1.5 * d**3 - 2.5 * d**2 + 1, -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2
+    weights = np.where(d <= 1, near, np.where(d < 2, far, 0))
+    return np.asarray(weights / weights.sum(1, keepdims=True))
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_bicubic_is_keys(size: tuple[int, int]) -> None:
+    """Keras on torch takes a = −¾, so it is no reference here."""
+    random = np.random.default_rng(0)
+    x, direction = random.normal(size=(2, 7, 9, 3)), random.normal(size=(2, *size, 3))
+    rows, columns = bicubic(7, size[0]), bicubic(9, size[1])
+    ours = torch.tensor(x, requires_grad=True)
+    layer = Resizing(height=size[0], width=size[1], interpolation="bicubic")
+    torch.set_default_dtype(torch.float64)
+    try:
+        module = layer.build((7, 9, 3))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    found = channels_last(module(channels_first(ours)))
+    found.backward(torch.tensor(direction))
+    assert_close(found, np.einsum("ih,jw,nhwc->nijc", rows, columns, x))
+    assert ours.grad is not None
+    assert_close(ours.grad, np.einsum("ih,jw,nijc->nhwc", rows, columns, direction))
+    assert not module.state_dict()
+
+
+@pytest.mark.parametrize("factors", [(2, 2), (3, 1), (4, 5)], ids=str)
+def test_bicubic_enlarges_as_pillow_does(factors: tuple[int, int]) -> None:
+    x = torch.rand(6, 8, generator=torch.Generator().manual_seed(0))
+    layer = UpSampling2D(size=factors, interpolation="bicubic")
+    found = layer.build((6, 8, 1))(x[None, None])[0, 0]
+    size = (8 * factors[1], 6 * factors[0])
+    expected = np.array(Image.fromarray(x.numpy()).resize(size, Image.Resampling.BICUBIC))
+    torch.testing.assert_close(found, torch.from_numpy(expected), rtol=0, atol=1e-6)
+
+
+HALF, THIRD = Fraction(1, 2), Fraction(1, 3)
+
+
+@pytest.mark.parametrize(
+    ("layer", "window"),
+    [
+        (UpSampling2D(), Window((1, 1), (HALF, HALF))),
+        (UpSampling2D(size=(1, 3), interpolation="bilinear"), Window((1, 2), (1, THIRD))),
+        (UpSampling2D(interpolation="bicubic"), Window((4, 4), (HALF, HALF))),
+        (Resizing(height=4, width=3), Window((2, 1), (2, 3))),
+        (Resizing(height=8, width=6), Window((1, 2), (1, Fraction(3, 2)))),
+        (
+            Resizing(height=2, width=2, crop_to_aspect_ratio=True, interpolation="nearest"),
+            Window((1, 1), (4, 4)),
+        ),
+        (CenterCrop(height=3, width=3), Window((1, 1), (1, 1))),
+        (CenterCrop(height=16, width=16), Window((2, 2), (HALF, HALF))),
+    ],
+    ids=str,
+)
+def test_what_a_pixel_sees(layer: LeafLayer, window: Window) -> None:
+    assert layer.window_on((8, 9, 3)) == window
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        "[UpSampling2D, Conv2D: {filters: 1, kernel_size: [3, 4]}]",
+        "[UpSampling2D: {size: 3, interpolation: bilinear}, Conv2D: {filters: 1, kernel_size: 2}]",
+        "[UpSampling2D: {size: [2, 4], interpolation: bicubic}, MaxPooling2D: 2, "
+        "Conv2D: {filters: 1, kernel_size: 3}]",
+        "[Resizing: {height: 36, width: 5}, Conv2D: {filters: 1, kernel_size: 3}]",
+    ],
+)
+def test_the_receptive_field_holds_all_that_gradients_show(layers: str) -> None:
+    """And at most one pixel more: new pixels need not lie where they would see most."""
+    shape = (24, 25, 1)
+    graph = make_graph(read_layers(layers), shape)
+    x = torch.rand(1, 1, 24, 25, requires_grad=True)
+    y = x
+    for leaf in graph.leaves:
+        module = leaf.layer.build(*leaf.input_shapes)
+        for parameter in module.parameters():
+            torch.nn.init.uniform_(parameter, 0.5, 1.0)
+        # Each pixel of a pool counts, not only the largest.
+        pool = torch.nn.AvgPool2d(2)
+        y = pool(y) if leaf.name.startswith("max") else module(y)
+    extents = []
+    for i, j in np.ndindex(y.shape[2:]):
+        (seen,) = torch.autograd.grad(y[0, 0, i, j], x, retain_graph=True)
+        lit = seen[0, 0].nonzero()
+        extents.append((lit.amax(0) - lit.amin(0) + 1).tolist())
+    told = summarize(graph).layers[-1].receptive_field
+    assert told is not None
+    assert set(np.subtract(told, np.max(extents, axis=0))) <= {0, 1}
+
+
+def test_the_receptive_field_of_repeated_pixels() -> None:
+    net = "[UpSampling2D, Conv2D: {filters: 1, kernel_size: [3, 4]}, MaxPooling2D: 2, UpSampling2D]"
+    found = [
+        layer.receptive_field for layer in summarize(make_graph(read_layers(net), (8, 8, 1))).layers
+    ]
+    # Three repeated pixels are two at most, four are three.
+    assert found == [(1, 1), (2, 3), (3, 3), (3, 3)]
+
+
+@pytest.mark.parametrize(
+    ("layers", "path", "message", "hint"),
+    [
+        (
+            "[UpSampling2D: 0]",
+            "[0].UpSampling2D.size",
+            "expected a whole number above 0 or [height, width], found 0",
+            "size: factors of height and width",
+        ),
+        (
+            "[UpSampling2D: {interpolation: lanczos3}]",
+            "[0].UpSampling2D.interpolation",
+            "expected one of nearest, bilinear, bicubic; found 'lanczos3'",
+            "interpolation: nearest, bilinear or bicubic",
+        ),
+        (
+            "[Resizing: {height: 4}]",
+            "[0].Resizing",
+            "'width' is required",
+            "width: columns of the output",
+        ),
+        (
+            "[Resizing: {height: 4, width: 4, antialias: true}]",
+            "[0].Resizing",
+            "unknown key 'antialias'",
+            "known: crop_to_aspect_ratio, height, inputs, interpolation, name, width",
+        ),
+        (
+            "[CenterCrop: {height: 0, width: 4}]",
+            "[0].CenterCrop.height",
+            "must be above 0, found 0",
+            "height: rows of the output",
+        ),
+        *(
+            (
+                f"[Flatten, {name}: {{height: 4, width: 4}}]",
+                f"[1].{name}",
+                "needs an image, but its input is 192 features",
+                "move it above the Flatten or global pooling layer",
+            )
+            for name in ("Resizing", "CenterCrop")
+        ),
+    ],
+    ids=["factor", "lanczos", "width", "antialias", "height", "resizing", "crop"],
+)
+def test_refusals(layers: str, path: str, message: str, hint: str) -> None:
+    assert complaint(layers) == (f"layers{path}", message, hint)
