@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Annotated
 
 import torch
@@ -110,9 +111,9 @@ class WithinImageModule(LayerModule):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.normalize(x.to(torch.promote_types(x.dtype, torch.float32))).to(x.dtype)
 
+    @abstractmethod
     def normalize(self, x: torch.Tensor) -> torch.Tensor:
         """The layer on float32 or wider."""
-        raise NotImplementedError
 
 
 class LayerNormalizationModule(WithinImageModule):
