@@ -73,7 +73,8 @@ def test_the_window_spans_the_dilation() -> None:
             "[0].DepthwiseConv2D",
             "unknown key 'filters'",
             "known: activation, bias_initializer, depth_multiplier, depthwise_fan, "
-            "depthwise_initializer, dilation_rate, inputs, kernel_size, name, padding, strides, use_bias",
+            "depthwise_initializer, dilation_rate, inputs, kernel_size, name, padding, strides, "
+            "use_bias",
         ),
         (
             "[DepthwiseConv2D: {kernel_size: 3, depth_multiplier: 0}]",
