@@ -276,4 +276,6 @@ def locate(path: Path) -> Path:
     except OSError as error:  # a name that is too long, a folder that may not be entered
         reason = (error.strerror or str(error)).lower()
         raise CheckpointError(f"{path}: {reason}", "check the path") from None
-    raise CheckpointError(f"{path} holds no checkpoint", "give a run folder or a .safetensors file")
+    runs = sorted(str(found.parent) for found in path.glob(f"*/{LAST}"))
+    hint = f"did you mean {runs[-1]}?" if runs else "give a run folder or a .safetensors file"
+    raise CheckpointError(f"{path} holds no checkpoint", hint)

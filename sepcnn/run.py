@@ -110,6 +110,8 @@ def create(folder: Path, config: Config, facts: dict[str, Any], machine: Machine
 
 def check_empty(folder: Path) -> None:
     """Errors: `InputError` if there is more than what a run killed at its very start leaves."""
+    if not folder.is_dir():
+        raise InputError(f"the run folder {folder} is a file", "give a folder, absent or empty")
     names = [entry.name for entry in folder.iterdir()]
     if any(name != LOCK and not name.endswith(".partial") for name in names):
         hint = "choose another, or continue that run with --resume"
@@ -159,8 +161,9 @@ def find_last(folder: Path) -> Path:
     if not is_folder:
         raise InputError(f"there is no run folder {folder}", "give a folder such as runs/name/1")
     if not (folder / LAST).exists():
-        message = f"{folder} holds no {LAST}"
-        raise CheckpointError(message, "the run ended before its first step; start it again")
+        runs = sorted(str(found.parent) for found in folder.glob(f"*/{LAST}"))
+        hint = f"did you mean {runs[-1]}?" if runs else "the run never began; start it again"
+        raise CheckpointError(f"{folder} holds no {LAST}", hint)
     return folder / LAST
 
 

@@ -80,7 +80,10 @@ def test_killed_at_random_moments(workplace: Path, never_stopped: Path) -> None:
     assert_same_run(workplace / "killed", never_stopped)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 def test_a_signal_saves_and_leaves_with_130(
     workplace: Path, never_stopped: Path, number: signal.Signals
 ) -> None:

@@ -22,6 +22,9 @@ MOST_CLASSES_SHOWN = 20
 """a larger confusion matrix is only in the JSON"""
 
 
+CORNER = "true ╲ predicted"
+
+
 @click.command(name="eval")
 @click.argument("path", metavar="CHECKPOINT_OR_RUN_DIR", type=PATH)
 @click.option("--split", type=click.Choice(SPLITS), help="Default: test, else val, else train.")
@@ -80,7 +83,8 @@ def show(result: Evaluation, split: str, path: Path) -> None:
     classes = len(result.per_class)
     console.say(f"{path} on {split}")
     console.say(console.scores(result.loss, result.accuracy))
-    console.say(f"top {min(5, classes)} {console.percent(result.top5)}")
+    if classes > 5:
+        console.say(f"top 5 {console.percent(result.top5)}")
     console.say(f"calibration error {console.percent(result.ece)}")
     console.say(f"{result.images_per_second:,.0f} images/s")
     console.table(
@@ -90,10 +94,13 @@ def show(result: Evaluation, split: str, path: Path) -> None:
             for c in result.per_class
         ],
     )
-    if classes <= MOST_CLASSES_SHOWN:
-        names = [c.name for c in result.per_class]
+    names = [c.name for c in result.per_class]
+    width = max(map(len, [CORNER, *names])) + sum(len(name[:8]) + 3 for name in names)
+    if classes > MOST_CLASSES_SHOWN or width > console.width():
+        console.say(f"the confusion matrix is {width} columns wide: --json has it")
+    else:
         console.table(
-            ["true ╲ predicted", *(name[:8] for name in names)],
+            [CORNER, *(name[:8] for name in names)],
             [
                 [name, *(str(cell) if cell else "·" for cell in row)]
                 for name, row in zip(names, result.confusion, strict=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -23,6 +25,10 @@ from sepcnn.run import Run
 from sepcnn.world import World
 
 INTERRUPTED = 130
+SIGNALS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
+"""what stops a run: Ctrl-C, the system, and a terminal that is closed"""
 RESUMABLE = ("train.epochs", "train.device", "train.checkpoint_minutes")
 """what a resumed run may change: nothing that decides about the steps already taken"""
 
@@ -90,7 +96,7 @@ class Stop:
         self.previous: dict[int, object] = {}
 
     def __enter__(self) -> Stop:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in SIGNALS:
             self.previous[number] = signal.signal(number, self._hear)
         return self
 
@@ -102,16 +108,22 @@ class Stop:
         if self.wanted or not self.listening:
             raise KeyboardInterrupt
         self.wanted = True
+        # Written past the streams, which may be in the middle of a line; a terminal may be gone.
+        with suppress(OSError):
+            os.write(2, b"\nstopping after this step; once more to stop without saving\n")
 
 
 def started(path: Path, run_dir: Path | None, overrides: tuple[str, ...]) -> Session:
     """A new run. Nothing is written before the config, the machine and the data are fine."""
     settings = config.load(path, overrides)
+    if run_dir is not None and run_dir.exists():
+        run.check_empty(run_dir)  # before the images are read
     for text in config.notes(settings):
         console.note(f"note: {text}")
     hardware = choose_machine(settings)
     console.note(f"sepcnn train {path} on {hardware.describe()}")
     dataset = settings.open_data()
+    console.note(describe(settings, dataset))
     state = new_state(settings, dataset, hardware)
     folder = run_dir or run.next_folder(path.stem)
     opened = run.create(folder, settings, dataset.facts(), hardware)
@@ -145,6 +157,12 @@ def resumed(folder: Path, overrides: tuple[str, ...]) -> Session:
     return Session(opened, dataset, state)
 
 
+def describe(settings: Config, dataset: Dataset) -> str:
+    """The images in one line."""
+    counts = ", ".join(f"{len(split):,} {name}" for name, split in dataset.splits().items())
+    return f"{settings.data.source.chosen_name}: {len(dataset.class_names)} classes, {counts}"
+
+
 def choose_machine(settings: Config, before: dict[str, Any] | None = None) -> Machine:
     """The machine's settings; those of a run that goes on are kept, for they decide about bits."""
     precision = before["precision"] if before else settings.train.precision
@@ -169,6 +187,8 @@ def follow(session: Session, stop: Stop) -> int:
     opened, state, world = session.run, session.state, World()
     options = session.config.train
     steps = math.ceil(len(session.dataset.train) / options.batch_size)
+    if len(state.epochs) >= options.epochs:
+        console.note(f"finished already; train longer with --set train.epochs={2 * options.epochs}")
     stop.listening = True
     try:
         with console.Display(options.epochs, steps, options.batch_size, state.step) as display:
@@ -179,7 +199,7 @@ def follow(session: Session, stop: Stop) -> int:
                     opened.record_epoch(record)
                     opened.save(state, best=best)
                     display.epoch(record, best)
-                else:
+                elif not stop.wanted:  # a terminal that was closed cannot be written to
                     if display.wants_scores():
                         scores = train.running_scores(state, world)
                         display.step(record.epoch, record.step, scores)

@@ -184,7 +184,10 @@ def resident(
     if images.shape[1:] != tuple(shape):
         found = ", ".join(map(str, images.shape[1:]))
         message = f"{path}: images are {found}, but model.input_shape is {list(shape)}"
-        raise DataError(message, f"write input_shape: [{found}]")
+        hint = f"write input_shape: [{found}]"
+        if images.shape[1] in (1, 3) and images.shape[3] > 4:
+            hint = "channels come last here: save images.transpose(0, 2, 3, 1)"
+        raise DataError(message, hint)
     return Resident(torch.from_numpy(images), torch.from_numpy(labels.astype(np.int64)))
 
 

@@ -75,7 +75,7 @@ def test_tables_for_people(trained: Path, invoke: Invoke) -> None:
     assert code == 0
     assert "best.safetensors on test" in out
     assert "true ╲ predicted" in out
-    assert "top 3 100.0 %" in out
+    assert "top" not in out.splitlines()[2]  # of three classes the five likeliest are all
 
 
 @pytest.mark.parametrize(

@@ -170,8 +170,7 @@ def test_early_stopping(tmp_path: Path, invoke: Invoke) -> None:
         ),
         (
             ["--resume", "full"],
-            "error: full holds no last.safetensors\n"
-            "   the run ended before its first step; start it again\n",
+            "error: full holds no last.safetensors\n   the run never began; start it again\n",
         ),
     ],
 )

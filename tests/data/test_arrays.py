@@ -14,7 +14,7 @@ from sepcnn.data.arrays import Arrays
 from sepcnn.data.base import Dataset, Request
 from sepcnn.errors import ConfigError, DataError
 from sepcnn.source import parse
-from sepcnn.spec import plain, read
+from sepcnn.spec import Context, plain, read
 from tests.conftest import SHARED_DATA
 
 SHAPE = (4, 5, 3)
@@ -432,3 +432,15 @@ def test_cifar_10(tmp_path: Path) -> None:
     assert_holds(dataset, "test", x, y)
     assert dataset.split("test").labels.bincount().tolist() == [1000] * 10
     assert len(dataset.split("train")) + len(dataset.split("val")) == 1000
+
+
+def test_channels_first_images_get_the_right_advice(tmp_path: Path) -> None:
+    path = tmp_path / "first.npz"
+    np.savez(path, x=np.zeros((4, 3, 32, 32), np.uint8), y=np.arange(4) % 2)
+    source = Arrays.model_validate({"train": str(path)}, context=Context(folder=tmp_path))
+    with pytest.raises(DataError) as caught:
+        source.open(Request((32, 32, 3), 0.0, 0))
+    assert str(caught.value) == (
+        f"{path}: images are 3, 32, 32, but model.input_shape is [32, 32, 3]\n"
+        "   channels come last here: save images.transpose(0, 2, 3, 1)"
+    )
