@@ -85,12 +85,12 @@ class Spec(BaseModel):
 class Table(Mapping[str, type["Choice"]]):
     """The explicit table of one kind of thing: names as the user writes them → classes."""
 
-    def __init__(self, kind: str, entries: Mapping[str, type[Choice]] | None = None) -> None:
+    def __init__(self, kind: str) -> None:
         self.kind = kind
-        self._entries: dict[str, type[Choice]] = dict(entries or {})
+        self._entries: dict[str, type[Choice]] = {}
 
     def fill(self, entries: Mapping[str, type[Choice]]) -> None:
-        """Fill a table declared before its classes, where blocks make the kind recursive."""
+        """Fill the table, which is declared before its classes: a block holds layers."""
         self._entries.update(entries)
 
     def __getitem__(self, name: str) -> type[Choice]:

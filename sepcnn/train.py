@@ -34,7 +34,6 @@ def train(
     images = dataset.train.to(machine.device)
     validation = dataset.val.to(machine.device) if dataset.val else None
     steps_per_epoch = math.ceil(len(images) / options.batch_size)
-    learning_rate = 0.0
     order, order_epoch = torch.empty(0), -1
     started, started_step = time.perf_counter(), state.step
 
@@ -46,13 +45,12 @@ def train(
             seconds = time.perf_counter() - started
             trained = min((state.step - started_step) * options.batch_size, len(images))
             val_scores = score(state.model, validation, options.loss) if validation else None
-            learning_rate = learning_rate or rate(config, state.step - 1, steps_per_epoch)
             record = EpochRecord(
                 epoch=epoch + 1,
                 step=state.step,
                 train=train_scores,
                 val=val_scores,
-                learning_rate=learning_rate,
+                learning_rate=rate(config, state.step - 1, steps_per_epoch),
                 seconds=seconds,
                 images_per_second=trained / seconds if trained else 0.0,
             )
