@@ -164,7 +164,7 @@ def resumed(folder: Path, overrides: tuple[str, ...]) -> Session:
         console.note(f"note: trained on {before} so far, now on {now}: the last digits will differ")
     dataset = open_data(settings)
     facts = dataset.facts()
-    if facts != stored.facts:
+    if facts["fingerprint"] != stored.facts["fingerprint"]:
         message = f"the data is not what {folder} was trained on"
         raise DataError(message, "bring back the old images, or start a new run")
     state = stored.state(settings, hardware.device)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -109,11 +109,23 @@ class Dataset:
     def facts(self) -> dict[str, Any]:
         """What a checkpoint keeps of the data it was trained on."""
         digest = hashlib.blake2b(repr(self.class_names).encode(), digest_size=16)
-        for split in self.splits().values():
-            digest.update(split.fingerprint())
-        counts = {name: len(split) for name, split in self.splits().items()}
-        names = list(self.class_names)
-        return {"class_names": names, "counts": counts, "fingerprint": digest.hexdigest()}
+        fingerprints = {name: split.fingerprint() for name, split in self.splits().items()}
+        for fingerprint in fingerprints.values():
+            digest.update(fingerprint)
+        return {
+            "class_names": list(self.class_names),
+            "counts": {name: len(split) for name, split in self.splits().items()},
+            "fingerprint": digest.hexdigest(),
+            "fingerprints": {name: one.hex() for name, one in fingerprints.items()},
+        }
+
+    def changed(self, names: Iterable[str], facts: dict[str, Any]) -> list[str]:
+        """Which of the splits have other images than where ``facts`` are from."""
+        before = facts.get("fingerprints")
+        if before is None:  # a checkpoint of an older sepcnn knows its splits as a whole only
+            same = self.facts()["fingerprint"] == facts["fingerprint"]
+            return [] if same else list(names)
+        return [n for n in names if self.split(n).fingerprint().hex() != before.get(n)]
 
 
 Watch = Callable[[int, int], None]

@@ -58,6 +58,23 @@ def test_from_photos_to_names(config: Path, tmp_path: Path, invoke: Invoke) -> N
     np.testing.assert_allclose([g["probability"] for g in guesses], sorted(expected)[::-1])
 
 
+def test_of_a_folder_without_splits_the_part_that_is_measured_is_told(
+    config: Path, tmp_path: Path, invoke: Invoke
+) -> None:
+    run = tmp_path / "run"
+    assert invoke("train", config, "--run-dir", run, "--set", "train.epochs=1")[0] == 0
+    later = ["--set", f"data.source.Folder.path={write_folder(tmp_path / 'later', count=9)}"]
+    code, out, err = invoke("eval", run, *later)
+    held = int(out.split(" on val: ")[1].split()[0])
+    assert 0 < held < 10
+    assert code == 0
+    assert out.startswith(f"{run}/best.safetensors on val: {held} of 27 images\n")
+    note = f"(9 then, {held} now); --split all measures all 27 images\n"
+    assert err == f"note: the val images are not those of the run {note}"
+    code, out, _ = invoke("eval", run, *later, "--split", "all")
+    assert out.startswith(f"{run}/best.safetensors on all: 27 of 27 images\n")
+
+
 def epoch_lines(run: Path) -> list[str]:
     lines = (run / "metrics.jsonl").read_text().splitlines()
     return [line for line in lines if '"event": "epoch"' in line]
