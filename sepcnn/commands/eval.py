@@ -106,7 +106,8 @@ def comparison(dataset: Dataset, names: Sequence[str], facts: dict[str, Any]) ->
         return ""
     then = sum(counts[name] for name in changed)
     now = sum(len(dataset.split(name)) for name in changed)
-    return f"the {listed(changed)} images are not those of the run ({then:,} then, {now:,} now)"
+    how = "; ".join(filter(None, [f"{then:,} then, {now:,} now", dataset.decoded_otherwise(facts)]))
+    return f"the {listed(changed)} images are not those of the run ({how})"
 
 
 def listed(names: Sequence[str]) -> str:

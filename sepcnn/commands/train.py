@@ -165,12 +165,22 @@ def resumed(folder: Path, overrides: tuple[str, ...]) -> Session:
     dataset = open_data(settings)
     facts = dataset.facts()
     if facts["fingerprint"] != stored.facts["fingerprint"]:
-        message = f"the data is not what {folder} was trained on"
-        raise DataError(message, "bring back the old images, or start a new run")
+        raise other_data(folder, dataset, stored.facts)
     state = stored.state(settings, hardware.device)
     opened = Run(folder, settings, facts, hardware, lock)
     opened.go_on(state)
     return Session(opened, dataset, state)
+
+
+def other_data(folder: Path, dataset: Dataset, facts: dict[str, Any]) -> DataError:
+    """The refusal of images that are not those of the run, or not decoded as they were."""
+    how = dataset.decoded_otherwise(facts)
+    if how is None or dataset.facts()["counts"] != facts["counts"]:
+        message = f"the data is not what {folder} was trained on"
+        return DataError(message, "bring back the old images, or start a new run")
+    message = f"the pixels are not those that {folder} was trained on: {how}"
+    old = facts["decoder"].lower().replace(" ", "==")
+    return DataError(message, f"if the files are the same, pip install {old}; else start a new run")
 
 
 def open_data(settings: Config) -> Dataset:

@@ -94,6 +94,8 @@ class Dataset:
     test: Split | None
     notes: tuple[str, ...] = ()
     """what a user should know of the images though it is no error"""
+    decoder: str | None = None
+    """what made pixels of image files, as in Pillow 12.1.0; None where they came as pixels"""
 
     def splits(self) -> dict[str, Split]:
         return {name: split for name in SPLITS if (split := getattr(self, name)) is not None}
@@ -117,7 +119,15 @@ class Dataset:
             "counts": {name: len(split) for name, split in self.splits().items()},
             "fingerprint": digest.hexdigest(),
             "fingerprints": {name: one.hex() for name, one in fingerprints.items()},
+            "decoder": self.decoder,
         }
+
+    def decoded_otherwise(self, facts: dict[str, Any]) -> str | None:
+        """Two decoders, where the one of ``facts`` is another: it may have made other pixels."""
+        before = facts.get("decoder")
+        if before is None or self.decoder in (None, before):
+            return None
+        return f"decoded by {before}, now by {self.decoder}"
 
     def changed(self, names: Iterable[str], facts: dict[str, Any]) -> list[str]:
         """Which of the splits have other images than where ``facts`` are from."""

@@ -86,7 +86,8 @@ class Folder(Source):
         }
         train = parts["train"]
         assert train is not None
-        return Dataset(listing.class_names, train, parts["val"], parts["test"], tuple(notes))
+        val, test, decoder = parts["val"], parts["test"], images.decoder()
+        return Dataset(listing.class_names, train, val, test, tuple(notes), decoder)
 
     def _without(self, unreadable: dict[Path, str], total: int) -> str:
         """Which images are left out. Errors: `DataError` unless that is wanted."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import PIL
 import pytest
 
-from sepcnn import console
+from sepcnn import checkpoint, console
+from sepcnn.data import decoded
 from sepcnn.data.images import read_image
 from sepcnn.evaluate import load
 from sepcnn.record import EpochRecord, Scores
@@ -106,6 +110,60 @@ def test_a_run_goes_on_where_the_same_photos_lie_elsewhere(
             "   bring back the old images, or start a new run",
         ],
     )
+
+
+@pytest.fixture
+def another_pillow(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
+    """Make this Pillow one of another version, whose pixels are a little brighter."""
+    original = decoded.read_image
+
+    def install(version: str, brighter: int) -> None:
+        def read(*arguments: Any) -> np.ndarray:
+            return np.clip(original(*arguments), 0, 255 - brighter) + np.uint8(brighter)
+
+        monkeypatch.setattr(PIL, "__version__", version)
+        monkeypatch.setattr(decoded, "read_image", read)
+
+    return install
+
+
+def test_a_pillow_that_decodes_otherwise_is_named(
+    config: Path, tmp_path: Path, invoke: Invoke, another_pillow: Callable[[str, int], None]
+) -> None:
+    run, longer = tmp_path / "run", ["--set", "train.epochs=2"]
+    another_pillow("11.0.0", 0)
+    assert invoke("train", config, "--run-dir", run, "--set", "train.epochs=1")[0] == 0
+    another_pillow("12.1.0", 1)
+    code, _, err = invoke("train", "--resume", run, *longer)
+    assert (code, err.splitlines()[-2:]) == (
+        2,
+        [
+            f"error: the pixels are not those that {run} was trained on: "
+            "decoded by Pillow 11.0.0, now by Pillow 12.1.0",
+            "   if the files are the same, pip install pillow==11.0.0; else start a new run",
+        ],
+    )
+    _, _, err = invoke("eval", run, "--split", "val")
+    how = "(9 then, 9 now; decoded by Pillow 11.0.0, now by Pillow 12.1.0)"
+    assert err == f"note: the val images are not those of the run {how}\n"
+
+    (tmp_path / "photos" / "train" / "red" / "000.jpg").unlink()
+    other = f"error: the data is not what {run} was trained on"
+    assert invoke("train", "--resume", run, *longer)[2].splitlines()[-2] == other
+
+
+def test_a_run_goes_on_with_a_pillow_that_decodes_alike(
+    config: Path, tmp_path: Path, invoke: Invoke, another_pillow: Callable[[str, int], None]
+) -> None:
+    run = tmp_path / "run"
+    another_pillow("11.0.0", 0)
+    assert invoke("train", config, "--run-dir", run, "--set", "train.epochs=1")[0] == 0
+    assert checkpoint.read(run / "last.safetensors").facts["decoder"] == "Pillow 11.0.0"
+    another_pillow("12.1.0", 0)
+    code, _, err = invoke("train", "--resume", run, "--set", "train.epochs=2")
+    assert code == 0, err
+    assert checkpoint.read(run / "last.safetensors").facts["decoder"] == "Pillow 12.1.0"
+    assert invoke("eval", run)[2] == ""
 
 
 def test_unreadable_photos_are_told_at_the_source(config: Path, tmp_path: Path) -> None:
