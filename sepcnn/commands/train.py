@@ -19,6 +19,7 @@ from sepcnn.checkpoint import State
 from sepcnn.commands.options import PATH, overrides
 from sepcnn.config import Config
 from sepcnn.data.base import Dataset
+from sepcnn.data.validation import validation_note
 from sepcnn.errors import DataError, DivergedError, SepcnnError
 from sepcnn.machine import Machine
 from sepcnn.model import Net
@@ -187,7 +188,8 @@ def open_data(settings: Config) -> Dataset:
     """The images, with what there is to say of them."""
     with console.Reading() as watch:
         dataset = settings.open_data(watch)
-    console.notes(dataset.notes)
+    lacking = validation_note(dataset, settings.data.validation)
+    console.notes([*dataset.notes, lacking] if lacking else dataset.notes)
     return dataset
 
 
