@@ -55,14 +55,15 @@ def command(path: Path, split: str | None, overrides: tuple[str, ...], as_json: 
     name = split or default_split(dataset)
     names = list(dataset.splits()) if name == EVERY else [name]
     images = [dataset.split(one) for one in names]
-    total = sum(map(len, dataset.splits().values()))
+    count, total = sum(map(len, images)), sum(map(len, dataset.splits().values()))
     if text := comparison(dataset, names, stored.facts):
-        everything = f"; --split {EVERY} measures all {total:,} images"
-        console.notes([text if split else text + everything])
+        # Not where only a test split is another: what was trained on would be measured with it.
+        if not split and count < total and dataset.changed(["train"], stored.facts):
+            text += f"; --split {EVERY} measures all {total:,} images"
+        console.notes([text])
     net = stored.net().to(device)
     on_device = [one.to(device) for one in images]
     result = evaluate.evaluate(net, on_device, settings.train.loss, stored.class_names)
-    count = sum(map(len, images))
     if as_json:
         scope = {"split": name, "images": count, "total_images": total}
         console.data(json.dumps(finite({**scope, **asdict(result)})))
