@@ -85,7 +85,7 @@ class Checkpoint:
     path: Path
     config: Config
     facts: dict[str, Any]
-    """of the data: class names, counts, fingerprint"""
+    """of the data: class names, counts, fingerprints, decoder"""
     machine: dict[str, Any]
     step: int
     epochs: list[EpochRecord]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,11 +90,14 @@ def total_loss(net: Net, loss: Loss, logits: torch.Tensor, labels: torch.Tensor)
     return loss(logits.double(), labels).item() + float(penalty(net))
 
 
-def evaluate(net: Net, split: Split, loss: Loss, class_names: tuple[str, ...]) -> Evaluation:
-    """Everything `sepcnn eval` tells."""
+def evaluate(
+    net: Net, splits: Sequence[Split], loss: Loss, class_names: tuple[str, ...]
+) -> Evaluation:
+    """Everything `sepcnn eval` tells, of the images of all ``splits`` together."""
     start = time.perf_counter()
-    logits, labels = logits_of(net, split)
+    parts = [logits_of(net, split) for split in splits]
     seconds = time.perf_counter() - start
+    logits, labels = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
     probabilities = functional.softmax(logits.double(), dim=1)
     confusion = metrics.confusion_matrix(probabilities.argmax(dim=1), labels, len(class_names))
     per_class = metrics.per_class(confusion, class_names)

@@ -41,7 +41,7 @@ def test_score_and_evaluation_agree_with_the_formulas(net: Net, dataset: Dataset
     with torch.no_grad():
         logits = net.eval().logits(images.permute(0, 3, 1, 2).float()).double()
     scores = evaluate.score(net, dataset.train, loss)
-    result = evaluate.evaluate(net, dataset.train, loss, dataset.class_names)
+    result = evaluate.evaluate(net, [dataset.train], loss, dataset.class_names)
     assert scores.loss == pytest.approx(functional.cross_entropy(logits, labels).item(), rel=1e-6)
     assert scores.accuracy == (logits.argmax(1) == labels).double().mean().item()
     assert (result.loss, result.accuracy) == (scores.loss, scores.accuracy)

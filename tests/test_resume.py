@@ -12,6 +12,8 @@ import pytest
 import torch
 
 from sepcnn import checkpoint
+from sepcnn.config import load
+from sepcnn.schedules import Progress
 from tests.runs import (
     command,
     environment,
@@ -161,6 +163,31 @@ def test_balanced_sampling_and_weights_go_on_exactly(tmp_path: Path) -> None:
     recalls = [record["val"]["macro_recall"] for record in epochs(tmp_path / "whole")]
     assert recalls[best - 1] == max(recalls)
     assert f"macro recall {100 * max(recalls):.1f} % (accuracy " in whole.stdout
+
+
+def test_killed_while_the_images_still_grow(tmp_path: Path) -> None:
+    """The size of a step's images follows from the step: nothing of it is saved."""
+    config = write_config(tmp_path, epochs=24, checkpoint_minutes=0.0002)
+    grow = ["--set", "data.progressive_resizing={start: 1/2, until: 100%, multiple: 2}"]
+    whole = sepcnn("train", "colours.yaml", *grow, "--run-dir", "whole", cwd=tmp_path)
+    assert whole.returncode == 0, whole.stderr
+    process = start(tmp_path, "colours.yaml", *grow, "--run-dir", "killed")
+    try:
+        wait_for(tmp_path / "killed" / "metrics.jsonl", process)
+        while len(epochs(tmp_path / "killed")) < 5:
+            assert process.poll() is None, "the run ended before it was killed"
+            time.sleep(0.01)
+    finally:
+        process.kill()
+        returncode = process.wait()
+    assert returncode == -signal.SIGKILL
+    resizing = load(config, grow[1:]).data.progressive_resizing
+    assert resizing is not None
+    at = Progress(checkpoint.read(tmp_path / "killed" / "last.safetensors").step, 8, 192)
+    assert (6, 6) < resizing.size((12, 12), at) < (12, 12)
+    result = sepcnn("train", "--resume", "killed", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert_same_run(tmp_path / "killed", tmp_path / "whole")
 
 
 def test_a_folder_in_use_is_locked(workplace: Path) -> None:

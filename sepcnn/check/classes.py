@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from sepcnn.balance import BALANCED
 from sepcnn.check.base import Finding, Severity, Subject, images
 from sepcnn.config import balance_note
+from sepcnn.data.validation import listed
 
 FEW = 20
 """training images of a class below which little is learnt of it"""
 UNEVEN, VERY_UNEVEN = 3, 10
 """training images of the largest class for one of the smallest: of a note, of a warning"""
-SHOWN = 5
 
 
 def no_validation(subject: Subject) -> Iterator[Finding]:
@@ -85,8 +85,3 @@ def batch_size(subject: Subject) -> Iterator[Finding]:
         message = f"batch_size {size:,} is more than the {images(count)} to train on"
         hint = f"one step an epoch learns slowly: try batch_size: {max(1, min(64, count // 8))}"
         yield Finding("batch_size", "warning", message, hint)
-
-
-def listed(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more

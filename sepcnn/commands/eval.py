@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 import torch
@@ -18,6 +20,8 @@ from sepcnn.evaluate import Evaluation
 from sepcnn.record import finite
 
 DEVICE = "train.device"
+EVERY = "all"
+"""in place of a split: every image, as of a folder of which none was trained on"""
 MOST_CLASSES_SHOWN = 20
 """a larger confusion matrix is only in the JSON"""
 
@@ -28,14 +32,16 @@ MEAN_OF_CLASSES = "mean of the classes"
 
 @click.command(name="eval")
 @click.argument("path", metavar="CHECKPOINT_OR_RUN_DIR", type=PATH)
-@click.option("--split", type=click.Choice(SPLITS), help="Default: test, else val, else train.")
+@click.option(
+    "--split", type=click.Choice([*SPLITS, EVERY]), help="Default: test, else val, else train."
+)
 @overrides
 @as_json
 def command(path: Path, split: str | None, overrides: tuple[str, ...], as_json: bool) -> None:
     """Measure a trained net: loss, accuracy, per-class metrics, confusion, calibration.
 
     A run folder means its best checkpoint, else its last. --set reaches data and train.device:
-    to measure on other images, for instance.
+    to measure on other images, for instance, with --split all on every one of them.
     """
     machine.keep_memory()
     stored = checkpoint.read(checkpoint.locate(path))
@@ -47,13 +53,23 @@ def command(path: Path, split: str | None, overrides: tuple[str, ...], as_json: 
     device = choose_device(settings, asked=any(o.startswith(DEVICE) for o in overrides))
     dataset = open_data(settings, stored.class_names)
     name = split or default_split(dataset)
+    names = list(dataset.splits()) if name == EVERY else [name]
+    images = [dataset.split(one) for one in names]
+    count, total = sum(map(len, images)), sum(map(len, dataset.splits().values()))
+    if text := comparison(dataset, names, stored.facts):
+        # Not where only a test split is another: what was trained on would be measured with it.
+        if not split and count < total and dataset.changed(["train"], stored.facts):
+            text += f"; --split {EVERY} measures all {total:,} images"
+        console.notes([text])
     net = stored.net().to(device)
-    images = dataset.split(name).to(device)
-    result = evaluate.evaluate(net, images, settings.train.loss, stored.class_names)
+    on_device = [one.to(device) for one in images]
+    result = evaluate.evaluate(net, on_device, settings.train.loss, stored.class_names)
     if as_json:
-        console.data(json.dumps(finite(asdict(result))))
+        scope = {"split": name, "images": count, "total_images": total}
+        console.data(json.dumps(finite({**scope, **asdict(result)})))
     else:
-        show(result, name, stored.path)
+        console.say(f"{stored.path} on {name}: {count:,} of {total:,} images")
+        show(result)
 
 
 def choose_device(settings: Config, asked: bool) -> torch.device:
@@ -82,9 +98,26 @@ def default_split(dataset: Dataset) -> str:
     return list(dataset.splits())[-1]
 
 
-def show(result: Evaluation, split: str, path: Path) -> None:
+def comparison(dataset: Dataset, names: Sequence[str], facts: dict[str, Any]) -> str:
+    """What to say of images that are not those of the run; empty where they are."""
+    changed, counts = dataset.changed(names, facts), facts["counts"]
+    if new := [name for name in changed if name not in counts]:
+        return f"the run had no {listed(new)} images"
+    if not changed:
+        return ""
+    then = sum(counts[name] for name in changed)
+    now = sum(len(dataset.split(name)) for name in changed)
+    how = "; ".join(filter(None, [f"{then:,} then, {now:,} now", dataset.decoded_otherwise(facts)]))
+    return f"the {listed(changed)} images are not those of the run ({how})"
+
+
+def listed(names: Sequence[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def show(result: Evaluation) -> None:
     classes = len(result.per_class)
-    console.say(f"{path} on {split}")
     console.say(console.scores(result.loss, result.accuracy))
     if classes > 5:
         console.say(f"top 5 {console.percent(result.top5)}")

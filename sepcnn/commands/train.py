@@ -19,6 +19,7 @@ from sepcnn.checkpoint import State
 from sepcnn.commands.options import PATH, overrides
 from sepcnn.config import Config
 from sepcnn.data.base import Dataset
+from sepcnn.data.validation import validation_note
 from sepcnn.errors import DataError, DivergedError, SepcnnError
 from sepcnn.machine import Machine
 from sepcnn.model import Net
@@ -164,20 +165,31 @@ def resumed(folder: Path, overrides: tuple[str, ...]) -> Session:
         console.note(f"note: trained on {before} so far, now on {now}: the last digits will differ")
     dataset = open_data(settings)
     facts = dataset.facts()
-    if facts != stored.facts:
-        message = f"the data is not what {folder} was trained on"
-        raise DataError(message, "bring back the old images, or start a new run")
+    if facts["fingerprint"] != stored.facts["fingerprint"]:
+        raise other_data(folder, dataset, stored.facts)
     state = stored.state(settings, hardware.device)
     opened = Run(folder, settings, facts, hardware, lock)
     opened.go_on(state)
     return Session(opened, dataset, state)
 
 
+def other_data(folder: Path, dataset: Dataset, facts: dict[str, Any]) -> DataError:
+    """The refusal of images that are not those of the run, or not decoded as they were."""
+    how = dataset.decoded_otherwise(facts)
+    if how is None or dataset.facts()["counts"] != facts["counts"]:
+        message = f"the data is not what {folder} was trained on"
+        return DataError(message, "bring back the old images, or start a new run")
+    message = f"the pixels are not those that {folder} was trained on: {how}"
+    old = facts["decoder"].lower().replace(" ", "==")
+    return DataError(message, f"if the files are the same, pip install {old}; else start a new run")
+
+
 def open_data(settings: Config) -> Dataset:
     """The images, with what there is to say of them."""
     with console.Reading() as watch:
         dataset = settings.open_data(watch)
-    console.notes(dataset.notes)
+    lacking = validation_note(dataset, settings.data.validation)
+    console.notes([*dataset.notes, lacking] if lacking else dataset.notes)
     return dataset
 
 

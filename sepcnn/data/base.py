@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -94,6 +94,8 @@ class Dataset:
     test: Split | None
     notes: tuple[str, ...] = ()
     """what a user should know of the images though it is no error"""
+    decoder: str | None = None
+    """what made pixels of image files, as in Pillow 12.1.0; None where they came as pixels"""
 
     def splits(self) -> dict[str, Split]:
         return {name: split for name in SPLITS if (split := getattr(self, name)) is not None}
@@ -109,11 +111,31 @@ class Dataset:
     def facts(self) -> dict[str, Any]:
         """What a checkpoint keeps of the data it was trained on."""
         digest = hashlib.blake2b(repr(self.class_names).encode(), digest_size=16)
-        for split in self.splits().values():
-            digest.update(split.fingerprint())
-        counts = {name: len(split) for name, split in self.splits().items()}
-        names = list(self.class_names)
-        return {"class_names": names, "counts": counts, "fingerprint": digest.hexdigest()}
+        fingerprints = {name: split.fingerprint() for name, split in self.splits().items()}
+        for fingerprint in fingerprints.values():
+            digest.update(fingerprint)
+        return {
+            "class_names": list(self.class_names),
+            "counts": {name: len(split) for name, split in self.splits().items()},
+            "fingerprint": digest.hexdigest(),
+            "fingerprints": {name: one.hex() for name, one in fingerprints.items()},
+            "decoder": self.decoder,
+        }
+
+    def decoded_otherwise(self, facts: dict[str, Any]) -> str | None:
+        """Two decoders, where the one of ``facts`` is another: it may have made other pixels."""
+        before = facts.get("decoder")
+        if before is None or self.decoder in (None, before):
+            return None
+        return f"decoded by {before}, now by {self.decoder}"
+
+    def changed(self, names: Iterable[str], facts: dict[str, Any]) -> list[str]:
+        """Which of the splits have other images than where ``facts`` are from."""
+        before = facts.get("fingerprints")
+        if before is None:  # a checkpoint of an older sepcnn knows its splits as a whole only
+            same = self.facts()["fingerprint"] == facts["fingerprint"]
+            return [] if same else list(names)
+        return [n for n in names if self.split(n).fingerprint().hex() != before.get(n)]
 
 
 Watch = Callable[[int, int], None]

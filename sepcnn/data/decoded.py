@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import PIL
 from filelock import FileLock
 
 from sepcnn.data.base import Watch
 from sepcnn.data.cache import cache_folder
-from sepcnn.data.images import DECODER, Resize, read_image
+from sepcnn.data.images import DECODER, Resize, decoder, read_image
 from sepcnn.data.row_file import Entry, RowFile, RowWriter, digest_of, open_rows
 from sepcnn.errors import DataError
 from sepcnn.machine import free_memory, processors
@@ -39,9 +38,8 @@ class Form:
 
     def facts(self, source: Path) -> dict[str, Any]:
         """What decides about the cache file, and what `sepcnn cache` shows."""
-        decoder = f"{DECODER}, Pillow {PIL.__version__}"
-        shape = list(self.shape)
-        return {"source": str(source), "shape": shape, "resize": self.resize, "decoder": decoder}
+        made = {"shape": list(self.shape), "resize": self.resize}
+        return {"source": str(source), **made, "decoder": f"{DECODER}, {decoder()}"}
 
     @property
     def row_bytes(self) -> int:

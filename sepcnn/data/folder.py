@@ -32,7 +32,8 @@ class Folder(Source):
 
     Where there is no validation split, an image is held out if the hash of its name (below the
     folder of its class) and of ``data.split_seed`` is below ``data.validation``: whatever is
-    added later, it stays where it is. A class keeps at least one image for training.
+    added later, it stays where it is. A class that would be held out whole keeps its image of the
+    largest hash for training, until another serves.
     """
 
     path: FilePath
@@ -86,7 +87,8 @@ class Folder(Source):
         }
         train = parts["train"]
         assert train is not None
-        return Dataset(listing.class_names, train, parts["val"], parts["test"], tuple(notes))
+        val, test, decoder = parts["val"], parts["test"], images.decoder()
+        return Dataset(listing.class_names, train, val, test, tuple(notes), decoder)
 
     def _without(self, unreadable: dict[Path, str], total: int) -> str:
         """Which images are left out. Errors: `DataError` unless that is wanted."""
@@ -123,7 +125,12 @@ def by_split(files: Iterable[ImageFile], request: Request) -> dict[str, list[Ima
 
 
 def hold_out(files: list[ImageFile], request: Request) -> tuple[list[ImageFile], list[ImageFile]]:
-    """Training and validation images, by their names alone."""
+    """Training and validation images, by their names alone.
+
+    What is added moves no other, but for the image that a class below the share has kept. No rule
+    of names does without that: alone in its class an image is for training; were it to stay there
+    whatever comes, so would every image, and nothing could be held out.
+    """
     drawn = {file: key(request.split_seed, "validation", file.key) / (1 << 63) for file in files}
     kept: dict[str, ImageFile] = {}
     for file in files:  # the last of its class to be held out, whatever the share

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import PIL
 from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 
 from sepcnn.errors import DataError
@@ -27,6 +28,11 @@ MOST_OF_16_BITS = 0xFFFF
 
 Resize = Literal["crop", "letterbox", "stretch"]
 """what is done with other proportions: cut off, filled up with black, or pulled"""
+
+
+def decoder() -> str:
+    """What made the pixels of a file: another version may make others."""
+    return f"Pillow {PIL.__version__}"
 
 
 def find_images(path: Path) -> list[Path]:

@@ -6,10 +6,12 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from sepcnn import checkpoint
 from tests.commands.conftest import Invoke
-from tests.runs import epochs
+from tests.runs import epochs, write_colours, write_config
 
 
 def measured(invoke: Invoke, *arguments: str | Path) -> dict[str, object]:
@@ -22,6 +24,9 @@ def measured(invoke: Invoke, *arguments: str | Path) -> dict[str, object]:
 def test_json_has_the_documented_keys(trained: Path, invoke: Invoke) -> None:
     result = measured(invoke, trained / "run")
     assert set(result) == {
+        "split",
+        "images",
+        "total_images",
         "loss",
         "accuracy",
         "top5",
@@ -60,16 +65,106 @@ def test_a_run_folder_means_its_best(trained: Path, invoke: Invoke) -> None:
 
 
 def test_other_data(trained: Path, invoke: Invoke, tmp_path: Path) -> None:
-    from tests.runs import write_colours
-
     other = write_colours(tmp_path / "other.npz", count=60, seed=5)
     result = measured(invoke, trained / "run", "--set", f"data.source.path={other}")
     assert [row["support"] for row in result["per_class"]] == [10, 10, 10]
 
 
-def test_emoji_in_a_path(trained: Path, invoke: Invoke, tmp_path: Path) -> None:
-    from tests.runs import write_colours
+def scope(result: dict[str, object]) -> tuple[object, ...]:
+    return result["split"], result["images"], result["total_images"]
 
+
+def test_what_was_measured_is_told(trained: Path, invoke: Invoke) -> None:
+    for split, count in (("test", 30), ("val", 33), ("train", 127), ("all", 190)):
+        result = measured(invoke, trained / "run", "--split", split)
+        assert scope(result) == (split, count, 190)
+        assert sum(row["support"] for row in result["per_class"]) == count
+    code, out, err = invoke("eval", trained / "run", "--split", "all")
+    assert out.startswith(f"{trained}/run/best.safetensors on all: 190 of 190 images\n")
+    assert (code, err) == (0, "")
+
+
+def test_all_is_the_sum_of_the_splits(trained: Path, invoke: Invoke) -> None:
+    splits = ("train", "val", "test", "all")
+    *parts, whole = (measured(invoke, trained / "run", "--split", split) for split in splits)
+    confusions = np.array([part["confusion"] for part in parts])
+    assert confusions.sum(axis=0).tolist() == whole["confusion"]
+    loss = sum(part["loss"] * part["images"] for part in parts) / 190
+    assert whole["loss"] == pytest.approx(loss, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "counts", "note"),
+    [
+        (
+            [],
+            (30, 90),
+            "the test images are not those of the run (30 then, 30 now); "
+            "--split all measures all 90 images",
+        ),
+        (
+            ["--split", "val"],
+            (12, 90),
+            "the val images are not those of the run (33 then, 12 now)",
+        ),
+        (
+            ["--split", "all"],
+            (90, 90),
+            "the train, val and test images are not those of the run (190 then, 90 now)",
+        ),
+    ],
+    ids=["default", "val", "all"],
+)
+def test_other_images_are_told(
+    trained: Path,
+    invoke: Invoke,
+    tmp_path: Path,
+    arguments: list[str],
+    counts: tuple[int, int],
+    note: str,
+) -> None:
+    other = write_colours(tmp_path / "other.npz", count=60, seed=5)
+    where = ["--set", f"data.source.path={other}"]
+    code, out, err = invoke("eval", trained / "run", *where, *arguments, "--json")
+    assert (code, err) == (0, f"note: {note}\n")
+    assert scope(json.loads(out))[1:] == counts
+
+
+def test_only_the_images_that_are_measured_are_compared(
+    trained: Path, invoke: Invoke, tmp_path: Path
+) -> None:
+    path = tmp_path / "moved.npz"
+    arrays = dict(np.load(trained / "colours.npz"))
+    np.savez(path, **{**arrays, "x_test": arrays["x_test"] // 2})
+    where = ["--set", f"data.source.path={path}"]
+    assert invoke("eval", trained / "run", *where, "--split", "val")[2] == ""
+    test = "note: the test images are not those of the run (30 then, 30 now)\n"
+    for split in (["--split", "test"], []):  # --split all would measure what was trained on
+        assert invoke("eval", trained / "run", *where, *split)[2] == test
+    # A larger share held out: some of these the net was trained on.
+    code, _, err = invoke("eval", trained / "run", "--split=val", "--set", "data.validation=0.5")
+    assert (code, err) == (0, "note: the val images are not those of the run (33 then, 79 now)\n")
+
+
+def test_a_split_that_the_run_had_not(invoke: Invoke, tmp_path: Path) -> None:
+    config, run = write_config(tmp_path, epochs=1), tmp_path / "run"
+    file, pair = tmp_path / "colours.npz", "data.source={Arrays: {train: colours.npz}}"
+    assert invoke("train", config, "--run-dir", run, "--set", pair)[0] == 0
+    assert invoke("eval", run, "--split", "val")[2] == ""
+    code, out, err = invoke("eval", run, "--set", f"data.source.Arrays.test={file}", "--json")
+    assert (code, err) == (0, "note: the run had no test images\n")
+    assert scope(json.loads(out)) == ("test", 30, 190)
+
+
+def test_a_checkpoint_of_an_older_sepcnn_is_compared_as_a_whole(trained: Path) -> None:
+    stored = checkpoint.read(trained / "run" / "last.safetensors")
+    facts = {key: value for key, value in stored.facts.items() if key != "fingerprints"}
+    dataset = stored.config.open_data()
+    assert dataset.changed(["val"], facts) == []
+    assert dataset.changed(["val", "test"], {**facts, "fingerprint": "f"}) == ["val", "test"]
+
+
+def test_emoji_in_a_path(trained: Path, invoke: Invoke, tmp_path: Path) -> None:
     other = write_colours(tmp_path / "c😀.npz", count=60, seed=5)
     assert measured(invoke, trained / "run", "--set", f"data.source.path={other}")
 
@@ -82,7 +177,7 @@ def test_a_name_that_is_too_long(invoke: Invoke) -> None:
 def test_tables_for_people(trained: Path, invoke: Invoke) -> None:
     code, out, _ = invoke("eval", trained / "run")
     assert code == 0
-    assert "best.safetensors on test" in out
+    assert out.startswith(f"{trained}/run/best.safetensors on test: 30 of 190 images\n")
     assert "true ╲ predicted" in out
     assert re.search(r"mean of the classes( +\d+\.\d %){3} +30 *\n", out)
     assert "top" not in out.splitlines()[2]  # of three classes the five likeliest are all

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import PIL
 import pytest
 
-from sepcnn import console
+from sepcnn import checkpoint, console
+from sepcnn.data import decoded
 from sepcnn.data.images import read_image
 from sepcnn.evaluate import load
 from sepcnn.record import EpochRecord, Scores
@@ -58,6 +62,23 @@ def test_from_photos_to_names(config: Path, tmp_path: Path, invoke: Invoke) -> N
     np.testing.assert_allclose([g["probability"] for g in guesses], sorted(expected)[::-1])
 
 
+def test_of_a_folder_without_splits_the_part_that_is_measured_is_told(
+    config: Path, tmp_path: Path, invoke: Invoke
+) -> None:
+    run = tmp_path / "run"
+    assert invoke("train", config, "--run-dir", run, "--set", "train.epochs=1")[0] == 0
+    later = ["--set", f"data.source.Folder.path={write_folder(tmp_path / 'later', count=9)}"]
+    code, out, err = invoke("eval", run, *later)
+    held = int(out.split(" on val: ")[1].split()[0])
+    assert 0 < held < 10
+    assert code == 0
+    assert out.startswith(f"{run}/best.safetensors on val: {held} of 27 images\n")
+    note = f"(9 then, {held} now); --split all measures all 27 images\n"
+    assert err == f"note: the val images are not those of the run {note}"
+    code, out, _ = invoke("eval", run, *later, "--split", "all")
+    assert out.startswith(f"{run}/best.safetensors on all: 27 of 27 images\n")
+
+
 def epoch_lines(run: Path) -> list[str]:
     lines = (run / "metrics.jsonl").read_text().splitlines()
     return [line for line in lines if '"event": "epoch"' in line]
@@ -89,6 +110,60 @@ def test_a_run_goes_on_where_the_same_photos_lie_elsewhere(
             "   bring back the old images, or start a new run",
         ],
     )
+
+
+@pytest.fixture
+def another_pillow(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
+    """Make this Pillow one of another version, whose pixels are a little brighter."""
+    original = decoded.read_image
+
+    def install(version: str, brighter: int) -> None:
+        def read(*arguments: Any) -> np.ndarray:
+            return np.clip(original(*arguments), 0, 255 - brighter) + np.uint8(brighter)
+
+        monkeypatch.setattr(PIL, "__version__", version)
+        monkeypatch.setattr(decoded, "read_image", read)
+
+    return install
+
+
+def test_a_pillow_that_decodes_otherwise_is_named(
+    config: Path, tmp_path: Path, invoke: Invoke, another_pillow: Callable[[str, int], None]
+) -> None:
+    run, longer = tmp_path / "run", ["--set", "train.epochs=2"]
+    another_pillow("11.0.0", 0)
+    assert invoke("train", config, "--run-dir", run, "--set", "train.epochs=1")[0] == 0
+    another_pillow("12.1.0", 1)
+    code, _, err = invoke("train", "--resume", run, *longer)
+    assert (code, err.splitlines()[-2:]) == (
+        2,
+        [
+            f"error: the pixels are not those that {run} was trained on: "
+            "decoded by Pillow 11.0.0, now by Pillow 12.1.0",
+            "   if the files are the same, pip install pillow==11.0.0; else start a new run",
+        ],
+    )
+    _, _, err = invoke("eval", run, "--split", "val")
+    how = "(9 then, 9 now; decoded by Pillow 11.0.0, now by Pillow 12.1.0)"
+    assert err == f"note: the val images are not those of the run {how}\n"
+
+    (tmp_path / "photos" / "train" / "red" / "000.jpg").unlink()
+    other = f"error: the data is not what {run} was trained on"
+    assert invoke("train", "--resume", run, *longer)[2].splitlines()[-2] == other
+
+
+def test_a_run_goes_on_with_a_pillow_that_decodes_alike(
+    config: Path, tmp_path: Path, invoke: Invoke, another_pillow: Callable[[str, int], None]
+) -> None:
+    run = tmp_path / "run"
+    another_pillow("11.0.0", 0)
+    assert invoke("train", config, "--run-dir", run, "--set", "train.epochs=1")[0] == 0
+    assert checkpoint.read(run / "last.safetensors").facts["decoder"] == "Pillow 11.0.0"
+    another_pillow("12.1.0", 0)
+    code, _, err = invoke("train", "--resume", run, "--set", "train.epochs=2")
+    assert code == 0, err
+    assert checkpoint.read(run / "last.safetensors").facts["decoder"] == "Pillow 12.1.0"
+    assert invoke("eval", run)[2] == ""
 
 
 def test_unreadable_photos_are_told_at_the_source(config: Path, tmp_path: Path) -> None:

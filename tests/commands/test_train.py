@@ -104,6 +104,31 @@ def test_training_alone_has_no_macro_metrics(tmp_path: Path, invoke: Invoke) -> 
     assert re.search(r"^best training accuracy \d+\.\d % in epoch 1$", out, re.M)
 
 
+def test_classes_without_validation_images_are_told_at_the_start(
+    tmp_path: Path, invoke: Invoke
+) -> None:
+    config = write_config(tmp_path, epochs=1)
+    keep_few(tmp_path / "colours.npz")
+    lacking = "note: val has no images of blue: nothing is measured of them"
+    for share, told in (("0.2", 0), ("0.05", 1)):
+        arguments = ["--set", f"data.validation={share}", "--run-dir", tmp_path / share]
+        code, _, err = invoke("train", config, *arguments)
+        assert (code, err.splitlines().count(lacking)) == (0, told)
+    code, _, err = invoke("train", "--resume", tmp_path / "0.05", "--set", "train.epochs=2")
+    assert (code, err.splitlines().count(lacking)) == (0, 1)
+
+
+def test_too_few_images_to_validate_on_are_told(tmp_path: Path, invoke: Invoke) -> None:
+    config = write_config(tmp_path, epochs=1)
+    arguments = ["--set", "data.validation=0.005", "--run-dir", tmp_path / "run"]
+    code, _, err = invoke("train", config, *arguments)
+    assert code == 0
+    assert err.splitlines()[1] == (
+        "note: none of the 160 training images was held out to validate on (validation: 0.005): "
+        "the best epoch is that of the training images"
+    )
+
+
 def test_runs_are_numbered(tmp_path: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
     config = write_config(tmp_path, epochs=1)
     monkeypatch.chdir(tmp_path)

@@ -99,6 +99,9 @@ def test_facts_name_classes_and_counts() -> None:
     assert facts["class_names"] == ["cat", "dog"]
     assert facts["counts"] == {"train": 3, "val": 1, "test": 2}
     assert dataset(test=None).facts()["counts"] == {"train": 3, "val": 1}
+    assert facts["fingerprints"] == {
+        n: s.fingerprint().hex() for n, s in dataset().splits().items()
+    }
 
 
 def test_the_fingerprint_is_that_of_the_content() -> None:
@@ -111,6 +114,14 @@ def test_the_fingerprint_is_that_of_the_content() -> None:
         Dataset(("dog", "cat"), split([0, 1, 0]), split([1], 10), split([0, 1], 20)),
     ]
     assert len({first, *(other.facts()["fingerprint"] for other in others)}) == 5
+
+
+def test_which_splits_have_other_images() -> None:
+    facts = dataset().facts()
+    assert dataset().changed(["train", "val", "test"], facts) == []
+    other = dataset(train=split([0, 1, 1]), test=split([0, 1], 21))
+    assert other.changed(["train", "val", "test"], facts) == ["train", "test"]
+    assert dataset().changed(["test"], dataset(test=None).facts()) == ["test"]
 
 
 def test_a_split_is_found_by_its_name() -> None:

@@ -9,12 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from sepcnn.config import from_node, load
 from sepcnn.data.base import Dataset, Request, Split
-from sepcnn.data.folder import Folder
+from sepcnn.data.folder import Folder, hold_out
+from sepcnn.data.listing import ImageFile
 from sepcnn.errors import ConfigError, DataError
+from sepcnn.randomness import key as random_key
 from sepcnn.source import parse
 from tests.conftest import SHARED_DATA
 from tests.pictures import COLOURS, picture, write_folder
@@ -145,6 +149,46 @@ def test_adding_and_removing_images_moves_no_other(root: Path) -> None:
     now = opened(root)
     assert names(now.val) & everyone == held - {"red/004.jpg"}
     assert names(now.val) - everyone
+
+
+def photo(name: str) -> ImageFile:
+    class_name, key = name.split("/")
+    return ImageFile(Path(name), name, key, class_name, None)
+
+
+def is_below(file: ImageFile, share: float) -> bool:
+    return random_key(3, "validation", file.key) < share * 2**63
+
+
+NAMES = st.builds("{}/{}.jpg".format, st.sampled_from(["cat", "dog", "fox"]), st.integers(0, 999))
+
+
+@settings(deadline=None)
+@given(names=st.lists(NAMES, unique=True, min_size=1, max_size=40), share=st.floats(0, 0.999))
+def test_whatever_is_added_in_whatever_order_moves_no_other(names: list[str], share: float) -> None:
+    """But for the one image that is kept of a class that would be held out whole."""
+    request, files = Request(SHAPE, share, 3), list(map(photo, names))
+    before: set[ImageFile] = set()
+    for count, added in enumerate(files, 1):
+        train, val = map(set, hold_out(files[:count], request))
+        assert train | val == set(files[:count])
+        assert not train & val
+        others = [file for file in files[: count - 1] if file.class_name == added.class_name]
+        moved = val & before
+        if moved:
+            assert len(moved) == 1
+            assert moved <= set(others)
+            assert all(is_below(file, share) for file in others)
+        assert not (set(files[: count - 1]) - before) & train  # what is held out stays so
+        assert {file.class_name for file in train} == {file.class_name for file in files[:count]}
+        before = train
+    for file in files:  # all follow the rule, and no class keeps more than the one
+        if not is_below(file, share):
+            assert file in before
+    kept = [file.class_name for file in before if is_below(file, share)]
+    assert len(kept) == len(set(kept))
+    assert not {f.class_name for f in files if not is_below(f, share)} & set(kept)
+    assert set(hold_out(files[::-1], request)[0]) == before
 
 
 def test_the_split_seed_decides(root: Path) -> None:

@@ -1,0 +1,58 @@
+"""What is said of validation images that lack classes, or that are not there."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sepcnn.data.base import Dataset, Request, Resident, hold_out
+from sepcnn.data.validation import validation_note
+
+
+def split(labels: list[int]) -> Resident:
+    return Resident(torch.zeros(len(labels), 1, 1, 1, dtype=torch.uint8), torch.tensor(labels))
+
+
+def note(train: list[int], val: list[int] | None, share: float = 0.1, classes: int = 9) -> str:
+    names = tuple("abcdefghi"[:classes])
+    return validation_note(Dataset(names, split(train), split(val) if val else None, None), share)
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "expected"),
+    [
+        ([0, 1, 2], [2, 1, 0], ""),
+        ([0, 1], [0, 1, 5], ""),  # what cannot be learnt is no fault of validation
+        ([0, 1, 2], [0, 2], "val has no images of b: nothing is measured of them"),
+        (
+            [*range(6)],
+            [5],
+            "val has no images of a, b, c, d, e: nothing is measured of them",
+        ),
+        (
+            [*range(9)],
+            [8],
+            "val has no images of a, b, c, d, e and 3 more: nothing is measured of them",
+        ),
+    ],
+)
+def test_classes_that_are_trained_but_not_validated(
+    train: list[int], val: list[int], expected: str
+) -> None:
+    assert note(train, val) == expected
+
+
+def test_no_validation_images_though_a_share_was_wanted() -> None:
+    assert note([0, 1, 2, 1], None) == (
+        "none of the 4 training images was held out to validate on (validation: 0.1): "
+        "the best epoch is that of the training images"
+    )
+    assert note([0, 1], None, share=0) == ""
+
+
+def test_few_images_of_a_class_hold_none_out() -> None:
+    labels = [0] * 40 + [1] * 4
+    train, val = hold_out(split(labels), Request((1, 1, 1), 0.1, 0))
+    dataset = Dataset(("cat", "dog"), train, val, None)
+    expected = "val has no images of dog: nothing is measured of them"
+    assert validation_note(dataset, 0.1) == expected
