@@ -15,6 +15,7 @@ from pydantic import (
 
 from sepcnn import source
 from sepcnn.balance import BALANCED, misfits
+from sepcnn.data.augmentation import followed
 from sepcnn.data.base import Dataset, Request, Watch, unwatched
 from sepcnn.errors import ConfigError, DataError, InputError, Problem
 from sepcnn.graph import INPUT, Graph, GraphError, make_graph
@@ -225,13 +226,19 @@ def _class_errors(config: Config, class_names: Sequence[str]) -> Iterator[Config
 
 
 def _augment_errors(config: Config) -> Iterator[ConfigError]:
-    """Augmentations must be able to change images of the net's channels."""
-    for place, rule in enumerate(config.data.augment):
+    """Augmentations must be able to change images of the net's channels, and mixing is last."""
+    rules = config.data.augment
+    for place, rule in enumerate(rules):
         try:
             rule.check(config.model.input_shape)
         except DataError as error:
             path = ("data", "augment", place, rule.chosen_name)
             yield config.problem(path, error.message, error.hint)
+    for place, other in followed(rules):
+        message = f"must come after all that changes single images, but {other.chosen_name} follows"
+        hint = "move it to the end of the list: its shares of labels are of the image it makes"
+        path = ("data", "augment", place, rules[place].chosen_name)
+        yield config.problem(path, message, hint, at_key=True)
 
 
 def _progressive_errors(config: Config) -> Iterator[ConfigError]:

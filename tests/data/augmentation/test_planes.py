@@ -461,7 +461,7 @@ def test_shares_of_cutmix_are_of_what_the_net_sees() -> None:
 def test_a_batch_is_mixed_once() -> None:
     """Half of the batches by one, half by the other."""
     images = noise(16)
-    rules = rule("MixUp", alpha=1.0), rule("RandomFlip"), rule("CutMix")
+    rules = rule("RandomFlip"), rule("MixUp", alpha=1.0), rule("CutMix")
     by_cutmix = 0
     for step in range(40):
         found = run(images, *rules, step=step)
