@@ -35,7 +35,7 @@ LEVELS = [
     ["checkpoint", "schema"],
     ["evaluate", "manual", "manual.*"],
     ["train", "run", "api", "preview"],
-    ["check", "check.*", "starter"],
+    ["check", "check.*", "starter", "survey"],
     ["console"],
     ["commands", "commands.*"],
     ["cli"],
