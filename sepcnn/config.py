@@ -20,6 +20,8 @@ from sepcnn.data.base import Dataset, Request, Watch, unwatched
 from sepcnn.errors import ConfigError, DataError, InputError, Problem
 from sepcnn.graph import INPUT, Graph, GraphError, make_graph
 from sepcnn.layers import LAYERS
+from sepcnn.layers.group_normalization import WithinImage
+from sepcnn.layers.normalization import BatchNormalization
 from sepcnn.layers.scaling import Normalization, Rescaling
 from sepcnn.model import Net
 from sepcnn.node import KeyPath, Node, format_path
@@ -286,8 +288,11 @@ def balance_note(config: Config) -> str:
 
 
 def scaling_note(config: Config) -> str:
-    """Of pixels that no layer scales; empty where one does."""
-    if any(isinstance(leaf.layer, Rescaling | Normalization) for leaf in config.graph().leaves):
+    """Of pixels that no layer scales; empty where one does, as one does that normalizes them."""
+    leaves = config.graph().leaves
+    first = [leaf.layer for leaf in leaves if INPUT in leaf.inputs]
+    normalized = all(isinstance(layer, BatchNormalization | WithinImage) for layer in first)
+    if normalized or any(isinstance(leaf.layer, Rescaling | Normalization) for leaf in leaves):
         return ""
     return (
         "the net receives pixels of 0 to 255: no Rescaling or Normalization layer scales them "

@@ -195,6 +195,11 @@ def test_classes_are_known_from_the_data_or_not_at_all() -> None:
 def test_a_note_tells_of_pixels_that_nothing_scales() -> None:
     assert notes(with_layers("- Rescaling: 1/255")) == []
     assert notes(with_layers("- Normalization")) == []
+    for name in ("BatchNormalization", "LayerNormalization", "GroupNormalization: 3"):
+        assert notes(with_layers(f"- {name}", "- ReLU")) == []
+    branches = "- Parallel: {branches: [[BatchNormalization], [ReLU]]}"
+    for layers in (["- ReLU", "- BatchNormalization"], [branches]):
+        assert len(notes(with_layers(*layers))) == 1
     assert notes(with_layers("- ReLU")) == [
         "the net receives pixels of 0 to 255: no Rescaling or Normalization layer scales them "
         "(Rescaling: {scale: 1/127.5, offset: -1} as first layer would)"
