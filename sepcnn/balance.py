@@ -10,7 +10,7 @@ from pydantic import PlainValidator, ValidationError, WithJsonSchema
 from pydantic_core import InitErrorDetails
 
 from sepcnn.refusal import nearest, refuse, show
-from sepcnn.values import finite_number, number_or_list_schema
+from sepcnn.values import finite_number, number_schema
 
 BALANCED: Literal["balanced"] = "balanced"
 UNEQUAL = 2.0
@@ -48,7 +48,7 @@ def _class_weights(value: Any) -> Literal["balanced"] | tuple[float, ...] | dict
     return {str(key): n for key, n in checked.items()} if of_names else tuple(checked.values())
 
 
-_WEIGHT_SCHEMA = {"anyOf": number_or_list_schema(exclusiveMinimum=0)["anyOf"][:-1]}
+_WEIGHT_SCHEMA = number_schema(exclusiveMinimum=0)
 ClassWeights = Annotated[
     Literal["balanced"] | tuple[float, ...] | dict[str, float] | None,
     PlainValidator(_class_weights),
