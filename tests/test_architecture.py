@@ -31,6 +31,7 @@ LEVELS = [
     ["graph", "ending", "defaults"],
     ["model", "summary"],
     ["sections"],
+    ["agreement"],
     ["config"],
     ["checkpoint", "schema"],
     ["evaluate", "manual", "manual.*"],

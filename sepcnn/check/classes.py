@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sepcnn.agreement import balance_note
 from sepcnn.balance import BALANCED
 from sepcnn.check.base import Finding, Severity, Subject, images
-from sepcnn.config import balance_note
 
 FEW = 20
 """training images of a class below which little is learnt of it"""
@@ -50,7 +50,7 @@ def class_counts(subject: Subject) -> Iterator[Finding]:
 
 def imbalance(subject: Subject, train: list[tuple[int, str]]) -> Iterator[Finding]:
     """Unless the config does something about it, and where it does so twice."""
-    if text := balance_note(subject.config):
+    if text := balance_note(subject.config.train):
         yield Finding("imbalance", "warning", text, "take one of them out")
     (least, small), (most, large) = train[0], train[-1]
     if most < UNEVEN * least or balanced(subject):

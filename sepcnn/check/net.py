@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sepcnn.agreement import scaling_note
 from sepcnn.check.base import Finding, Subject
-from sepcnn.config import scaling_note
 from sepcnn.graph import Leaf
 from sepcnn.layers.reshape import Flatten, Reshape
 from sepcnn.summary import summarize
@@ -20,7 +20,7 @@ SEEN = 0.5
 
 def scaling(subject: Subject) -> Iterator[Finding]:
     """Pixels that no layer brings into the range a net likes."""
-    if text := scaling_note(subject.config):
+    if text := scaling_note(subject.graph):
         yield Finding("scaling", "warning", text)
 
 
