@@ -121,6 +121,10 @@ class GroupNormalization(WithinImage):
     def build(self, *inputs: Shape) -> nn.Module:
         return GroupNormalizationModule(self, inputs[0][-1])
 
+    def window(self) -> None:
+        """Every pixel is normalized by the statistics of the whole image."""
+        return
+
 
 class WithinImageModule(LayerModule):
     """Takes N×C×H×W or N×C. The arithmetic is float32 also for bfloat16 inputs.

@@ -29,6 +29,16 @@ def words(part: dict[str, Any]) -> str:
     return {"boolean": "true or false", "object": "mapping", "null": "null"}[part["type"]]
 
 
+def kinds(part: dict[str, Any]) -> frozenset[str]:
+    """Words for things that are told elsewhere: ``layer``, and not a value of that spelling."""
+    if "$ref" in part:
+        return frozenset({words(part)})
+    if DURATION in part.get("pattern", ""):
+        return frozenset({"duration"})
+    inside = [*part.get("anyOf", []), *([part["items"]] if "items" in part else [])]
+    return frozenset().union(*map(kinds, inside))
+
+
 def named(definition: str) -> str:
     """``layer`` or ``data source`` for a table, ``early_stopping`` for a section."""
     if definition[0].islower():
