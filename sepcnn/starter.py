@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from sepcnn.edit import quoted
+from sepcnn.errors import counted
 from sepcnn.survey import Facts, square_side
 
 SMALLEST_MAP = 4
@@ -24,7 +25,8 @@ def write(facts: Facts, folder: str) -> str:
     """The text of the config; ``folder`` is the path by which it finds the images."""
     lines = [
         "# yaml-language-server: $schema=sepcnn.schema.json",
-        f"# Written by sepcnn init for {facts.train:,} training images of {facts.classes} classes.",
+        f"# Written by sepcnn init for {counted(facts.train, 'training image')} of "
+        f"{counted(facts.classes, 'class')}.",
         "",
         *model(facts),
         "",

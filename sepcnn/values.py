@@ -182,7 +182,9 @@ class Duration:
 
     def __str__(self) -> str:
         amount = f"{self.amount:f}".rstrip("0").rstrip(".")
-        return f"{amount}{'' if self.unit == '%' else ' '}{self.unit}"
+        if self.unit == "%":
+            return f"{amount}%"
+        return f"{amount} {self.unit.removesuffix('s') if self.amount == 1 else self.unit}"
 
 
 def _duration(value: object) -> Duration:

@@ -133,7 +133,7 @@ def test_layers(layer: str, field: str, value: object) -> None:
         ("train: {optimizer: {Adam: 1/8}}", "train.optimizer.Adam.learning_rate", 0.125),
         ("train: {optimizer: {Adam: {beta_1: 0}}}", "train.optimizer.Adam.beta_1", 0.0),
         ("train: {schedule: {Step: 10 epochs}}", "train.schedule.Step.every", "10 epochs"),
-        ("train: {schedule: {Step: 1 epoch}}", "train.schedule.Step.every", "1 epochs"),
+        ("train: {schedule: {Step: 1 epoch}}", "train.schedule.Step.every", "1 epoch"),
         ("train: {schedule: {Step: 2.5%}}", "train.schedule.Step.every", "2.5%"),
         ("train: {schedule: {Constant: 500 steps}}", "train.schedule.Constant.warmup", "500 steps"),
         ("train: {early_stopping: {}}", "train.early_stopping", {"patience": 5}),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from sepcnn.agreement import balance_note
 from sepcnn.balance import BALANCED
 from sepcnn.check.base import Finding, Severity, Subject, images
+from sepcnn.errors import counted
 
 FEW = 20
 """training images of a class below which little is learnt of it"""
@@ -72,7 +73,7 @@ def top_k(subject: Subject) -> Iterator[Finding]:
     """A top 5 of five classes or fewer holds every class."""
     classes = len(subject.dataset.class_names) if subject.dataset else 0
     if 0 < classes <= 5:
-        message = f"top-5 accuracy is always 100 % with {classes} classes"
+        message = f"top-5 accuracy is always 100 % with {counted(classes, 'class')}"
         yield Finding("top_k", "note", message, "look at accuracy and at the classes' own figures")
 
 

@@ -14,7 +14,7 @@ import click
 from sepcnn import console, starter, survey
 from sepcnn.commands.options import PATH
 from sepcnn.data.images import find_images
-from sepcnn.errors import DataError, InputError, StorageError
+from sepcnn.errors import DataError, InputError, StorageError, counted
 from sepcnn.schema import schema
 
 STARTER = "starter.yaml"
@@ -37,7 +37,8 @@ def command(folder: Path | None) -> None:
             facts = survey.gather(folder, watch)
         path = Path(f"{folder.resolve().name or 'images'}.yaml")
         write(path, starter.write(facts, str(folder)))
-        console.say(f"wrote {path}: {facts.train:,} training images of {facts.classes} classes")
+        found = counted(facts.train, "training image"), counted(facts.classes, "class")
+        console.say(f"wrote {path}: {' of '.join(found)}")
         typed = shlex.quote(str(path))
         console.say(f"next: sepcnn check {typed}      is anything wrong with the images?")
         console.say(f"      sepcnn train {typed}")
