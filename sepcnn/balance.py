@@ -9,8 +9,9 @@ import torch
 from pydantic import PlainValidator, ValidationError, WithJsonSchema
 from pydantic_core import InitErrorDetails
 
+from sepcnn.errors import counted
 from sepcnn.refusal import nearest, refuse, show
-from sepcnn.values import finite_number, number_or_list_schema
+from sepcnn.values import finite_number, number_schema
 
 BALANCED: Literal["balanced"] = "balanced"
 UNEQUAL = 2.0
@@ -48,7 +49,7 @@ def _class_weights(value: Any) -> Literal["balanced"] | tuple[float, ...] | dict
     return {str(key): n for key, n in checked.items()} if of_names else tuple(checked.values())
 
 
-_WEIGHT_SCHEMA = {"anyOf": number_or_list_schema(exclusiveMinimum=0)["anyOf"][:-1]}
+_WEIGHT_SCHEMA = number_schema(exclusiveMinimum=0)
 ClassWeights = Annotated[
     Literal["balanced"] | tuple[float, ...] | dict[str, float] | None,
     PlainValidator(_class_weights),
@@ -74,7 +75,7 @@ def misfits(weights: ClassWeights, class_names: Sequence[str]) -> Iterator[Misfi
     if not class_names:  # not known yet
         return
     if isinstance(weights, tuple) and len(weights) != len(class_names):
-        message = f"{len(weights)} weights, but there are {len(class_names)} classes"
+        message = f"{counted(len(weights), 'weight')}, but there are {len(class_names)} classes"
         yield (), message, f"give one for each, in this order: {listed(class_names)}"
     if isinstance(weights, dict):
         for name in (name for name in weights if name not in class_names):

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import (
     PrivateAttr,
 )
 
-from sepcnn import source
-from sepcnn.balance import BALANCED, misfits
+from sepcnn import agreement, source
+from sepcnn.agreement import Misfit
 from sepcnn.data.base import Dataset, Request, Watch, unwatched
 from sepcnn.errors import ConfigError, DataError, InputError, Problem
-from sepcnn.graph import INPUT, Graph, GraphError, make_graph
+from sepcnn.graph import Graph, GraphError, make_graph
 from sepcnn.layers import LAYERS
-from sepcnn.layers.scaling import Normalization, Rescaling
-from sepcnn.model import Net
 from sepcnn.node import KeyPath, Node, format_path
 from sepcnn.override import apply_override
 from sepcnn.sections import Data, Model, Train
@@ -131,8 +128,16 @@ class Config(Spec):
 
     def source_problem(self, error: DataError) -> ConfigError:
         """An error of the images at the place that names their source."""
-        path = ("data", "source", self.data.source.chosen_name)
-        return self.problem(path, error.message, error.hint)
+        return self._located(agreement.of_source(self.data, error))
+
+    def refuse(self, misfits: Iterable[Misfit]) -> None:
+        """Errors: `ConfigError` with each at its place, if there are any."""
+        errors = [self._located(misfit) for misfit in misfits]
+        if errors:
+            raise ConfigError([problem for error in errors for problem in error.problems])
+
+    def _located(self, misfit: Misfit) -> ConfigError:
+        return self.problem(misfit.path, misfit.message, misfit.hint, at_key=misfit.at_key)
 
     def resolved(self) -> dict[str, Any]:
         """Plain data with every default explicit; `from_resolved` reads it back."""
@@ -170,119 +175,20 @@ def from_node(
 def check(config: Config) -> None:
     """What sections and layers must keep to together. Errors: `ConfigError`."""
     graph = config.graph(config.known_classes)
-    errors = [
-        *_ending_errors(config, graph),
-        *_statistics_errors(config, graph),
-        *_source_errors(config),
-        *_class_errors(config, config.data.source.known_class_names() or ()),
-        *_augment_errors(config),
-        *_progressive_errors(config),
-    ]
-    if errors:
-        raise ConfigError([problem for error in errors for problem in error.problems])
-
-
-def _ending_errors(config: Config, graph: Graph) -> Iterator[ConfigError]:
-    """The end of the net and the loss must mean the same."""
-    if misfit := graph.ending.misfit(config.train.loss):
-        yield config.problem(graph.output.path, *misfit)
-
-
-def _statistics_errors(config: Config, graph: Graph) -> Iterator[ConfigError]:
-    """A Normalization without numbers of its own reads the images."""
-    for leaf in graph.leaves:
-        adapts = isinstance(leaf.layer, Normalization) and leaf.layer.mean is None
-        if adapts and leaf.inputs != (INPUT,):
-            message = "takes its statistics from the images, so it must be the first layer"
-            yield config.problem(leaf.path, message, "move it up, or give mean and variance")
-
-
-def _source_errors(config: Config) -> Iterator[ConfigError]:
-    """The source must be able to give images of the net's size."""
-    try:
-        config.data.source.check(config.model.input_shape)
-    except DataError as error:
-        yield config.source_problem(error)
+    config.refuse(agreement.disagreements(config.model, config.data, config.train, graph))
 
 
 def check_data(config: Config, dataset: Dataset) -> None:
     """What sections must keep to that only the data tells. Errors: `ConfigError`."""
-    errors = [*_class_errors(config, dataset.class_names)]
-    best = config.train.best
-    if best.startswith("macro") and dataset.val is None:
-        message = f"{best} is measured on validation images, but there are none"
-        hint = "give data.validation a share, or write best: accuracy"
-        errors.append(config.problem(("train", "best"), message, hint))
-    if errors:
-        raise ConfigError([problem for error in errors for problem in error.problems])
-
-
-def _class_errors(config: Config, class_names: Sequence[str]) -> Iterator[ConfigError]:
-    """Weights are of classes that there are."""
-    for path, message, hint in misfits(config.train.class_weights, class_names):
-        whole = ("train", "class_weights", *path)
-        yield config.problem(whole, message, hint, at_key=bool(path))
-
-
-def _augment_errors(config: Config) -> Iterator[ConfigError]:
-    """Augmentations must be able to change images of the net's channels."""
-    for place, rule in enumerate(config.data.augment):
-        try:
-            rule.check(config.model.input_shape)
-        except DataError as error:
-            path = ("data", "augment", place, rule.chosen_name)
-            yield config.problem(path, error.message, error.hint)
-
-
-def _progressive_errors(config: Config) -> Iterator[ConfigError]:
-    """The net must take the images of every size on the way, with the same weights."""
-    rule, shape = config.data.progressive_resizing, config.model.input_shape
-    if rule is None:
-        return
-    graphs: list[Graph] = []
-    for height, width in rule.sizes(shape[:2]):
-        try:
-            small = make_graph(config.model.layers, (height, width, shape[2]), config.known_classes)
-        except GraphError as error:
-            message = f"the net does not take {height}×{width} images: "
-            message += f"{format_path(error.path)}: {error.message}"
-            hint = "let 'multiple' be as many pixels as the net makes one of"
-            yield config.problem(
-                ("data", "progressive_resizing"),
-                message,
-                hint if graphs else "let 'start' be a larger share",
-            )
-            return
-        graphs.append(small)
-    graph, small = config.graph(config.known_classes), graphs[0]
-    size = "{}×{}".format(*small.input_shape)
-    with torch.device("meta"):
-        own, other = (Net(g).state_dict() for g in (graph, small))
-    for leaf in graph.leaves:
-        of_leaf = [name for name in own if name.startswith(f"{leaf.name}.")]
-        if any(own[name].shape != other[name].shape for name in of_leaf):
-            message = f"needs other weights for the {size} images of progressive_resizing"
-            hint = "put GlobalAveragePooling2D in the place of Flatten, or train at one size"
-            yield config.problem(leaf.path, message, hint)
+    config.refuse(
+        [
+            *agreement.class_weights(config.train, dataset.class_names),
+            *agreement.best(config.train, validated=dataset.val is not None),
+        ]
+    )
 
 
 def notes(config: Config) -> list[str]:
     """What is allowed but probably not meant."""
-    return [text for text in (balance_note(config), scaling_note(config)) if text]
-
-
-def balance_note(config: Config) -> str:
-    """Of two ways to make classes equal; empty where there is at most one."""
-    if config.train.class_weights and config.train.sampling == BALANCED:
-        return "class_weights and sampling: balanced add up: what is drawn evenly is weighted, too"
-    return ""
-
-
-def scaling_note(config: Config) -> str:
-    """Of pixels that no layer scales; empty where one does."""
-    if any(isinstance(leaf.layer, Rescaling | Normalization) for leaf in config.graph().leaves):
-        return ""
-    return (
-        "the net receives pixels of 0 to 255: no Rescaling or Normalization layer scales them "
-        "(Rescaling: {scale: 1/127.5, offset: -1} as first layer would)"
-    )
+    found = agreement.balance_note(config.train), agreement.scaling_note(config.graph())
+    return [text for text in found if text]

@@ -204,7 +204,7 @@ class Reading:
             return
         if self.bar is None:
             self.bar = _bar(total)
-        self.bar.n = done
+        self.bar.n, self.bar.total = done, total  # looking at files, then decoding them
         self.bar.set_description_str(text)
 
 

@@ -19,6 +19,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 
+def counted(count: int, noun: str) -> str:
+    """``1 image``, ``2,000 images``, ``0 classes``: how every message counts."""
+    plural = "" if count == 1 else "es" if noun.endswith("s") else "s"
+    return f"{count:,} {noun}{plural}"
+
+
 @dataclass(frozen=True, slots=True)
 class Location:
     """A span of one line of a source: where something stands. Lines and columns count from 1;

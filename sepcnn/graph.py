@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from sepcnn.constraints import Constraint
 from sepcnn.ending import ONE_EACH, Ending, ending_of
-from sepcnn.errors import SepcnnError
+from sepcnn.errors import SepcnnError, counted
 from sepcnn.layers.base import Block, Layer, LeafLayer, Shape, ShapeError, show_shape
 from sepcnn.layers.dense import Dense
 from sepcnn.node import KeyPath
@@ -118,7 +118,8 @@ def _output_error(graph: Graph) -> GraphError | None:
         message = f"a net with one output is for two classes, but the data has {classes}"
         hint = f"end with {ONE_EACH}, and write loss: categorical_crossentropy"
         return GraphError(last.path, message, hint)
-    message = f"the net has {last.shape[0]} outputs, but the data has {classes} classes"
+    message = f"the net has {counted(last.shape[0], 'output')}, but the data has "
+    message += counted(classes, "class")
     if not isinstance(last.layer, Dense):
         hint = f"end with Dense: {{units: {classes}, activation: softmax}}"
         return GraphError(last.path, message, hint)

@@ -10,6 +10,7 @@ import torch
 from pydantic import PlainValidator, WithJsonSchema
 from torch.nn import functional
 
+from sepcnn.errors import counted
 from sepcnn.refusal import refuse, show
 from sepcnn.spec import Choice, Table
 from sepcnn.values import NonNegativeNumber, Rate, UnitNumber, number_or_list_schema, numbers
@@ -110,7 +111,7 @@ class CategoricalFocalCrossentropy(Loss):
     def misfit(self, classes: int) -> tuple[str, str] | None:
         if isinstance(self.alpha, float) or len(self.alpha) == classes:
             return None
-        message = f"alpha has {len(self.alpha)} values, but there are {classes} classes"
+        message = f"alpha has {counted(len(self.alpha), 'value')}, but there are {classes} classes"
         return message, "give one number, or one for each class"
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 import torch
 
-from sepcnn.errors import InputError, MemoryExhaustedError
+from sepcnn.errors import InputError, MemoryExhaustedError, counted
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -92,7 +92,7 @@ def choose_device(name: str) -> torch.device:
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if index < count:
             return cuda(index)
-        found = f"{count} CUDA GPU{'s' if count != 1 else ''} found"
+        found = f"{counted(count, 'CUDA GPU')} found"
         raise InputError(f"there is no device {name}: {found}", "use device: auto or cpu")
     if name == "cpu" or (name == "mps" and torch.backends.mps.is_available()):
         return torch.device(name)

@@ -56,17 +56,26 @@ def numbers(value: object) -> tuple[float, ...]:
     return found if len(found) == len(values) else ()
 
 
-_FRACTION_SCHEMA = {"type": "string", "pattern": r"^[-+.\deE]+/[-+.\deE]+$"}
+FRACTION_SCHEMA = {"type": "string", "pattern": r"^[-+.\deE]+ ?/ ?[-+.\deE]+$"}
 
 
-def number_or_list_schema(**bounds: float) -> dict[str, Any]:
-    """Of what `numbers` takes."""
-    number = {"type": "number", **bounds}
-    return {"anyOf": [number, _FRACTION_SCHEMA, {"type": "array", "items": number, "minItems": 1}]}
+def number_schema(**bounds: float) -> dict[str, Any]:
+    """Of a number or a fraction."""
+    return {"anyOf": [{"type": "number", **bounds}, FRACTION_SCHEMA]}
+
+
+def number_or_list_schema(
+    least: int = 1, most: int | None = None, **bounds: float
+) -> dict[str, Any]:
+    """Of what `numbers` takes; a list has from ``least`` to ``most`` of them."""
+    listed: dict[str, Any] = {"type": "array", "items": number_schema(**bounds), "minItems": least}
+    if most is not None:
+        listed["maxItems"] = most
+    return {"anyOf": [*number_schema(**bounds)["anyOf"], listed]}
 
 
 def _number_schema(**bounds: float) -> WithJsonSchema:
-    return WithJsonSchema({"anyOf": [{"type": "number", **bounds}, _FRACTION_SCHEMA]})
+    return WithJsonSchema(number_schema(**bounds))
 
 
 _Fraction = Annotated[float, BeforeValidator(_fraction)]
@@ -173,7 +182,9 @@ class Duration:
 
     def __str__(self) -> str:
         amount = f"{self.amount:f}".rstrip("0").rstrip(".")
-        return f"{amount}{'' if self.unit == '%' else ' '}{self.unit}"
+        if self.unit == "%":
+            return f"{amount}%"
+        return f"{amount} {self.unit.removesuffix('s') if self.amount == 1 else self.unit}"
 
 
 def _duration(value: object) -> Duration:

@@ -133,7 +133,7 @@ def test_layers(layer: str, field: str, value: object) -> None:
         ("train: {optimizer: {Adam: 1/8}}", "train.optimizer.Adam.learning_rate", 0.125),
         ("train: {optimizer: {Adam: {beta_1: 0}}}", "train.optimizer.Adam.beta_1", 0.0),
         ("train: {schedule: {Step: 10 epochs}}", "train.schedule.Step.every", "10 epochs"),
-        ("train: {schedule: {Step: 1 epoch}}", "train.schedule.Step.every", "1 epochs"),
+        ("train: {schedule: {Step: 1 epoch}}", "train.schedule.Step.every", "1 epoch"),
         ("train: {schedule: {Step: 2.5%}}", "train.schedule.Step.every", "2.5%"),
         ("train: {schedule: {Constant: 500 steps}}", "train.schedule.Constant.warmup", "500 steps"),
         ("train: {early_stopping: {}}", "train.early_stopping", {"patience": 5}),
@@ -195,6 +195,11 @@ def test_classes_are_known_from_the_data_or_not_at_all() -> None:
 def test_a_note_tells_of_pixels_that_nothing_scales() -> None:
     assert notes(with_layers("- Rescaling: 1/255")) == []
     assert notes(with_layers("- Normalization")) == []
+    for name in ("BatchNormalization", "LayerNormalization", "GroupNormalization: 3"):
+        assert notes(with_layers(f"- {name}", "- ReLU")) == []
+    branches = "- Parallel: {branches: [[BatchNormalization], [ReLU]]}"
+    for layers in (["- ReLU", "- BatchNormalization"], [branches]):
+        assert len(notes(with_layers(*layers))) == 1
     assert notes(with_layers("- ReLU")) == [
         "the net receives pixels of 0 to 255: no Rescaling or Normalization layer scales them "
         "(Rescaling: {scale: 1/127.5, offset: -1} as first layer would)"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sepcnn.console import epoch_line, fitted, table
+from sepcnn.console import Reading, epoch_line, fitted, table
 from sepcnn.record import EpochRecord, Scores
 from tests.runs import command, environment, keep_few, write_config
 
@@ -115,3 +115,16 @@ def test_names_with_brackets_are_no_markup(capsys: pytest.CaptureFixture[str]) -
     ]
     assert first == names[:2]
     assert lines == [[name, name] for name in names]
+
+
+def test_a_bar_of_reading_follows_each_phase(capsys: pytest.CaptureFixture[str]) -> None:
+    """`sepcnn check` looks at all files, then decodes those that are not in the cache."""
+    with Reading() as watch:
+        watch.live = True
+        for done, total in ((50, 200), (50, 100)):
+            watch.last_line = 0
+            watch(done, total)
+    shown = capsys.readouterr().err
+    assert "25%|" in shown
+    assert "50%|" in shown
+    assert "reading images 50/100" in shown

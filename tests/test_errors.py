@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sepcnn import errors
-from sepcnn.errors import ConfigError, Location, Problem, SepcnnError
+from sepcnn.errors import ConfigError, Location, Problem, SepcnnError, counted
 
 PLACE = Location("c.yaml", 3, 5, "    epochs: ten", 6)
 
@@ -68,3 +68,8 @@ def test_an_error_is_its_message_and_its_hint() -> None:
 def test_exit_codes(error: type[SepcnnError], code: int) -> None:
     assert error.exit_code == code
     assert error.__name__ in (errors.__doc__ or "")
+
+
+def test_one_of_a_thing_is_singular() -> None:
+    found = [counted(1, "class"), counted(0, "class"), counted(1, "epoch"), counted(2000, "image")]
+    assert found == ["1 class", "0 classes", "1 epoch", "2,000 images"]

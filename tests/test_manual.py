@@ -212,5 +212,13 @@ def test_wrapping_keeps_words_whole() -> None:
 
 def test_a_field() -> None:
     entry = BOOK["optimizers"].entries["SGD"]
-    expected = Field("momentum", "number from 0 to below 1", "0.0", entry.field("momentum").meaning)
-    assert entry.field("momentum") == expected
+    value, meaning = "number from 0 to below 1", entry.field("momentum").meaning
+    assert entry.field("momentum") == Field("momentum", value, frozenset(), "0.0", meaning)
+
+
+def test_a_word_to_write_is_no_link() -> None:
+    """``best: loss`` is a word; ``loss: …`` names an entry of a table."""
+    train = PAGES["sections.md"].split("\n## train\n")[1]
+    assert "| `best` | accuracy, loss, macro_recall or macro_f1 |" in train
+    assert "| `loss` | [loss](losses.md) |" in train
+    assert "| `after` | [duration](config.md#values) |" in train

@@ -8,9 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from sepcnn import source
+from sepcnn.manual import SECTIONS
 from sepcnn.schema import TABLES, key_of, schema
+from sepcnn.spec import Context, Spec
 from tests.conftest import CONFIGS
 
 SCHEMA = schema()
@@ -43,6 +48,9 @@ def accepts(part: dict[str, Any], value: object) -> bool:
         ),
         "minItems": lambda: not isinstance(value, list) or len(value) >= part["minItems"],
         "maxItems": lambda: not isinstance(value, list) or len(value) <= part["maxItems"],
+        "uniqueItems": lambda: (
+            not isinstance(value, list) or len(value) == len(set(map(str, value)))
+        ),
         "minProperties": lambda: not isinstance(value, dict) or len(value) >= 1,
         "maxProperties": lambda: not isinstance(value, dict) or len(value) <= 1,
         "minimum": lambda: not number(value) or value >= part["minimum"],
@@ -69,6 +77,37 @@ def accepts(part: dict[str, Any], value: object) -> bool:
     if isinstance(value, dict) and not set(part.get("required", [])) <= set(value):
         return False
     return all(check() for key, check in checks.items() if key in part)
+
+
+SPECS: dict[str, type[Spec]] = {
+    f"{key_of(table.kind)}.{name}": cls for table in TABLES for name, cls in table.items()
+} | {cls.__name__: cls for cls in SECTIONS.values()}
+NUMBERS = st.sampled_from([0, 1, 2, 3, -1, 0.25, 0.5, 1e-3, 200, 1e4])
+FRACTIONS = st.sampled_from(["1/255", "1/2", "3/4", "-1/2", "1e-3/2", "+1/.5", "1 / 3", "5/2"])
+WORDS = st.sampled_from(["auto", "balanced", "3 epochs", "5%"])
+ITEMS = NUMBERS | FRACTIONS | WORDS | st.booleans()
+VALUES = ITEMS | st.lists(ITEMS | st.none(), max_size=3) | st.lists(FRACTIONS, max_size=3)
+
+
+def reads(cls: type[Spec], field: str, value: object) -> bool:
+    """Whether a field takes a value, whatever the others and all of them together say to it."""
+    try:
+        cls.model_validate({field: value}, context=Context())
+    except ValidationError as error:
+        return not any(one["loc"][:1] == (field,) for one in error.errors(include_url=False))
+    return True
+
+
+@settings(max_examples=100)
+@given(VALUES)
+def test_accepts_what_a_field_takes(value: object) -> None:
+    refused = [
+        f"{key}.{field}"
+        for key, cls in SPECS.items()
+        for field, part in SCHEMA["$defs"][key]["properties"].items()
+        if reads(cls, field, value) and not accepts(part, value)
+    ]
+    assert refused == []
 
 
 def number(value: object) -> bool:

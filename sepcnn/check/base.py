@@ -8,7 +8,7 @@ from typing import Any, Literal
 from sepcnn.check.pictures import Picture
 from sepcnn.config import Config
 from sepcnn.data.base import Dataset
-from sepcnn.errors import SepcnnError
+from sepcnn.errors import SepcnnError, counted
 from sepcnn.graph import Graph
 from sepcnn.machine import Machine
 
@@ -55,4 +55,4 @@ class Subject:
 
 
 def images(count: int) -> str:
-    return f"{count:,} image{'s' if count != 1 else ''}"
+    return counted(count, "image")

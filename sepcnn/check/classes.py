@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sepcnn.agreement import balance_note
 from sepcnn.balance import BALANCED
 from sepcnn.check.base import Finding, Severity, Subject, images
-from sepcnn.config import balance_note
 from sepcnn.data.validation import listed
+from sepcnn.errors import counted
 
 FEW = 20
 """training images of a class below which little is learnt of it"""
@@ -50,7 +51,7 @@ def class_counts(subject: Subject) -> Iterator[Finding]:
 
 def imbalance(subject: Subject, train: list[tuple[int, str]]) -> Iterator[Finding]:
     """Unless the config does something about it, and where it does so twice."""
-    if text := balance_note(subject.config):
+    if text := balance_note(subject.config.train):
         yield Finding("imbalance", "warning", text, "take one of them out")
     (least, small), (most, large) = train[0], train[-1]
     if most < UNEVEN * least or balanced(subject):
@@ -72,7 +73,7 @@ def top_k(subject: Subject) -> Iterator[Finding]:
     """A top 5 of five classes or fewer holds every class."""
     classes = len(subject.dataset.class_names) if subject.dataset else 0
     if 0 < classes <= 5:
-        message = f"top-5 accuracy is always 100 % with {classes} classes"
+        message = f"top-5 accuracy is always 100 % with {counted(classes, 'class')}"
         yield Finding("top_k", "note", message, "look at accuracy and at the classes' own figures")
 
 

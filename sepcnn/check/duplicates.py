@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -58,9 +58,10 @@ def copies(subject: Subject) -> Iterator[Finding]:
         else:
             near = near_groups(pictures)
     yield from two_labels(exact, near)
-    yield from two_splits(exact, "the same", subject.dataset)
-    yield from two_splits(near, "nearly the same", subject.dataset)
-    yield from repeated(exact, near)
+    first_of = {copy: group[0] for group in exact for copy in group}
+    yield from two_splits(exact, "the same", subject.dataset, {})
+    yield from two_splits(near, "nearly the same", subject.dataset, first_of)
+    yield from repeated(exact, near, first_of)
 
 
 def cannot_compare(count: int) -> str:
@@ -82,12 +83,14 @@ def two_labels(exact: list[Group], near: list[Group]) -> Iterator[Finding]:
         yield Finding("two_labels", "warning", message, hint, names(groups))
 
 
-def two_splits(groups: list[Group], how: str, dataset: Dataset | None) -> Iterator[Finding]:
-    """The net is measured on what it learnt by heart."""
+def two_splits(
+    groups: list[Group], how: str, dataset: Dataset | None, first_of: Mapping[Copy, Copy]
+) -> Iterator[Finding]:
+    """The net is measured on what it learnt by heart; pairs of one ``first_of`` are told before."""
     sizes = {name: len(split) for name, split in dataset.splits().items()} if dataset else {}
     for first, second in combinations(("train", "val", "test"), 2):
-        leaks = [g for g in groups if {first, second} <= {copy.split for copy in g}]
-        if not leaks:
+        leaks = [across(group, first, second, first_of) for group in groups]
+        if not any(leaks):
             continue
         count = sum(copy.split == second for group in leaks for copy in group)
         size = sizes.get(second)
@@ -100,10 +103,27 @@ def two_splits(groups: list[Group], how: str, dataset: Dataset | None) -> Iterat
         yield Finding("two_splits", severity, message, f"remove them from {first}", names(leaks))
 
 
-def repeated(exact: list[Group], near: list[Group]) -> Iterator[Finding]:
+def across(group: Group, first: str, second: str, first_of: Mapping[Copy, Copy]) -> Group:
+    """Those of two splits with one in the other split that is not of the same bytes."""
+    kinds = {
+        other: {first_of.get(copy, copy) for copy in group if copy.split == split}
+        for split, other in ((first, second), (second, first))
+    }
+    return tuple(
+        copy
+        for copy in group
+        if copy.split in kinds and kinds[copy.split] - {first_of.get(copy, copy)}
+    )
+
+
+def repeated(
+    exact: list[Group], near: list[Group], first_of: Mapping[Copy, Copy]
+) -> Iterator[Finding]:
     """Copies of one label in one split: harmless, but they count twice."""
     for groups, how in ((exact, "the same bytes"), (near, "nearly the same")):
         within = [g for g in groups if len({(c.split, c.label) for c in g}) == 1]
+        if groups is near:  # those of the same bytes are told before: one of them stands for all
+            within = [tuple(dict.fromkeys(first_of.get(c, c) for c in g)) for g in within]
         if within:
             count = sum(len(group) - 1 for group in within)
             one = count == 1

@@ -75,7 +75,7 @@ def sizes(subject: Subject) -> Iterator[Finding]:
             )
 
 
-def share_cut(look: Look, height: int, width: int) -> float:
+def share_cut(look: Look, height: float, width: float) -> float:
     """Share of an image outside the largest crop of the net's proportions."""
     own, wanted = look.size[0] * width, height * look.size[1]
     return 1 - min(own, wanted) / max(own, wanted)

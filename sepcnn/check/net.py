@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sepcnn.agreement import scaling_note
 from sepcnn.check.base import Finding, Subject
-from sepcnn.config import scaling_note
+from sepcnn.errors import counted
 from sepcnn.graph import Leaf
 from sepcnn.layers.reshape import Flatten, Reshape
 from sepcnn.summary import summarize
@@ -20,7 +21,7 @@ SEEN = 0.5
 
 def scaling(subject: Subject) -> Iterator[Finding]:
     """Pixels that no layer brings into the range a net likes."""
-    if text := scaling_note(subject.config):
+    if text := scaling_note(subject.graph):
         yield Finding("scaling", "warning", text)
 
 
@@ -31,8 +32,9 @@ def stem(subject: Subject) -> Iterator[Finding]:
     for number, leaf in enumerate(windows[:STEM]):
         after = min(leaf.shape[:2])
         if after and side / after >= FAST and after < SMALL:
+            first = f"first {number + 1} layers shrink" if number else "first layer shrinks"
             message = (
-                f"the first {number + 1} layers shrink the {side}-pixel image to {after} pixels "
+                f"the {first} the {side}-pixel image to {counted(after, 'pixel')} "
                 f"('{leaf.name}'): fine detail is lost before it is seen"
             )
             hint = "use strides: 1 in one of them, or a larger input_shape"

@@ -13,7 +13,7 @@ from sepcnn.check.base import Finding, Subject, images
 from sepcnn.config import Config
 from sepcnn.data.base import Dataset, Resident
 from sepcnn.data.batch import fit
-from sepcnn.errors import InputError, SepcnnError
+from sepcnn.errors import InputError, SepcnnError, counted
 from sepcnn.layers.convolution import SeparableConv2D
 from sepcnn.machine import free_memory, memory_exhausted
 from sepcnn.summary import summarize
@@ -128,7 +128,8 @@ def report(subject: Subject, dataset: Dataset, loss: float, seconds: float) -> t
     return (
         f"a step forward and back on {images(batch_length(subject))} works: loss {loss:.2f}, "
         f"{seconds:.2g} s, about {gibibytes(memory_needed(subject))}",
-        f"{epochs:,} epochs of {steps:,} steps take {about} {minutes(whole)} on "
+        f"{counted(epochs, 'epoch')} of {counted(steps, 'step')} "
+        f"{'takes' if epochs == 1 else 'take'} {about} {minutes(whole)} on "
         f"{subject.machine.describe()}",
     )
 

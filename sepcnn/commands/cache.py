@@ -9,6 +9,7 @@ import click
 from sepcnn import console
 from sepcnn.data.cache import DOWNLOADS, CacheFile, cache_files, cache_folder, remove
 from sepcnn.data.row_file import open_rows
+from sepcnn.errors import counted
 
 SECONDS_A_DAY = 86_400
 
@@ -73,6 +74,6 @@ def what(file: CacheFile) -> tuple[str, str]:
         return f"{name} (damaged)", ""
     image = "×".join(map(str, rows.facts["shape"]))
     return (
-        f"{rows.facts['source']}, {len(rows.entries):,} images",
+        f"{rows.facts['source']}, {counted(len(rows.entries), 'image')}",
         f"{image} {rows.facts['resize']}",
     )

@@ -14,6 +14,7 @@ from sepcnn.check.base import SEVERITIES, Finding, Subject
 from sepcnn.check.opening import look
 from sepcnn.commands.options import PATH, as_json, overrides
 from sepcnn.commands.train import describe
+from sepcnn.errors import counted
 
 FAILED = 1
 MOST_FILES = 4
@@ -84,5 +85,5 @@ def common_folder(findings: list[Finding]) -> str:
 def last_line(findings: list[Finding]) -> str:
     counts = Counter(one.severity for one in findings)
     worst = next((severity for severity in SEVERITIES if counts[severity]), "note")
-    told = ", ".join(f"{counts[s]} {s}{'s' if counts[s] != 1 else ''}" for s in SEVERITIES)
+    told = ", ".join(f"{counted(counts[s], s)}" for s in SEVERITIES)
     return f"{told}: {ENDINGS[worst]}"

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import click
 
-from sepcnn import console, starter
+from sepcnn import console, starter, survey
 from sepcnn.commands.options import PATH
 from sepcnn.data.images import find_images
-from sepcnn.errors import DataError, InputError, StorageError
+from sepcnn.errors import DataError, InputError, StorageError, counted
 from sepcnn.schema import schema
 
 STARTER = "starter.yaml"
@@ -34,10 +34,11 @@ def command(folder: Path | None) -> None:
         raise InputError(f"{folder} is a file", "give the folder that holds the images")
     if folder is not None and holds_images(folder):
         with console.Reading() as watch:
-            facts = starter.gather(folder, watch)
+            facts = survey.gather(folder, watch)
         path = Path(f"{folder.resolve().name or 'images'}.yaml")
         write(path, starter.write(facts, str(folder)))
-        console.say(f"wrote {path}: {facts.train:,} training images of {facts.classes} classes")
+        found = counted(facts.train, "training image"), counted(facts.classes, "class")
+        console.say(f"wrote {path}: {' of '.join(found)}")
         typed = shlex.quote(str(path))
         console.say(f"next: sepcnn check {typed}      is anything wrong with the images?")
         console.say(f"      sepcnn train {typed}")

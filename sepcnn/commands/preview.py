@@ -9,7 +9,7 @@ import click
 from sepcnn import config, console, preview
 from sepcnn.commands.options import PATH, overrides
 from sepcnn.data.base import SPLITS
-from sepcnn.errors import StorageError
+from sepcnn.errors import StorageError, counted
 
 HEADINGS = ("as stored", "as the steps of training see it")
 
@@ -40,4 +40,5 @@ def command(path: Path, out: Path, count: int, split: str, overrides: tuple[str,
         picture.save(out, format="PNG")
     except OSError as error:
         raise StorageError.of(out, error) from None
-    console.say(f"{out}: {sum(map(len, rows))} pictures of {len(images):,} {split} images")
+    shown = counted(sum(map(len, rows)), "picture")
+    console.say(f"{out}: {shown} of {counted(len(images), f'{split} image')}")

@@ -20,7 +20,7 @@ from sepcnn.commands.options import PATH, overrides
 from sepcnn.config import Config
 from sepcnn.data.base import Dataset
 from sepcnn.data.validation import validation_note
-from sepcnn.errors import DataError, DivergedError, SepcnnError
+from sepcnn.errors import DataError, DivergedError, SepcnnError, counted
 from sepcnn.machine import Machine
 from sepcnn.model import Net
 from sepcnn.record import EpochRecord
@@ -196,7 +196,8 @@ def open_data(settings: Config) -> Dataset:
 def describe(settings: Config, dataset: Dataset) -> str:
     """The images in one line."""
     counts = ", ".join(f"{len(split):,} {name}" for name, split in dataset.splits().items())
-    return f"{settings.data.source.chosen_name}: {len(dataset.class_names)} classes, {counts}"
+    classes = counted(len(dataset.class_names), "class")
+    return f"{settings.data.source.chosen_name}: {classes}, {counts}"
 
 
 def choose_machine(settings: Config, before: dict[str, Any] | None = None) -> Machine:

@@ -10,7 +10,7 @@ import torch
 from pydantic import PlainValidator, ValidationInfo, WithJsonSchema, model_validator
 
 from sepcnn.data.base import Dataset, Request, Resident, Source, hold_out
-from sepcnn.errors import DataError
+from sepcnn.errors import DataError, counted
 from sepcnn.refusal import refuse, show
 from sepcnn.values import FilePath, read_path
 
@@ -184,7 +184,9 @@ def resident(
         message = f"{path}: labels must be whole numbers of shape N, found {describe(labels)}"
         raise DataError(message, "for one-hot labels save labels.argmax(axis=1)")
     if len(images) != len(labels):
-        raise DataError(f"{path}: {len(images)} images, but {len(labels)} labels")
+        raise DataError(
+            f"{path}: {counted(len(images), 'image')}, but {counted(len(labels), 'label')}"
+        )
     if not len(images):
         raise DataError(f"{path}: there are no images")
     if int(labels.min()) < 0:

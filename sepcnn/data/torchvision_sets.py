@@ -29,7 +29,7 @@ ALL: ChainMap[str, Any] = ChainMap(PICTURE_SETS, SETS)
 
 
 def _set_name(value: Any) -> str:
-    if value in ALL:
+    if isinstance(value, str) and value in ALL:
         return str(value)
     near = nearest(value, ALL) if isinstance(value, str) else None
     hint = f"did you mean '{near}'?" if near else f"known: {', '.join(ALL)}"

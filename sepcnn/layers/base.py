@@ -46,7 +46,14 @@ LayerName = Annotated[str, PlainValidator(_layer_name), WithJsonSchema({"type": 
 LayerNames = Annotated[
     tuple[str, ...],
     PlainValidator(_layer_names),
-    WithJsonSchema({"type": "array", "items": {"type": "string"}, "minItems": 1}),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string"},
+                {"type": "array", "items": {"type": "string"}, "minItems": 1},
+            ]
+        }
+    ),
 ]
 
 

@@ -11,6 +11,7 @@ from pydantic import PlainValidator, WithJsonSchema
 from torch import nn
 
 from sepcnn.constraints import Constraint
+from sepcnn.errors import counted
 from sepcnn.initializers import Ones, VectorInitializer, Zeros
 from sepcnn.layers.activation import ElementwiseLayer
 from sepcnn.layers.axes import (
@@ -114,12 +115,17 @@ class GroupNormalization(WithinImage):
         channels = inputs[0][-1]
         if channels % self.groups:
             fitting = max(n for n in range(1, min(self.groups, channels) + 1) if not channels % n)
-            message = f"{channels} channels do not fall into {self.groups} equal groups"
+            fall = "does not fall" if channels == 1 else "do not fall"
+            message = f"{counted(channels, 'channel')} {fall} into {self.groups} equal groups"
             raise ShapeError(message, f"write groups: {fitting}, or -1: each channel alone")
         return inputs[0]
 
     def build(self, *inputs: Shape) -> nn.Module:
         return GroupNormalizationModule(self, inputs[0][-1])
+
+    def window(self) -> None:
+        """Every pixel is normalized by the statistics of the whole image."""
+        return
 
 
 class WithinImageModule(LayerModule):

@@ -20,7 +20,7 @@ from sepcnn.refusal import refuse, show
 from sepcnn.regularizers import VectorRegularizer
 from sepcnn.schedules import Progress, Ramp
 from sepcnn.spec import Spec
-from sepcnn.values import PositiveNumber, UnitNumber, finite_number
+from sepcnn.values import PositiveNumber, UnitNumber, finite_number, number_schema
 
 Limit = Ramp | Literal["paper"] | None
 CROSSING = 1e-9
@@ -42,7 +42,7 @@ def _limit(value: Any, info: ValidationInfo) -> Limit:
 
 
 _LIMIT_SCHEMA: dict[str, Any] = {
-    "anyOf": [{"type": "number"}, {"const": "paper"}, {"type": "object"}, {"type": "null"}]
+    "anyOf": [*number_schema()["anyOf"], {"const": "paper"}, {"type": "object"}, {"type": "null"}]
 }
 LimitValue = Annotated[Limit, PlainValidator(_limit), WithJsonSchema(_LIMIT_SCHEMA)]
 

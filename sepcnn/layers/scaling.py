@@ -8,6 +8,7 @@ import torch
 from pydantic import PlainValidator, WithJsonSchema, model_validator
 from torch import nn
 
+from sepcnn.errors import counted
 from sepcnn.layers.axes import Axis, check_channel_axis
 from sepcnn.layers.base import LeafLayer, Shape, ShapeError
 from sepcnn.refusal import refuse, show
@@ -42,7 +43,7 @@ Statistics = Annotated[
 def check_count(values: float | tuple[float, ...] | None, shape: Shape) -> None:
     """Errors: `ShapeError` if there are neither one nor as many as channels."""
     if isinstance(values, tuple) and len(values) not in (1, shape[-1]):
-        message = f"{len(values)} values given for {shape[-1]} channels"
+        message = f"{len(values)} values given for {counted(shape[-1], 'channel')}"
         raise ShapeError(message, "give one number for all channels, or one for each")
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sepcnn.manual.words import words
+from sepcnn.manual.words import kinds, words
 from sepcnn.schema import first_field
 from sepcnn.spec import Choice, Spec, plain
 
@@ -59,6 +59,7 @@ SAMPLES: dict[str, str | None] = {
     "variance_scaling.scale": "2",
     "warmup": "500 steps",
     "width": "64",
+    "x_factor": "0.2",
     "ZeroPadding2D.padding": "1",
 }
 """values for examples, of fields without a default or with one that shows little"""
@@ -71,6 +72,8 @@ class Field:
     name: str
     value: str
     """what can be written, in words"""
+    kinds: frozenset[str]
+    """those of the words that name a chapter or section"""
     default: str | None
     """as a config would write it; None: it must be given"""
     meaning: str
@@ -119,8 +122,9 @@ class Entry:
     def field(self, name: str, cls: type[Spec] | None = None) -> Field:
         info = (cls or self.cls).model_fields[name]
         default = None if info.is_required() else written(info.default)
-        value = words(self.definition["properties"][name])
-        return Field(name, value, default, " ".join((info.description or "").split()))
+        part = self.definition["properties"][name]
+        meaning = " ".join((info.description or "").split())
+        return Field(name, words(part), kinds(part), default, meaning)
 
     def example(self) -> str:
         """A valid use, the short form where there is one."""

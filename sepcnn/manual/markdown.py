@@ -61,7 +61,7 @@ def field_table(fields: Sequence[Field], homes: dict[str, str]) -> str:
     rows = [
         [
             f"`{field.name}`",
-            linked(field.value, homes),
+            linked(field, homes),
             "required" if field.default is None else f"`{field.default}`",
             prose(field.meaning),
         ]
@@ -71,13 +71,16 @@ def field_table(fields: Sequence[Field], homes: dict[str, str]) -> str:
     return "\n".join([HEAD, *lines])
 
 
-def linked(value: str, homes: dict[str, str]) -> str:
+def linked(field: Field, homes: dict[str, str]) -> str:
     """What can be written, with links to the chapters of what it names."""
     targets = {kind: f"{home}.md" for kind, home in homes.items()}
     targets["duration"] = "config.md#values"
     targets |= {name: f"sections.md#{name}" for name in SECTIONS if "_" in name}
-    names = "|".join(targets)
-    return re.sub(rf"\b({names})s?\b", lambda match: f"[{match[0]}]({targets[match[1]]})", value)
+    names = "|".join(name for name in targets if name in field.kinds)
+    if not names:
+        return field.value
+    link = rf"\b({names})s?\b"
+    return re.sub(link, lambda match: f"[{match[0]}]({targets[match[1]]})", field.value)
 
 
 def prose(text: str) -> str:

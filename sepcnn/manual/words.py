@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-FRACTION = "^[-+."
-"""how the pattern of a number written as a fraction begins"""
+from sepcnn.values import FRACTION_SCHEMA
+
 DURATION = "steps?|epochs?|%"
 COUNTS = {2: "two", 3: "three"}
 
@@ -15,7 +15,7 @@ def words(part: dict[str, Any]) -> str:
     if "$ref" in part:
         return named(part["$ref"].rpartition("/")[2])
     if "anyOf" in part:
-        return alternatives([o for o in part["anyOf"] if not is_fraction(o)])
+        return alternatives([option for option in part["anyOf"] if option != FRACTION_SCHEMA])
     if "const" in part:
         return str(part["const"])
     if "enum" in part:
@@ -29,15 +29,21 @@ def words(part: dict[str, Any]) -> str:
     return {"boolean": "true or false", "object": "mapping", "null": "null"}[part["type"]]
 
 
+def kinds(part: dict[str, Any]) -> frozenset[str]:
+    """Words for things that are told elsewhere: ``layer``, and not a value of that spelling."""
+    if "$ref" in part:
+        return frozenset({words(part)})
+    if DURATION in part.get("pattern", ""):
+        return frozenset({"duration"})
+    inside = [*part.get("anyOf", []), *([part["items"]] if "items" in part else [])]
+    return frozenset().union(*map(kinds, inside))
+
+
 def named(definition: str) -> str:
     """``layer`` or ``data source`` for a table, ``early_stopping`` for a section."""
     if definition[0].islower():
         return definition.replace("_", " ")
     return "".join(f"_{c.lower()}" if c.isupper() else c for c in definition).lstrip("_")
-
-
-def is_fraction(part: dict[str, Any]) -> bool:
-    return bool(part.get("pattern", "").startswith(FRACTION))
 
 
 def bounds(part: dict[str, Any]) -> str:

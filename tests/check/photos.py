@@ -34,14 +34,14 @@ def photo(seed: int, size: tuple[int, int] = (96, 80), grey: bool = False) -> Im
     return Image.blend(*layers, 0.5)
 
 
-def write_photos(root: Path, **counts: int) -> Path:
+def write_photos(root: Path, size: tuple[int, int] = (96, 80), **counts: int) -> Path:
     """A folder for each class, as in ``cat=20``; ``train__cat=20`` where there are splits."""
     seed = 0
     for name, count in counts.items():
         folder = root.joinpath(*name.split("__"))
         folder.mkdir(parents=True)
         for number in range(count):
-            photo(seed).save(folder / f"{number}.png")
+            photo(seed, size).save(folder / f"{number}.png")
             seed += 1
     return root
 

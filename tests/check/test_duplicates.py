@@ -54,6 +54,28 @@ def test_nearly_the_same_image_in_two_splits(how: str, photos: Path, tmp_path: P
     assert found.files == (str(photos / "train/cat/3.png"), str(photos / "val/cat/copy.jpg"))
 
 
+def test_a_pair_is_told_once(photos: Path, tmp_path: Path) -> None:
+    """Of two copies of a training image, one to the byte, only the other is nearly the same."""
+    train, val = photos / "train" / "cat", photos / "val" / "cat"
+    shutil.copy(train / "3.png", val / "copy.png")
+    photo(3).save(val / "near.jpg", quality=85)
+    exact, near = check(write_config(tmp_path))
+    assert exact.message.startswith("1 image of val is the same in train")
+    assert exact.files == (str(train / "3.png"), str(val / "copy.png"))
+    assert near.message.startswith("1 image of val is nearly the same in train")
+    assert near.files == (str(train / "3.png"), str(val / "near.jpg"))
+    (val / "near.jpg").rename(train / "near.jpg")  # now a pair with the copy, and with its like
+    exact, near = check(write_config(tmp_path))
+    assert exact.files == (str(train / "3.png"), str(val / "copy.png"))
+    assert near.files == (str(train / "near.jpg"), str(val / "copy.png"))
+    (val / "copy.png").rename(train / "copy.png")
+    exact, near = check(write_config(tmp_path))
+    assert exact.message.endswith("(the same bytes)")
+    assert exact.files == (str(train / "3.png"), str(train / "copy.png"))
+    assert near.message.startswith("1 image is a copy of another of its split and class (nearly")
+    assert near.files == (str(train / "3.png"), str(train / "near.jpg"))
+
+
 def test_one_image_with_two_labels(photos: Path, tmp_path: Path) -> None:
     shutil.copy(photos / "train" / "cat" / "3.png", photos / "train" / "dog" / "copy.png")
     photo(3).save(photos / "train" / "dog" / "near.jpg", quality=85)

@@ -223,3 +223,6 @@ def test_the_step_tells_how_long_a_run_takes(tmp_path: Path) -> None:
     assert (last.kind, last.severity) == ("step", "note")
     assert last.message.startswith("a step forward and back on 8 images works: loss ")
     assert last.hint.startswith("2 epochs of ")
+    short = config.load(write_config(tmp_path), ["train.epochs=1", "train.batch_size=60"])
+    *_, last = findings(look(short))
+    assert last.hint.startswith("1 epoch of 1 step takes about ")

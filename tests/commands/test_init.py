@@ -22,7 +22,7 @@ def test_init_check_and_train(
         "wrote my photos.yaml: 60 training images of 2 classes\n"
         "next: sepcnn check 'my photos.yaml'      is anything"
     )
-    assert 'source: {Folder: "my photos"}' in Path("my photos.yaml").read_text()
+    assert "source: {Folder: my photos}" in Path("my photos.yaml").read_text()
     assert check(Path("my photos.yaml")) == []
     short = ("--set", "train.epochs=1", "--run-dir", "run", "--device", "cpu")
     assert invoke("train", "my photos.yaml", *short)[0] == 0
@@ -31,6 +31,23 @@ def test_init_check_and_train(
     assert code == 2
     assert "my photos.yaml is there already" in err
     assert Path("my photos.yaml").read_text() == before
+
+
+@pytest.mark.parametrize(("size", "shape"), [((100, 50), "32, 64"), ((60, 80), "56, 40")])
+def test_photos_of_one_shape_are_seen_whole(
+    size: tuple[int, int],
+    shape: str,
+    invoke: Invoke,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_photos(tmp_path / "photos", size, cat=30, dog=30)
+    monkeypatch.chdir(tmp_path)
+    assert invoke("init", "photos")[0] == 0
+    assert f"input_shape: [{shape}, 3]" in Path("photos.yaml").read_text()
+    assert check(Path("photos.yaml")) == []
+    short = ("--set", "train.epochs=1", "--run-dir", "run", "--device", "cpu")
+    assert invoke("train", "photos.yaml", *short)[0] == 0
 
 
 def test_init_without_images(

@@ -181,6 +181,8 @@ def test_an_image_that_is_normalized_as_a_whole_is_seen_as_a_whole() -> None:
     assert LayerNormalization(axis=(3,)).window_on((8, 8, 3)) == Window((1, 1))
     assert LayerNormalization(axis=(1, 2, 3)).window_on((8, 8, 3)) is None
     assert Softmax(axis=(1, 2)).window_on((8, 8, 3)) is None
+    assert GroupNormalization(groups=1).window_on((8, 8, 3)) is None
+    assert GroupNormalization(groups=-1).window_on((8, 8, 3)) is None
 
 
 GROUPS = "groups: number of groups; it must divide the channels; -1: as many as channels"

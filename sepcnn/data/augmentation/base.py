@@ -102,6 +102,19 @@ class PlaneAugmentation(Augmentation):
         """Floats N×C×H×W of 0 to 255 in and out; the input is not changed."""
 
 
+class ColourPlanes(PlaneAugmentation):
+    """One that changes values where they are. Of four channels the last is alpha, which stays."""
+
+    def change(self, planes: torch.Tensor, draw: Draw) -> torch.Tensor:
+        if planes.shape[1] != 4:
+            return self.change_colours(planes, draw)
+        return torch.cat([self.change_colours(planes[:, :3], draw), planes[:, 3:]], dim=1)
+
+    @abstractmethod
+    def change_colours(self, planes: torch.Tensor, draw: Draw) -> torch.Tensor:
+        """As `change`, without alpha."""
+
+
 def to_planes(images: torch.Tensor) -> torch.Tensor:
     """uint8 N×H×W×C as contiguous float32 N×C×H×W."""
     planes = images.permute(0, 3, 1, 2)

@@ -8,7 +8,7 @@ import torch
 from pydantic import PlainValidator, WithJsonSchema
 from torch.nn import functional
 
-from sepcnn.data.augmentation.base import Draw, PlaneAugmentation, each
+from sepcnn.data.augmentation.base import ColourPlanes, Draw, each
 from sepcnn.data.augmentation.ranges import ShareRange, from_zero
 from sepcnn.refusal import refuse, show
 
@@ -31,7 +31,7 @@ OddPair = Annotated[
 ]
 
 
-class RandomGaussianBlur(PlaneAugmentation):
+class RandomGaussianBlur(ColourPlanes):
     """Softens some images with a normal curve over a few pixels.
 
     Each image has a sigma of its own, and its edges are repeated; in Keras a batch shares one for
@@ -45,7 +45,7 @@ class RandomGaussianBlur(PlaneAugmentation):
     sigma: ShareRange = 1.0
     """standard deviation in pixels, drawn from [smallest, largest]; a number s means [0, s]"""
 
-    def change(self, planes: torch.Tensor, draw: Draw) -> torch.Tensor:
+    def change_colours(self, planes: torch.Tensor, draw: Draw) -> torch.Tensor:
         count = len(planes)
         chosen = draw.chosen(count, draw.uniform(count, *from_zero(self.factor)))
         sigma = draw.uniform(count, *from_zero(self.sigma)) + 1e-6

@@ -5,11 +5,9 @@ Grey images have no colours: those that change colours alone leave them as they 
 
 from __future__ import annotations
 
-from abc import abstractmethod
-
 import torch
 
-from sepcnn.data.augmentation.base import Draw, PlaneAugmentation, check_colours, each
+from sepcnn.data.augmentation.base import ColourPlanes, Draw, check_colours, each
 from sepcnn.data.augmentation.ranges import (
     LowerUpper,
     ShareRange,
@@ -23,19 +21,11 @@ EPSILON = 1e-7
 """Keras'"""
 
 
-class ColourAugmentation(PlaneAugmentation):
-    """One that sees the colours of an image, or its grey, without alpha."""
+class ColourAugmentation(ColourPlanes):
+    """One that sees the colours of an image, or its grey: of 1 or 3 channels, without alpha."""
 
     def check(self, shape: ImageShape) -> None:
         check_colours(shape)
-
-    def change(self, planes: torch.Tensor, draw: Draw) -> torch.Tensor:
-        changed = self.change_colours(planes[:, :3], draw)
-        return torch.cat([changed, planes[:, 3:]], dim=1) if planes.shape[1] > 3 else changed
-
-    @abstractmethod
-    def change_colours(self, planes: torch.Tensor, draw: Draw) -> torch.Tensor:
-        """Of 1 or 3 channels."""
 
 
 class RandomBrightness(ColourAugmentation):

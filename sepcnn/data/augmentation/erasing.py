@@ -9,9 +9,9 @@ import torch
 from pydantic import Field, model_validator
 
 from sepcnn.data.augmentation.base import (
+    ColourPlanes,
     Draw,
     ImageAugmentation,
-    PlaneAugmentation,
     each,
     rectangles,
 )
@@ -47,13 +47,13 @@ class RandomErasing(ImageAugmentation):
         return torch.where(covered[..., None], self.value, images)
 
 
-class RandomNoise(PlaneAugmentation):
+class RandomNoise(ColourPlanes):
     """Adds normal noise to every value, of a strength drawn for each image. Not in Keras."""
 
     factor: ShareRange = 0.1
     """standard deviation as a share of 255: [smallest, largest], or the largest alone"""
 
-    def change(self, planes: torch.Tensor, draw: Draw) -> torch.Tensor:
+    def change_colours(self, planes: torch.Tensor, draw: Draw) -> torch.Tensor:
         deviation = draw.uniform(len(planes), *from_zero(self.factor)) * 255
         generator = torch.Generator(planes.device).manual_seed(draw.seed())
         noise = torch.empty_like(planes).normal_(generator=generator)

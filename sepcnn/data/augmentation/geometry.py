@@ -23,6 +23,7 @@ from sepcnn.data.augmentation.ranges import (
     from_zero,
     share_of_the_image,
 )
+from sepcnn.refusal import refuse
 from sepcnn.values import PixelNumber
 
 Interpolation = Literal["nearest", "bilinear"]
@@ -144,13 +145,21 @@ class RandomZoom(Geometric):
 class RandomShear(Geometric):
     """Moves rows sideways by a share of their distance from the top, and columns up or down.
 
-    The top left corner stays, as in Keras; half of the images are sheared the other way.
+    The top left corner stays, as in Keras; half of the images are sheared the other way. At least
+    one factor must be given: with Keras' 0 for both nothing happens.
     """
 
     x_factor: ShareRange = 0.0
     """rows, to the left: [smallest, largest], or the largest alone"""
     y_factor: ShareRange = 0.0
     """columns, upwards: [smallest, largest], or the largest alone"""
+
+    @model_validator(mode="after")
+    def _some_factor(self) -> Self:
+        if not self.model_fields_set & {"x_factor", "y_factor"}:
+            message = "'x_factor' or 'y_factor' is required: without them nothing is sheared"
+            raise refuse(message, "write how far, as in RandomShear: 0.2")
+        return self
 
     def matrices(self, count: int, height: int, width: int, draw: Draw) -> torch.Tensor:
         sign = draw.signs(count)

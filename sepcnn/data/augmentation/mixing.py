@@ -1,6 +1,7 @@
 """Augmentations that make one image of two, with both labels: mixup and CutMix.
 
-A batch is mixed once: where a list names several, one of them is drawn for each batch.
+A batch is mixed once: where a list names several, one of them is drawn for each batch. They come
+after all others, since the shares of the labels are those of the image that mixing made.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ def beta(count: int, alpha: float, draw: Draw) -> torch.Tensor:
 class MixUp(Mixing):
     """``λ · image + (1 − λ) · other``, with λ of Beta(alpha, alpha) for each image.
 
-    The loss is mixed the same way. Zhang et al. 2017, arXiv:1710.09412 (one λ a batch there). Of
-    several mixing augmentations in a list one is drawn for each batch.
+    The loss is mixed the same way. Zhang et al. 2017, arXiv:1710.09412 (one λ a batch there). It
+    comes last; of several mixing augmentations in a list one is drawn for each batch.
     """
 
     alpha: PositiveNumber = 0.2
@@ -63,7 +64,8 @@ class CutMix(Mixing):
 
     The area is 1 − λ with λ of Beta(alpha, alpha). Yun et al. 2019, arXiv:1905.04899, where alpha
     is 1: ``factor: [1, 1]``. As in Keras the rectangle lies inside the image; the paper cuts it
-    off at the edge. Of several mixing augmentations in a list one is drawn for each batch.
+    off at the edge. It comes last; of several mixing augmentations in a list one is drawn for each
+    batch.
     """
 
     factor: ShareRange = 1.0

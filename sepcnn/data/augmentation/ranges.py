@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import PlainValidator, WithJsonSchema
 
 from sepcnn.refusal import refuse, show
-from sepcnn.values import finite_number, numbers
+from sepcnn.values import finite_number, number_or_list_schema, numbers
 
 Limits = tuple[float, float]
 
@@ -27,10 +27,7 @@ def _reader(low: float, high: float, open_below: bool = False) -> Callable[[Any]
 
 
 def _schema(low: float, high: float, key: str = "minimum") -> WithJsonSchema:
-    number = {"type": "number", key: low, "maximum": high}
-    pair = {"type": "array", "items": number, "minItems": 2, "maxItems": 2}
-    fraction = {"type": "string", "pattern": r"^[-+.\deE]+/[-+.\deE]+$"}
-    return WithJsonSchema({"anyOf": [number, fraction, pair]})
+    return WithJsonSchema(number_or_list_schema(2, 2, **{key: low}, maximum=high))
 
 
 SignedRange = Annotated[float | Limits, PlainValidator(_reader(-1, 1)), _schema(-1, 1)]
@@ -76,7 +73,7 @@ def _range(value: Any) -> Limits:
 Range = Annotated[
     Limits,
     PlainValidator(_range),
-    WithJsonSchema({"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}),
+    WithJsonSchema(number_or_list_schema(2, 2, exclusiveMinimum=0)["anyOf"][-1]),
 ]
 
 

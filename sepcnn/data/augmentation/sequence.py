@@ -44,6 +44,17 @@ def augment(
     return replace(batch, images=fit(batch.images, size))
 
 
+def followed(rules: Sequence[Augmentation]) -> Iterator[tuple[int, Augmentation]]:
+    """The places of those that mix images with the first after each that changes single ones.
+
+    Shares of labels are told of the mixed image: a crop of it may show one of the two alone.
+    """
+    for place, rule in enumerate(rules):
+        after = (other for other in rules[place:] if not isinstance(other, Mixing))
+        if isinstance(rule, Mixing) and (other := next(after, None)):
+            yield place, other
+
+
 def _one_mixing(rules: Sequence[Augmentation], draw: Draw) -> list[Augmentation]:
     """Without all but one of those that mix images, which is drawn."""
     mixing = [rule for rule in rules if isinstance(rule, Mixing)]
