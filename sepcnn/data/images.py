@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import warnings
 from functools import cache
 from pathlib import Path
@@ -29,30 +30,6 @@ Resize = Literal["crop", "letterbox", "stretch"]
 """what is done with other proportions: cut off, filled up with black, or pulled"""
 
 
-def find_images(path: Path) -> list[Path]:
-    """The file itself, or the image files below a folder in a stable order, hidden ones left out.
-
-    Errors: `DataError` if there is no such file or no image in the folder.
-    """
-    try:
-        if not path.exists():
-            raise DataError(f"there is no file or folder {path}", "check the path")
-        if not path.is_dir():
-            return [path]
-    except OSError as error:  # a name that is too long, a folder that may not be entered
-        raise DataError(f"{path}: {(error.strerror or str(error)).lower()}") from None
-    found = [
-        file
-        for file in path.rglob("*")
-        if file.suffix.lower() in SUFFIXES
-        and file.is_file()
-        and not any(part.startswith(".") for part in file.relative_to(path).parts)
-    ]
-    if not found:
-        raise DataError(f"there is no image in {path}", f"looked for {', '.join(sorted(SUFFIXES))}")
-    return sorted(found)
-
-
 def read_image(path: Path, shape: tuple[int, int, int], resize: Resize = "crop") -> np.ndarray:
     """One image file as uint8 [H, W, C], upright. Channels are grey, colour, colour with
     transparency, or any other number where a TIFF has as many grey pages.
@@ -61,6 +38,8 @@ def read_image(path: Path, shape: tuple[int, int, int], resize: Resize = "crop")
     """
     height, width, channels = shape
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for a writer
+            raise DataError(f"{path}: not a regular file")
         with Image.open(path, formats=formats()) as image:
             # Asking the decoder first lets JPEG be decoded at a fraction of its size.
             side = 2 * max(width, height)  # of a photo that may lie on its side

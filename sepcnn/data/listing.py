@@ -70,6 +70,24 @@ def list_images(root: Path, labels: Path | None = None) -> Listing:
     return listing
 
 
+def find_images(path: Path) -> list[Path]:
+    """The file itself, or the image files below a folder in a stable order, hidden ones left out.
+
+    Errors: `DataError` if there is no such file or no image in the folder.
+    """
+    try:
+        if not path.exists():
+            raise DataError(f"there is no file or folder {path}", "check the path")
+        if not path.is_dir():
+            return [path]
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        raise DataError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+    found = sorted(walk(path))
+    if not found:
+        raise DataError(f"there is no image in {path}", f"looked for {', '.join(sorted(SUFFIXES))}")
+    return found
+
+
 def check_folder(root: Path) -> None:
     """Errors: `DataError` for what is no folder."""
     try:
@@ -156,7 +174,7 @@ def _split_folders(root: Path, folders: list[Path]) -> dict[str, Path]:
     if others and not any(_entries(folder)[0] for folder in splits.values()):
         return {}
     for folder in others if splits else ():
-        if next(_walk(folder, ()), None):
+        if next(walk(folder), None):
             named = " and ".join(f"'{one.name}'" for one in splits.values())
             message = f"{root}: '{folder.name}' is beside {named}: a class or a split?"
             raise DataError(message, "move it elsewhere, or rename it")
@@ -168,7 +186,7 @@ def _of_class(folder: Path, split: str | None, root: Path) -> list[ImageFile]:
     files = []
     above, inside = (len(os.path.join(base, "")) for base in (root, folder))
     # A link back up would bring in the images of other classes.
-    for path in _walk(folder, (_identity(root), _identity(folder.parent))):
+    for path in walk(folder, (_identity(root), _identity(folder.parent))):
         text = str(path).replace(os.sep, "/")  # Path.relative_to takes ten times as long
         name, key = composed(text[above:]), composed(text[inside:])
         files.append(ImageFile(path, name, key, composed(folder.name), split))
@@ -178,15 +196,21 @@ def _of_class(folder: Path, split: str | None, root: Path) -> list[ImageFile]:
     return files
 
 
-def _walk(folder: Path, above: tuple[tuple[int, int], ...]) -> Iterator[Path]:
-    """The images in a folder and those within; links are followed, but never in a ring."""
-    here = _identity(folder)
-    if here in above:
-        return
-    folders, images = _entries(folder)
-    yield from images
-    for inner in folders:
-        yield from _walk(inner, (*above, here))
+def walk(folder: Path, above: tuple[tuple[int, int], ...] = ()) -> Iterator[Path]:
+    """The images in a folder and those within; links are followed, but never in a ring.
+
+    ``above``: the identities of folders that are not entered. Errors: `DataError`.
+    """
+    waiting = [(folder, above)]  # not by recursion: folders may be nested a thousand deep
+    while waiting:
+        folder, above = waiting.pop()
+        here = _identity(folder)
+        if here in above:
+            continue
+        folders, images = _entries(folder)
+        yield from images
+        above = (*above, here)
+        waiting += [(inner, above) for inner in reversed(folders)]
 
 
 def _identity(folder: Path) -> tuple[int, int]:

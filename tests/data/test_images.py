@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import struct
 import zlib
 from pathlib import Path
@@ -12,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.GifImagePlugin import GifImageFile
 
-from sepcnn.data.images import SUFFIXES, Resize, find_images, read_image
+from sepcnn.data.images import SUFFIXES, Resize, read_image
+from sepcnn.data.listing import find_images
 from sepcnn.errors import DataError
 
 SIZE = 8
@@ -208,6 +211,19 @@ def test_a_missing_file(tmp_path: Path) -> None:
     assert complaint(path) == f"there is no file {path}"
 
 
+def test_what_is_no_regular_file_is_not_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # a socket's path is short
+    os.mkfifo("a.jpg")
+    Path("b.jpg").symlink_to("a.jpg")
+    Path("c.jpg").symlink_to("/dev/zero")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("d.jpg")
+        for name in ("a.jpg", "b.jpg", "c.jpg", "d.jpg", "."):
+            assert complaint(Path(name)) == f"{name}: not a regular file"
+
+
 @pytest.mark.parametrize("content", [b"", b"not an image\n"], ids=["empty", "text"])
 def test_a_file_that_is_no_image(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.png"
@@ -373,56 +389,9 @@ def test_the_thinnest_images_are_read(
     assert (found == 9).any()
 
 
-# ── finding ───────────────────────────────────────────────────────────────────────────────────
-
-
-def touch(folder: Path, *names: str) -> None:
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).touch()
-
-
-def test_images_are_found_at_every_depth_in_a_stable_order(tmp_path: Path) -> None:
-    touch(tmp_path, "b.jpg", "a.PNG", "c/d/e.jpeg", "c/a.webp", "10.bmp", "9.bmp")
-    found = [str(path.relative_to(tmp_path)) for path in find_images(tmp_path)]
-    assert found == ["10.bmp", "9.bmp", "a.PNG", "b.jpg", "c/a.webp", "c/d/e.jpeg"]
-
-
-def test_hidden_files_and_other_files_are_left_out(tmp_path: Path) -> None:
-    touch(tmp_path, "a.png", ".b.png", ".trash/c.png", "d/.e/f.png", "g.txt", "png", "h.png.txt")
-    (tmp_path / "folder.png").mkdir()
-    assert find_images(tmp_path) == [tmp_path / "a.png"]
-
-
-def test_a_hidden_place_of_the_folder_itself_does_not_matter(tmp_path: Path) -> None:
-    touch(tmp_path, ".data/a.png")
-    assert find_images(tmp_path / ".data") == [tmp_path / ".data" / "a.png"]
-
-
-def test_a_file_is_itself(tmp_path: Path) -> None:
-    touch(tmp_path, "photo")
-    assert find_images(tmp_path / "photo") == [tmp_path / "photo"]
-
-
-def test_nothing_is_there(tmp_path: Path) -> None:
-    with pytest.raises(DataError) as caught:
-        find_images(tmp_path / "none")
-    expected = f"there is no file or folder {tmp_path / 'none'}\n   check the path"
-    assert str(caught.value) == expected
-
-
-def test_a_folder_without_images(tmp_path: Path) -> None:
-    touch(tmp_path, "readme.txt", ".hidden.png")
-    with pytest.raises(DataError) as caught:
-        find_images(tmp_path)
-    assert str(caught.value) == (
-        f"there is no image in {tmp_path}\n"
-        "   looked for .bmp, .gif, .jpeg, .jpg, .pgm, .png, .ppm, .tif, .tiff, .webp"
-    )
-
-
 @pytest.mark.parametrize("suffix", sorted(SUFFIXES))
 def test_what_is_looked_for_can_be_read(tmp_path: Path, suffix: str) -> None:
     image = grey(50) if suffix == ".pgm" else Image.new("RGB", (SIZE, SIZE), (50, 50, 50))
-    (path,) = find_images(saved(tmp_path / f"a{suffix}", image).parent)
+    path = saved(tmp_path / f"a{suffix}", image)
+    assert find_images(tmp_path) == [path]
     assert np.abs(read_image(path, SHAPE).astype(int) - 50).max() <= 2
