@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import subprocess
+import sys
+import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +18,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.GifImagePlugin import GifImageFile
 
-from sepcnn.data.images import SUFFIXES, Resize, read_image
+from sepcnn.data.images import ORIENTATION, SUFFIXES, Resize, Room, read_image
 from sepcnn.data.listing import find_images
 from sepcnn.errors import DataError
+from tests.runs import environment
 
 SIZE = 8
 SHAPE = (SIZE, SIZE, 3)
-ORIENTATION = 0x0112
-"""the tag of EXIF that says how the camera was held"""
 
 Pixels = NDArray[np.uint8]
 
@@ -395,3 +398,84 @@ def test_what_is_looked_for_can_be_read(tmp_path: Path, suffix: str) -> None:
     path = saved(tmp_path / f"a{suffix}", image)
     assert find_images(tmp_path) == [path]
     assert np.abs(read_image(path, SHAPE).astype(int) - 50).max() <= 2
+
+
+# ── memory ────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "PA"])
+def test_strips_are_the_whole_image(
+    tmp_path: Path, mode: str, channels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (9, 7, 4), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    path = tmp_path / "a.tif"
+    if mode == "I;16":
+        image = Image.fromarray(noise[..., :2].copy().view(np.uint16)[..., 0])
+    else:
+        image = Image.fromarray(noise).convert(mode)
+    if mode == "PA":  # no format keeps it: a palette with transparent entries
+        path = tmp_path / "a.png"
+        image = Image.fromarray(noise).quantize(8)
+        image.info["transparency"] = bytes(range(0, 256, 32))
+    saved(path, image, exif=exif)
+    whole = read_image(path, (9, 7, channels))
+    monkeypatch.setattr("sepcnn.data.images.PIXELS_A_STRIP", 1)
+    np.testing.assert_array_equal(read_image(path, (9, 7, channels)), whole)
+    assert whole.std() > 20
+
+
+def test_images_wait_until_there_is_room() -> None:
+    room, most, now = Room(10), 0, 0
+    lock = threading.Lock()
+
+    def decode(pixels: int) -> None:
+        nonlocal now, most
+        with room.of(pixels):
+            with lock:
+                now += pixels
+                most = max(most, now)
+            threading.Event().wait(0.005)
+            with lock:
+                now -= pixels
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(decode, [3, 4, 5, 6, 7, 2, 1, 10] * 3))
+    assert 5 < most <= 10
+    with room.of(1000):  # alone
+        assert room.left == 0
+    assert room.left == 10
+
+
+LARGE = """
+import resource, sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from sepcnn.data import images
+
+images.PIXELS_AT_ONCE, images.free_memory = 20_000_000, lambda: None
+images.read_image(Path(sys.argv[1]), (8, 8, 3))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+with ThreadPoolExecutor(3) as pool:
+    list(pool.map(lambda _: images.read_image(Path(sys.argv[2]), (8, 8, 3)), range(3)))
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count it in other units")
+def test_large_images_are_decoded_one_by_one(tmp_path: Path) -> None:
+    """80 MB each as Pillow holds them: all three at once, with all forms between, took 1.1 GB."""
+    small = saved(tmp_path / "a.png", Image.new("RGBA", (8, 8)))
+    large = saved(tmp_path / "b.png", Image.new("RGBA", (5000, 4000)), compress_level=1)
+    result = subprocess.run(
+        [sys.executable, "-c", LARGE, str(small), str(large)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert int(result.stdout) < 330
