@@ -20,7 +20,8 @@ CSV_HINT = "put the images of each class in a folder of its name, or give a CSV:
 class ImageFile:
     """An image file and what it shows."""
 
-    path: Path
+    location: str
+    """its path: a `Path` for each of a million files takes more memory than all else"""
     name: str
     """relative to the root, with / and in Unicode's composed form: the same on every machine"""
     key: str
@@ -28,6 +29,10 @@ class ImageFile:
     class_name: str
     split: str | None
     """train, val or test; None where the images are not split"""
+
+    @property
+    def path(self) -> Path:
+        return Path(self.location)
 
 
 @dataclass(frozen=True)
@@ -60,11 +65,14 @@ def list_images(root: Path, labels: Path | None = None) -> Listing:
         files, unlabelled = _of_folders(root)
     else:
         rows = read_labels(labels, root)
-        files, unlabelled = [ImageFile(r.path, r.name, r.name, r.label, r.split) for r in rows], []
+        files, unlabelled = (
+            [ImageFile(str(r.path), r.name, r.name, r.label, r.split) for r in rows],
+            [],
+        )
         if not files:
             raise DataError(f"{labels}: there are no images")
     names = tuple(sorted({file.class_name for file in files}, key=natural))
-    files.sort(key=lambda file: (file.name, str(file.path)))
+    files.sort(key=lambda file: (file.name, file.location))
     listing = Listing(names, tuple(files), tuple(unlabelled))
     _check(listing, labels or root)
     return listing
@@ -183,13 +191,14 @@ def _split_folders(root: Path, folders: list[Path]) -> dict[str, Path]:
 
 def _of_class(folder: Path, split: str | None, root: Path) -> list[ImageFile]:
     """The images of a class, in folders within its folder too."""
-    files = []
+    files, class_name = [], composed(folder.name)
     above, inside = (len(os.path.join(base, "")) for base in (root, folder))
     # A link back up would bring in the images of other classes.
     for path in walk(folder, (_identity(root), _identity(folder.parent))):
-        text = str(path).replace(os.sep, "/")  # Path.relative_to takes ten times as long
+        location = str(path)
+        text = location.replace(os.sep, "/")  # Path.relative_to takes ten times as long
         name, key = composed(text[above:]), composed(text[inside:])
-        files.append(ImageFile(path, name, key, composed(folder.name), split))
+        files.append(ImageFile(location, name, key, class_name, split))
     if not files:
         hint = "add images, or remove the folder"
         raise DataError(f"{folder}: there are no images of this class", hint)

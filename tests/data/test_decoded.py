@@ -51,7 +51,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 
 def decode_all(files: list[Path], form: Form = FORM) -> Decoded:
-    return decode(files, form, files[0].parents[1], unwatched)
+    return decode([str(file) for file in files], form, files[0].parents[1], unwatched)
 
 
 def pixels(result: Decoded, files: list[Path], form: Form = FORM) -> np.ndarray:
@@ -138,7 +138,8 @@ def test_each_form_and_place_has_a_file_of_its_own(files: list[Path], home: Path
 def test_the_watch_is_told_only_of_what_is_decoded(files: list[Path]) -> None:
     told: list[tuple[int, int]] = []
     for _ in range(2):
-        decode(files, FORM, files[0].parent, lambda done, total: told.append((done, total)))
+        names = [str(file) for file in files]
+        decode(names, FORM, files[0].parent, lambda done, total: told.append((done, total)))
     assert told == [(number + 1, len(files)) for number in range(len(files))]
 
 
@@ -165,10 +166,10 @@ def test_a_file_that_changes_while_it_is_read(
 def test_unreadable_images_copy_no_cache(files: list[Path], home: Path) -> None:
     files[2].write_bytes(b"")
     good = files[:2] + files[3:]
-    assert decode_all(files).unreadable == {files[2]: f"{files[2]}: not an image file"}
+    assert decode_all(files).unreadable == {str(files[2]): f"{files[2]}: not an image file"}
     before = rows_file(home).stat().st_ino
     result = decode_all(files)
-    assert list(result.unreadable) == [files[2]]
+    assert list(result.unreadable) == [str(files[2])]
     np.testing.assert_array_equal(pixels(result, good), expected(good))
     assert rows_file(home).stat().st_ino == before
 
@@ -179,7 +180,7 @@ def test_an_image_that_was_damaged_since_is_not_taken_from_the_cache(files: list
     good = files[:2] + files[3:]
     for _ in range(2):
         result = decode_all(files)
-        assert list(result.unreadable) == [files[2]]
+        assert list(result.unreadable) == [str(files[2])]
         assert result.places().keys() == set(map(str, good))
         np.testing.assert_array_equal(pixels(result, good), expected(good))
 
@@ -317,10 +318,10 @@ def slow(path, shape, resize):
 decoded.read_image = slow
 # A process that a shell started behind itself ignores it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-files = [Path(name) for name in sys.argv[1:]]
+source = Path(sys.argv[1]).parents[1]
 try:
     found = decoded.decode(
-        files, decoded.Form((12, 12, 3), "crop"), files[0].parents[1], lambda *_: None
+        sys.argv[1:], decoded.Form((12, 12, 3), "crop"), source, lambda *_: None
     )
 except KeyboardInterrupt:
     sys.exit(130)
