@@ -37,11 +37,11 @@ class Form:
     shape: tuple[int, int, int]
     resize: Resize
 
-    def facts(self, source: Path) -> dict[str, Any]:
+    def facts(self, source: str) -> dict[str, Any]:
         """What decides about the cache file, and what `sepcnn cache` shows."""
         decoder = f"{DECODER}, Pillow {PIL.__version__}"
         shape = list(self.shape)
-        return {"source": str(source), "shape": shape, "resize": self.resize, "decoder": decoder}
+        return {"source": source, "shape": shape, "resize": self.resize, "decoder": decoder}
 
     @property
     def row_bytes(self) -> int:
@@ -90,8 +90,9 @@ class Decoded:
         return places
 
 
-def decode(files: list[str], form: Form, source: Path, watch: Watch) -> Decoded:
-    """The images of ``files``, from the cache where they have not changed since.
+def decode(files: list[str], form: Form, source: str, watch: Watch) -> Decoded:
+    """The images of ``files``, from the cache where they have not changed since; ``source``
+    names the set, which has a file of its own in the cache.
 
     Errors: `DataError` for files that change while they are read, and where there is room for
     the images neither in the cache folder nor in memory.

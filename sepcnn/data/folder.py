@@ -68,7 +68,7 @@ class Folder(Source):
         listing = list_images(self.path, self.labels)
         form = Form(self._stored(request.shape), self.resize)
         paths = [file.location for file in listing.files]
-        decoded = decode(paths, form, self.labels or self.path, request.watch)
+        decoded = decode(paths, form, self._source(), request.watch)
         notes = [decoded.note] if decoded.note else []
         if decoded.unreadable:
             notes.append(self._without(decoded.unreadable, len(paths)))
@@ -88,6 +88,10 @@ class Folder(Source):
         train = parts["train"]
         assert train is not None
         return Dataset(listing.class_names, train, parts["val"], parts["test"], tuple(notes))
+
+    def _source(self) -> str:
+        """Another for each pair of folder and table."""
+        return f"{self.path}, {self.labels}" if self.labels else str(self.path)
 
     def _without(self, unreadable: dict[str, str], total: int) -> str:
         """Which images are left out. Errors: `DataError` unless that is wanted."""

@@ -51,7 +51,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 
 def decode_all(files: list[Path], form: Form = FORM) -> Decoded:
-    return decode([str(file) for file in files], form, files[0].parents[1], unwatched)
+    return decode([str(file) for file in files], form, str(files[0].parents[1]), unwatched)
 
 
 def pixels(result: Decoded, files: list[Path], form: Form = FORM) -> np.ndarray:
@@ -139,7 +139,7 @@ def test_the_watch_is_told_only_of_what_is_decoded(files: list[Path]) -> None:
     told: list[tuple[int, int]] = []
     for _ in range(2):
         names = [str(file) for file in files]
-        decode(names, FORM, files[0].parent, lambda done, total: told.append((done, total)))
+        decode(names, FORM, str(files[0].parent), lambda done, total: told.append((done, total)))
     assert told == [(number + 1, len(files)) for number in range(len(files))]
 
 
@@ -318,7 +318,7 @@ def slow(path, shape, resize):
 decoded.read_image = slow
 # A process that a shell started behind itself ignores it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-source = Path(sys.argv[1]).parents[1]
+source = str(Path(sys.argv[1]).parents[1])
 try:
     found = decoded.decode(
         sys.argv[1:], decoded.Form((12, 12, 3), "crop"), source, lambda *_: None
