@@ -15,11 +15,11 @@ from typing import Any, Protocol
 
 import numpy as np
 import PIL
-from filelock import FileLock
 
 from sepcnn.data.base import Watch
 from sepcnn.data.cache import cache_folder
 from sepcnn.data.images import DECODER, Resize, read_image
+from sepcnn.data.locks import held
 from sepcnn.data.row_file import Entries, Entry, RowFile, RowWriter, digest_of, open_rows
 from sepcnn.errors import DataError
 from sepcnn.machine import free_memory, processors
@@ -108,7 +108,7 @@ def decode(files: list[str], form: Form, source: str, watch: Watch) -> Decoded:
         return Decoded(stored, {})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):
+        with held(path.with_suffix(".lock"), f"decoding the images of {source}"):
             return into_cache(files, form, path, facts, watch)
     except (OSError, ValueError) as error:  # ValueError: a file that was cut just now
         reason = ((error.strerror if isinstance(error, OSError) else "") or str(error)).lower()
