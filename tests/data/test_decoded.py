@@ -74,7 +74,8 @@ def check(files: list[Path], form: Form = FORM) -> Decoded:
 
 
 def kept(home: Path) -> list[str]:
-    return sorted(path.suffix for path in home.iterdir())
+    """Some versions of filelock leave the lock's file, some remove it."""
+    return sorted(path.suffix for path in home.iterdir() if path.suffix != ".lock")
 
 
 def rows_file(home: Path) -> Path:
@@ -90,7 +91,7 @@ def test_all_are_decoded_once(files: list[Path], home: Path, read: list[Path]) -
     assert sorted(read) == files
     check(files[::-1])
     assert len(read) == len(files)
-    assert kept(home) == [".lock", ".rows"]
+    assert kept(home) == [".rows"]
 
 
 def test_only_what_changed_is_decoded_again(files: list[Path], read: list[Path]) -> None:
@@ -160,7 +161,7 @@ def test_a_file_that_changes_while_it_is_read(
     assert str(caught.value) == (
         f"{files[7]} changed while it was read\n   start again when nothing writes into the folder"
     )
-    assert kept(home) == [".lock"]
+    assert kept(home) == []
 
 
 def test_unreadable_images_copy_no_cache(files: list[Path], home: Path) -> None:
@@ -272,7 +273,7 @@ def test_a_full_disk_is_seen_before_decoding(
     expected_note = f"the cache folder {folder} cannot be used (no room): {IN_MEMORY}"
     assert check(files).note == expected_note
     assert len(read) == len(files)
-    assert kept(home) == [".lock"]
+    assert kept(home) == []
 
 
 def test_a_disk_that_fills_up_leaves_nothing(
@@ -283,7 +284,7 @@ def test_a_disk_that_fills_up_leaves_nothing(
 
     monkeypatch.setattr("os.fsync", fail)
     assert "cannot be used (no space left on device)" in check(files).note
-    assert kept(home) == [".lock"]
+    assert kept(home) == []
 
 
 def test_too_much_for_the_memory_is_refused(
@@ -359,7 +360,7 @@ def test_a_builder_that_is_stopped_leaves_nothing_half_written(
     assert time.monotonic() - begun < 10
     if number == signal.SIGINT:
         assert process.returncode == 130
-        assert kept(home) == [".lock"]
+        assert kept(home) == []
     assert not list(home.glob("*.rows"))
     check(files)
-    assert kept(home) == [".lock", ".rows"]
+    assert kept(home) == [".rows"]
