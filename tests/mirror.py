@@ -15,7 +15,8 @@ class Mirror:
     """Serves ``files`` (address below the root → content); the ``bad`` ones in their own way.
 
     ``cut``: how many bytes of each answer are sent before the line is closed; ``ranges``: whether
-    it can go on from the middle; ``silent``: seconds before it answers.
+    it can go on from the middle; ``silent``: seconds before it answers; ``told_length``: whether
+    it says how much will come.
     """
 
     def __init__(
@@ -25,8 +26,10 @@ class Mirror:
         ranges: bool = True,
         silent: float = 0.0,
         slow: float = 0.0,
+        told_length: bool = True,
     ) -> None:
         self.files, self.cut, self.ranges, self.silent, self.slow = files, cut, ranges, silent, slow
+        self.told_length = told_length
         self.asked: list[tuple[str, str | None]] = []
         """addresses and the Range header of each request"""
         mirror = self
@@ -56,7 +59,8 @@ class Mirror:
             return
         rest = content[start:]
         handler.send_response(206 if start else 200)
-        handler.send_header("Content-Length", str(len(rest)))
+        if self.told_length:
+            handler.send_header("Content-Length", str(len(rest)))
         handler.end_headers()
         sent = rest[: self.cut]
         for part in range(0, len(sent), 4096):

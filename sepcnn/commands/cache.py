@@ -8,7 +8,7 @@ import click
 
 from sepcnn import console
 from sepcnn.data.cache import DOWNLOADS, CacheFile, cache_files, cache_folder, remove
-from sepcnn.data.row_file import open_rows
+from sepcnn.data.row_file import read_facts
 from sepcnn.errors import counted
 
 SECONDS_A_DAY = 86_400
@@ -69,11 +69,9 @@ def what(file: CacheFile) -> tuple[str, str]:
     name = file.path.relative_to(cache_folder()).as_posix()
     if file.path.suffix != ".rows":
         return name, ""
-    rows = open_rows(file.path)
-    if rows is None:
+    try:
+        facts, count = read_facts(file.path)
+        image = "×".join(map(str, facts["shape"]))
+        return f"{facts['source']}, {counted(count, 'image')}", f"{image} {facts['resize']}"
+    except (OSError, ValueError, KeyError, TypeError):
         return f"{name} (damaged)", ""
-    image = "×".join(map(str, rows.facts["shape"]))
-    return (
-        f"{rows.facts['source']}, {counted(len(rows.entries), 'image')}",
-        f"{image} {rows.facts['resize']}",
-    )

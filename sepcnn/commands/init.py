@@ -13,7 +13,7 @@ import click
 
 from sepcnn import console, starter, survey
 from sepcnn.commands.options import PATH
-from sepcnn.data.images import find_images
+from sepcnn.data.listing import walk
 from sepcnn.errors import DataError, InputError, StorageError, counted
 from sepcnn.schema import schema
 
@@ -51,7 +51,7 @@ def command(folder: Path | None) -> None:
 
 def holds_images(folder: Path) -> bool:
     try:
-        return folder.is_dir() and bool(find_images(folder))
+        return folder.is_dir() and next(walk(folder), None) is not None
     except (DataError, OSError):  # writing will tell
         return False
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from sepcnn import console, evaluate, machine
 from sepcnn.commands.options import PATH, as_json
-from sepcnn.data.images import find_images
+from sepcnn.data.listing import find_images
 from sepcnn.errors import DataError
 from sepcnn.evaluate import Predictor
 

@@ -87,7 +87,7 @@ class Arrays(Source):
             arrays = together or read_arrays(files)
             found = images_and_labels(arrays, split, files[0], alone=self.path is None)
             if found is not None:
-                splits[split] = resident(*found, request.shape, files[0])
+                splits[split] = checked_split(*found, request.shape, files[0])
                 if names := read_class_names(arrays, files[0]):
                     class_names[files[0]] = names
         if "train" not in splits:
@@ -169,7 +169,7 @@ def images_and_labels(
     return images, labels
 
 
-def resident(
+def checked_split(
     images: np.ndarray, labels: np.ndarray, shape: tuple[int, int, int], path: Path
 ) -> Resident:
     """Checked arrays as a split. Errors: `DataError`."""

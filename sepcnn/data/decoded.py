@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from filelock import FileLock
 
 from sepcnn.data.base import Watch
 from sepcnn.data.cache import cache_folder
 from sepcnn.data.images import DECODER, Resize, decoder, read_image
-from sepcnn.data.row_file import Entry, RowFile, RowWriter, digest_of, open_rows
+from sepcnn.data.locks import held
+from sepcnn.data.row_file import Entries, Entry, RowFile, RowWriter, digest_of, open_rows
 from sepcnn.errors import DataError
 from sepcnn.machine import free_memory, processors
 
@@ -36,10 +36,10 @@ class Form:
     shape: tuple[int, int, int]
     resize: Resize
 
-    def facts(self, source: Path) -> dict[str, Any]:
+    def facts(self, source: str) -> dict[str, Any]:
         """What decides about the cache file, and what `sepcnn cache` shows."""
         made = {"shape": list(self.shape), "resize": self.resize}
-        return {"source": str(source), **made, "decoder": f"{DECODER}, {decoder()}"}
+        return {"source": source, **made, "decoder": f"{DECODER}, {decoder()}"}
 
     @property
     def row_bytes(self) -> int:
@@ -50,7 +50,7 @@ class Form:
 class Rows(Protocol):
     """Where decoded images lie."""
 
-    entries: list[Entry]
+    entries: Entries
 
     def gather(self, places: list[int], rows: np.ndarray) -> None:
         """Fill ``rows`` with the images at ``places``."""
@@ -62,11 +62,11 @@ class MemoryRows:
 
     images: np.ndarray
     """uint8 [N, bytes a row]"""
-    entries: list[Entry] = field(default_factory=list)
+    entries: Entries = field(default_factory=Entries)
 
     def add(self, entry: Entry, row: bytes) -> None:
         self.images[len(self.entries)] = np.frombuffer(row, np.uint8)
-        self.entries.append(entry)
+        self.entries.add(entry)
 
     def gather(self, places: list[int], rows: np.ndarray) -> None:
         np.take(self.images, places, axis=0, out=rows)
@@ -77,19 +77,20 @@ class Decoded:
     """All image files that could be read, and what was wrong with the others."""
 
     rows: Rows
-    unreadable: dict[Path, str]
+    unreadable: dict[str, str]
     note: str = ""
 
     def places(self) -> dict[str, int]:
         """Where the images lie; not what the cache still holds of a file that is damaged now."""
-        places = {entry.path: place for place, entry in enumerate(self.rows.entries)}
+        places = self.rows.entries.places()
         for path in self.unreadable:
-            places.pop(str(path), None)
+            places.pop(path, None)
         return places
 
 
-def decode(files: list[Path], form: Form, source: Path, watch: Watch) -> Decoded:
-    """The images of ``files``, from the cache where they have not changed since.
+def decode(files: list[str], form: Form, source: str, watch: Watch) -> Decoded:
+    """The images of ``files``, from the cache where they have not changed since; ``source``
+    names the set, which has a file of its own in the cache.
 
     Errors: `DataError` for files that change while they are read, and where there is room for
     the images neither in the cache folder nor in memory.
@@ -105,25 +106,25 @@ def decode(files: list[Path], form: Form, source: Path, watch: Watch) -> Decoded
         return Decoded(stored, {})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):
+        with held(path.with_suffix(".lock"), f"decoding the images of {source}"):
             return into_cache(files, form, path, facts, watch)
     except (OSError, ValueError) as error:  # ValueError: a file that was cut just now
         reason = ((error.strerror if isinstance(error, OSError) else "") or str(error)).lower()
         return into_memory(files, form, reason, watch)
 
 
-def changed(files: Iterable[Path], stored: RowFile | None) -> list[Path]:
+def changed(files: Iterable[str], stored: RowFile | None) -> list[str]:
     """The files that are not in the cache as they are now."""
-    places = stored.places if stored else {}
+    places = stored.entries.places() if stored else {}
     found = []
     for file in files:
-        place = places.get(str(file))
+        place = places.get(file)
         if stored is None or place is None:
             found.append(file)
             continue
         entry = stored.entries[place]
         try:
-            status = file.stat()
+            status = os.stat(file)
         except OSError:
             found.append(file)
             continue
@@ -138,7 +139,7 @@ def version(status: os.stat_result) -> tuple[int, int, int]:
 
 
 def into_cache(
-    files: list[Path], form: Form, path: Path, facts: dict[str, Any], watch: Watch
+    files: list[str], form: Form, path: Path, facts: dict[str, Any], watch: Watch
 ) -> Decoded:
     """Decode what has changed, and copy the rows of what has not. Errors: OSError."""
     stored = open_rows(path)  # another process may have written it while this one waited
@@ -147,7 +148,7 @@ def into_cache(
     kept = [file for file in files if file not in left]
     if shutil.disk_usage(path.parent).free < len(files) * form.row_bytes:
         raise OSError("no room")
-    unreadable: dict[Path, str] = {}
+    unreadable: dict[str, str] = {}
     rows = read_all(fresh, form, unreadable, watch)
     first = next(rows, None)
     if first is None and stored:
@@ -157,9 +158,10 @@ def into_cache(
             writer.add(*first)
         for entry, row in rows:
             writer.add(entry, row)
+        places = stored.entries.places() if stored else {}
         for file in kept:
             assert stored is not None
-            place = stored.places[str(file)]
+            place = places[file]
             entry, row = stored.entries[place], stored.row(place)
             if digest_of(row) == entry.digest:
                 writer.add(entry, row)
@@ -170,7 +172,7 @@ def into_cache(
     return Decoded(RowFile(path), unreadable)
 
 
-def into_memory(files: list[Path], form: Form, reason: str, watch: Watch) -> Decoded:
+def into_memory(files: list[str], form: Form, reason: str, watch: Watch) -> Decoded:
     """Decode everything, to be forgotten at the end. Errors: `DataError`."""
     needed, free = len(files) * form.row_bytes, free_memory()
     where = f"the cache folder {cache_folder()} cannot be used ({reason})"
@@ -179,7 +181,7 @@ def into_memory(files: list[Path], form: Form, reason: str, watch: Watch) -> Dec
         message = f"{where}, and {size} of decoded images are too much for the memory"
         raise DataError(message, f"set XDG_CACHE_HOME to a folder with {size} of room")
     kept = MemoryRows(np.empty((len(files), form.row_bytes), np.uint8))
-    unreadable: dict[Path, str] = {}
+    unreadable: dict[str, str] = {}
     for entry, row in read_all(files, form, unreadable, watch):
         kept.add(entry, row)
     note = f"{where}: the images are kept in memory, and read again by the next command"
@@ -187,7 +189,7 @@ def into_memory(files: list[Path], form: Form, reason: str, watch: Watch) -> Dec
 
 
 def read_all(
-    files: list[Path], form: Form, unreadable: dict[Path, str], watch: Watch
+    files: list[str], form: Form, unreadable: dict[str, str], watch: Watch
 ) -> Iterator[tuple[Entry, bytes]]:
     """Each image that can be read, in order; what is wrong with others goes to ``unreadable``.
 
@@ -195,7 +197,7 @@ def read_all(
     """
     threads = processors()
     pool = ThreadPoolExecutor(threads)
-    waiting: deque[tuple[Path, Future[tuple[Entry, bytes] | str]]] = deque()
+    waiting: deque[tuple[str, Future[tuple[Entry, bytes] | str]]] = deque()
     remaining = iter(files)
     done = 0
     try:
@@ -216,12 +218,12 @@ def read_all(
         pool.shutdown(cancel_futures=True)
 
 
-def read_one(file: Path, form: Form) -> tuple[Entry, bytes] | str:
+def read_one(file: str, form: Form) -> tuple[Entry, bytes] | str:
     """An image and what it was made of, or what is wrong with it. Errors: `DataError`."""
     try:
-        before = file.stat()
-        row = read_image(file, form.shape, form.resize).tobytes()
-        after = file.stat()
+        before = os.stat(file)
+        row = read_image(Path(file), form.shape, form.resize).tobytes()
+        after = os.stat(file)
     except DataError as error:
         return error.message
     except OSError as error:
@@ -229,4 +231,4 @@ def read_one(file: Path, form: Form) -> tuple[Entry, bytes] | str:
     if version(before) != version(after):
         message = f"{file} changed while it was read"
         raise DataError(message, "start again when nothing writes into the folder")
-    return Entry(str(file), *version(before), digest_of(row)), row
+    return Entry(file, *version(before), digest_of(row)), row

@@ -10,13 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
-
+from sepcnn.data.locks import held
 from sepcnn.errors import DataError, StorageError
 
 BLOCK_BYTES = 1 << 18
 TIMEOUT_SECONDS = 20.0
 """without a byte, after which the next mirror is tried"""
+ROOM_BYTES = 1 << 24
+"""beyond the size of a file, which is only known about"""
 RANGE_NOT_SATISFIABLE = 416
 
 Progress = Callable[[int], None]
@@ -32,9 +33,14 @@ class Remote:
     md5: str
     """as its authors or torchvision publish it"""
     size: int
-    """bytes, for the progress"""
+    """bytes, about: for the progress, and to leave a mirror that sends much more"""
     addresses: tuple[str, ...]
     """where to get it; the next is tried when one fails. None: only by hand"""
+
+    @property
+    def most_bytes(self) -> int:
+        """A mirror that sends more sends something else, which may fill the disk."""
+        return self.size + self.size // 4 + ROOM_BYTES
 
     def by_hand(self, root: Path) -> str:
         """What to do without a network."""
@@ -61,9 +67,9 @@ def verify(path: Path, md5: str) -> None:
         raise DataError(message, "delete it, and it is downloaded again where download is true")
 
 
-def lock(path: Path) -> FileLock:
+def lock_of(path: Path) -> Path:
     """Held by the run that makes ``path``."""
-    return FileLock(path.with_name(f".{path.name}.lock"))
+    return path.with_name(f".{path.name}.lock")
 
 
 def fetch(remote: Remote, root: Path, progress: Progress, timeout: float = TIMEOUT_SECONDS) -> None:
@@ -76,7 +82,7 @@ def fetch(remote: Remote, root: Path, progress: Progress, timeout: float = TIMEO
     path = root / remote.path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with lock(path):
+        with held(lock_of(path), f"downloading {path}"):
             if not path.exists():
                 part = path.with_name(f"{path.name}.part")
                 _from_a_mirror(remote, root, part, progress, timeout)
@@ -105,7 +111,7 @@ def _whole(address: str, remote: Remote, part: Path, progress: Progress, timeout
     """All of a file from one mirror; a transfer that breaks off is gone on with while it moves."""
     while True:
         before = part.stat().st_size if part.exists() else 0
-        complete = _transfer(address, part, progress, timeout)
+        complete = _transfer(address, remote.most_bytes, part, progress, timeout)
         if complete:
             found = md5_of(part)
             if found == remote.md5:
@@ -117,10 +123,11 @@ def _whole(address: str, remote: Remote, part: Path, progress: Progress, timeout
             raise TransferError("the transfer breaks off")
 
 
-def _transfer(address: str, part: Path, progress: Progress, timeout: float) -> bool:
+def _transfer(address: str, most: int, part: Path, progress: Progress, timeout: float) -> bool:
     """Add to ``part`` what a mirror sends; whether the file is complete.
 
-    Errors: `TransferError` where there was no answer, `OSError` where it cannot be written.
+    Errors: `TransferError` where there was no answer, or one of over ``most`` bytes, `OSError`
+    where it cannot be written.
     """
     done = part.stat().st_size if part.exists() else 0
     headers = {"User-Agent": "sepcnn", "Accept-Encoding": "identity"}
@@ -141,10 +148,15 @@ def _transfer(address: str, part: Path, progress: Progress, timeout: float) -> b
             done = 0  # a mirror that cannot go on sends it from the start
         length = response.headers.get("Content-Length")
         expected = done + int(length) if length and length.isdecimal() else None
+        if expected is not None and expected > most:
+            raise TransferError(f"not the published file: it has {expected:,} bytes")
         with part.open("ab" if done else "wb") as file:
             while block := _received(response):
-                file.write(block)
                 done += len(block)
+                if done > most:
+                    part.unlink()
+                    raise TransferError(f"not the published file: it has over {most:,} bytes")
+                file.write(block)
                 progress(done)
     return expected is None or done >= expected
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -67,8 +68,8 @@ class Folder(Source):
         self.check(request.shape)
         listing = list_images(self.path, self.labels)
         form = Form(self._stored(request.shape), self.resize)
-        paths = [file.path for file in listing.files]
-        decoded = decode(paths, form, self.labels or self.path, request.watch)
+        paths = [file.location for file in listing.files]
+        decoded = decode(paths, form, self._source(), request.watch)
         notes = [decoded.note] if decoded.note else []
         if decoded.unreadable:
             notes.append(self._without(decoded.unreadable, len(paths)))
@@ -76,7 +77,7 @@ class Folder(Source):
             first, count = listing.unlabelled[0], len(listing.unlabelled)
             notes.append(f"left out without a class: {first}{more(count - 1)}")
         places = decoded.places()
-        files = [file for file in listing.files if str(file.path) in places]
+        files = [file for file in listing.files if file.location in places]
         check_classes(files, listing)
         splits = by_split(files, request)
         parts = {
@@ -90,7 +91,11 @@ class Folder(Source):
         val, test, decoder = parts["val"], parts["test"], images.decoder()
         return Dataset(listing.class_names, train, val, test, tuple(notes), decoder)
 
-    def _without(self, unreadable: dict[Path, str], total: int) -> str:
+    def _source(self) -> str:
+        """Another for each pair of folder and table."""
+        return f"{self.path}, {self.labels}" if self.labels else str(self.path)
+
+    def _without(self, unreadable: dict[str, str], total: int) -> str:
         """Which images are left out. Errors: `DataError` unless that is wanted."""
         found = f"{len(unreadable):,} of {total:,} images cannot be read:"
         shown = "".join(f"\n   {text}" for text in list(unreadable.values())[:MOST_SHOWN])
@@ -131,15 +136,15 @@ def hold_out(files: list[ImageFile], request: Request) -> tuple[list[ImageFile],
     of names does without that: alone in its class an image is for training; were it to stay there
     whatever comes, so would every image, and nothing could be held out.
     """
-    drawn = {file: key(request.split_seed, "validation", file.key) / (1 << 63) for file in files}
-    kept: dict[str, ImageFile] = {}
-    for file in files:  # the last of its class to be held out, whatever the share
-        other = kept.setdefault(file.class_name, file)
-        if drawn[file] > drawn[other]:
-            kept[file.class_name] = file
+    drawn = [key(request.split_seed, "validation", file.key) / (1 << 63) for file in files]
+    kept: dict[str, int] = {}
+    for place, file in enumerate(files):  # the last of its class to be held out, at any share
+        other = kept.setdefault(file.class_name, place)
+        if drawn[place] > drawn[other]:
+            kept[file.class_name] = place
     always = set(kept.values())
-    held = {file for file in files if drawn[file] < request.validation and file not in always}
-    return [f for f in files if f not in held], [f for f in files if f in held]
+    held = [drawn[i] < request.validation and i not in always for i in range(len(files))]
+    return [f for f, out in zip(files, held, strict=True) if not out], list(compress(files, held))
 
 
 def on_disk(
@@ -152,5 +157,5 @@ def on_disk(
     numbers = {name: number for number, name in enumerate(class_names)}
     listed = list(files)
     labels = torch.tensor([numbers[file.class_name] for file in listed], dtype=torch.int64)
-    at = [places[str(file.path)] for file in listed]
+    at = [places[file.location] for file in listed]
     return OnDisk(decoded.rows, at, [file.name for file in listed], labels, form.shape)

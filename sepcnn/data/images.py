@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import stat
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import PIL
-from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, ImageSequence, UnidentifiedImageError
 
 from sepcnn.errors import DataError
+from sepcnn.machine import free_memory
 
 # Above its limit of pixels Pillow only warns, and refuses above twice of it; refused is refused.
 warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -19,12 +24,20 @@ warnings.simplefilter("error", Image.DecompressionBombWarning)
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "AVIF", "JPEG2000")
 """what may be in a file, whatever it is called"""
+ORIENTATION = ExifTags.Base.Orientation
+"""the tag of EXIF that says how the camera was held"""
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 DECODER = 2
 """counts up whenever the same file gives other pixels, so that no cache holds old ones"""
 
 SAVE_IT = "save it with 8 or 16 bits a channel"
 MOST_OF_16_BITS = 0xFFFF
+
+BYTES_A_PIXEL = 12
+"""while an image is decoded, turned upright and converted: Pillow takes 4 for most modes"""
+PIXELS_A_STRIP = 1 << 20
+PIXELS_AT_ONCE = 100_000_000
+"""of all images that are being decoded, at least: more than the largest that Pillow opens"""
 
 Resize = Literal["crop", "letterbox", "stretch"]
 """what is done with other proportions: cut off, filled up with black, or pulled"""
@@ -35,30 +48,6 @@ def decoder() -> str:
     return f"Pillow {PIL.__version__}"
 
 
-def find_images(path: Path) -> list[Path]:
-    """The file itself, or the image files below a folder in a stable order, hidden ones left out.
-
-    Errors: `DataError` if there is no such file or no image in the folder.
-    """
-    try:
-        if not path.exists():
-            raise DataError(f"there is no file or folder {path}", "check the path")
-        if not path.is_dir():
-            return [path]
-    except OSError as error:  # a name that is too long, a folder that may not be entered
-        raise DataError(f"{path}: {(error.strerror or str(error)).lower()}") from None
-    found = [
-        file
-        for file in path.rglob("*")
-        if file.suffix.lower() in SUFFIXES
-        and file.is_file()
-        and not any(part.startswith(".") for part in file.relative_to(path).parts)
-    ]
-    if not found:
-        raise DataError(f"there is no image in {path}", f"looked for {', '.join(sorted(SUFFIXES))}")
-    return sorted(found)
-
-
 def read_image(path: Path, shape: tuple[int, int, int], resize: Resize = "crop") -> np.ndarray:
     """One image file as uint8 [H, W, C], upright. Channels are grey, colour, colour with
     transparency, or any other number where a TIFF has as many grey pages.
@@ -67,16 +56,19 @@ def read_image(path: Path, shape: tuple[int, int, int], resize: Resize = "crop")
     """
     height, width, channels = shape
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for a writer
+            raise DataError(f"{path}: not a regular file")
         with Image.open(path, formats=formats()) as image:
             # Asking the decoder first lets JPEG be decoded at a fraction of its size.
             side = 2 * max(width, height)  # of a photo that may lie on its side
             image.draft("RGB" if channels > 1 else "L", (side, side))
             pages = count_pages(image, channels, path)
             size, mode = (width, height), MODES.get(channels, "L") if pages == 1 else "L"
-            fitted = [
-                np.array(fit(one_kind(page, mode, path), size, resize), dtype=np.uint8)
-                for _, page in zip(range(pages), ImageSequence.Iterator(image), strict=False)
-            ]
+            with room().of(image.width * image.height):
+                fitted = [
+                    np.array(fit(one_kind(page, mode, path), size, resize), dtype=np.uint8)
+                    for _, page in zip(range(pages), ImageSequence.Iterator(image), strict=False)
+                ]
             return np.stack(fitted, axis=-1).reshape(height, width, channels)
     except DataError:
         raise
@@ -88,6 +80,33 @@ def read_image(path: Path, shape: tuple[int, int, int], resize: Resize = "crop")
         raise DataError(f"there is no file {path}") from None
     except Exception as error:  # damaged bytes make decoders raise anything
         raise DataError(f"{path}: cannot be read ({error})") from None
+
+
+class Room:
+    """Memory for images of so many pixels: whoever wants to decode more waits for the others."""
+
+    def __init__(self, pixels: int) -> None:
+        self.pixels = self.left = pixels
+        self.changed = threading.Condition()
+
+    @contextmanager
+    def of(self, pixels: int) -> Iterator[None]:
+        pixels = min(pixels, self.pixels)  # one that is larger than all room has it alone
+        with self.changed:
+            self.changed.wait_for(lambda: self.left >= pixels)
+            self.left -= pixels
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.left += pixels
+                self.changed.notify_all()
+
+
+@cache
+def room() -> Room:
+    """A quarter of the memory, but enough for any single image."""
+    return Room(max(PIXELS_AT_ONCE, (free_memory() or 0) // 4 // BYTES_A_PIXEL))
 
 
 @cache
@@ -121,8 +140,16 @@ def one_kind(image: Image.Image, mode: str, path: Path) -> Image.Image:
         assert isinstance(high, int | float)
         if low < 0 or high > MOST_OF_16_BITS:
             raise DataError(f"{path}: pixels from {low:,} to {high:,}", SAVE_IT)
-    pixels = to_8_bits(ImageOps.exif_transpose(image))
-    return (pixels if mode == "RGBA" else on_white(pixels)).convert(mode)
+    image.load()  # EXIF data may stand behind the pixels
+    turned = image if image.getexif().get(ORIENTATION, 1) == 1 else ImageOps.exif_transpose(image)
+    # By strips, since a large image and each form between would be in memory at once.
+    whole = Image.new(mode, turned.size)
+    rows = max(1, PIXELS_A_STRIP // turned.width)
+    for top in range(0, turned.height, rows):
+        strip = turned.crop((0, top, turned.width, min(top + rows, turned.height)))
+        pixels = to_8_bits(strip)
+        whole.paste((pixels if mode == "RGBA" else on_white(pixels)).convert(mode), (0, top))
+    return whole
 
 
 def fit(image: Image.Image, size: tuple[int, int], resize: Resize) -> Image.Image:

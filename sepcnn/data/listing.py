@@ -20,7 +20,8 @@ CSV_HINT = "put the images of each class in a folder of its name, or give a CSV:
 class ImageFile:
     """An image file and what it shows."""
 
-    path: Path
+    location: str
+    """its path: a `Path` for each of a million files takes more memory than all else"""
     name: str
     """relative to the root, with / and in Unicode's composed form: the same on every machine"""
     key: str
@@ -28,6 +29,10 @@ class ImageFile:
     class_name: str
     split: str | None
     """train, val or test; None where the images are not split"""
+
+    @property
+    def path(self) -> Path:
+        return Path(self.location)
 
 
 @dataclass(frozen=True)
@@ -60,14 +65,35 @@ def list_images(root: Path, labels: Path | None = None) -> Listing:
         files, unlabelled = _of_folders(root)
     else:
         rows = read_labels(labels, root)
-        files, unlabelled = [ImageFile(r.path, r.name, r.name, r.label, r.split) for r in rows], []
+        files, unlabelled = (
+            [ImageFile(str(r.path), r.name, r.name, r.label, r.split) for r in rows],
+            [],
+        )
         if not files:
             raise DataError(f"{labels}: there are no images")
     names = tuple(sorted({file.class_name for file in files}, key=natural))
-    files.sort(key=lambda file: (file.name, str(file.path)))
+    files.sort(key=lambda file: (file.name, file.location))
     listing = Listing(names, tuple(files), tuple(unlabelled))
     _check(listing, labels or root)
     return listing
+
+
+def find_images(path: Path) -> list[Path]:
+    """The file itself, or the image files below a folder in a stable order, hidden ones left out.
+
+    Errors: `DataError` if there is no such file or no image in the folder.
+    """
+    try:
+        if not path.exists():
+            raise DataError(f"there is no file or folder {path}", "check the path")
+        if not path.is_dir():
+            return [path]
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        raise DataError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+    found = sorted(walk(path))
+    if not found:
+        raise DataError(f"there is no image in {path}", f"looked for {', '.join(sorted(SUFFIXES))}")
+    return found
 
 
 def check_folder(root: Path) -> None:
@@ -156,7 +182,7 @@ def _split_folders(root: Path, folders: list[Path]) -> dict[str, Path]:
     if others and not any(_entries(folder)[0] for folder in splits.values()):
         return {}
     for folder in others if splits else ():
-        if next(_walk(folder, ()), None):
+        if next(walk(folder), None):
             named = " and ".join(f"'{one.name}'" for one in splits.values())
             message = f"{root}: '{folder.name}' is beside {named}: a class or a split?"
             raise DataError(message, "move it elsewhere, or rename it")
@@ -165,28 +191,35 @@ def _split_folders(root: Path, folders: list[Path]) -> dict[str, Path]:
 
 def _of_class(folder: Path, split: str | None, root: Path) -> list[ImageFile]:
     """The images of a class, in folders within its folder too."""
-    files = []
+    files, class_name = [], composed(folder.name)
     above, inside = (len(os.path.join(base, "")) for base in (root, folder))
     # A link back up would bring in the images of other classes.
-    for path in _walk(folder, (_identity(root), _identity(folder.parent))):
-        text = str(path).replace(os.sep, "/")  # Path.relative_to takes ten times as long
+    for path in walk(folder, (_identity(root), _identity(folder.parent))):
+        location = str(path)
+        text = location.replace(os.sep, "/")  # Path.relative_to takes ten times as long
         name, key = composed(text[above:]), composed(text[inside:])
-        files.append(ImageFile(path, name, key, composed(folder.name), split))
+        files.append(ImageFile(location, name, key, class_name, split))
     if not files:
         hint = "add images, or remove the folder"
         raise DataError(f"{folder}: there are no images of this class", hint)
     return files
 
 
-def _walk(folder: Path, above: tuple[tuple[int, int], ...]) -> Iterator[Path]:
-    """The images in a folder and those within; links are followed, but never in a ring."""
-    here = _identity(folder)
-    if here in above:
-        return
-    folders, images = _entries(folder)
-    yield from images
-    for inner in folders:
-        yield from _walk(inner, (*above, here))
+def walk(folder: Path, above: tuple[tuple[int, int], ...] = ()) -> Iterator[Path]:
+    """The images in a folder and those within; links are followed, but never in a ring.
+
+    ``above``: the identities of folders that are not entered. Errors: `DataError`.
+    """
+    waiting = [(folder, above)]  # not by recursion: folders may be nested a thousand deep
+    while waiting:
+        folder, above = waiting.pop()
+        here = _identity(folder)
+        if here in above:
+            continue
+        folders, images = _entries(folder)
+        yield from images
+        above = (*above, here)
+        waiting += [(inner, above) for inner in reversed(folders)]
 
 
 def _identity(folder: Path) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 import torch
@@ -31,9 +32,15 @@ class OnDisk(Split):
     ) -> None:
         """``names`` are the same on every machine, whatever the paths are."""
         assert len(places) == len(names) == len(labels)
-        self.rows, self.names, self.labels, self.shape = rows, names, labels, shape
+        self.rows, self.labels, self.shape = rows, labels, shape
+        # As one: they are only wanted for the fingerprint, and strings take three times as much.
+        self._names = "\0".join(names).encode(errors="surrogateescape")
         self.places = torch.tensor(places, dtype=torch.int64)
         self.device = device or torch.device("cpu")
+
+    @property
+    def names(self) -> list[str]:
+        return self._names.decode(errors="surrogateescape").split("\0") if len(self) else []
 
     def read(self, indices: torch.Tensor) -> Batch:
         indices = indices.cpu()
@@ -52,7 +59,9 @@ class OnDisk(Split):
         free = free_memory(device) if device.type == "cuda" else None
         if free is not None and len(self) * int(np.prod(self.shape)) <= free / 2:
             return self._resident(device)
-        return OnDisk(self.rows, self.places.tolist(), self.names, self.labels, self.shape, device)
+        moved = copy(self)
+        moved.device = device
+        return moved
 
     def _resident(self, device: torch.device) -> Resident:
         images = torch.empty((len(self), *self.shape), dtype=torch.uint8, device=device)
@@ -66,6 +75,6 @@ class OnDisk(Split):
         for name, place, label in zip(
             self.names, self.places.tolist(), self.labels.tolist(), strict=True
         ):
-            text = f"{name}\0{self.rows.entries[place].digest}\0{label}\n"
+            text = f"{name}\0{self.rows.entries.digest(place)}\0{label}\n"
             digest.update(text.encode(errors="surrogateescape"))
         return digest.digest()

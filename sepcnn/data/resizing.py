@@ -17,7 +17,7 @@ LUMA = (0.299, 0.587, 0.114)
 """ITU-R BT.601: how much red, green and blue give to grey, as in Pillow"""
 
 
-def resized(split: Resident, shape: ImageShape, resize: Resize) -> Resident:
+def resized_split(split: Resident, shape: ImageShape, resize: Resize) -> Resident:
     """The same images as ``shape``: antialiased bilinear, grey repeated or colours weighed.
 
     Errors: `DataError` where they would not fit into memory.

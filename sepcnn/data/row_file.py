@@ -1,6 +1,7 @@
 """A file of decoded images: equal rows of bytes, then an index of what they are.
 
-    rows | index (JSON) | footer: magic, rows, bytes a row, bytes of the index, BLAKE2 of the index
+    rows | index: a record for each row, their paths, facts (JSON) |
+    footer: magic, rows, bytes a row, bytes of the index, bytes of the facts, BLAKE2 of the index
 
 Rows are read at their positions, not through a mapping: what was read stays the system's to
 forget, and a file that was cut is an error instead of a crash.
@@ -15,16 +16,19 @@ import struct
 import threading
 import weakref
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 
 from sepcnn.errors import DataError
 
-FOOTER = struct.Struct("<8sQQQ16s")
-MAGIC = b"sepcnn 2"
+FOOTER = struct.Struct("<8sQQQQ16s")
+MAGIC = b"sepcnn 3"
+RECORD = struct.Struct("<QqqQ16s")
+"""bytes, modified, changed, where the path ends among the paths, digest of the row"""
+DIGEST_BYTES = 16
 ROWS_CHECKED = 32
 """of a file that is opened: all of them would take as long as reading it"""
 
@@ -44,6 +48,78 @@ class Entry:
     """of the row"""
 
 
+class Entries:
+    """An entry for each row, as bytes: as objects they would take more memory than small images."""
+
+    def __init__(self, records: bytes | memoryview = b"", paths: bytes | memoryview = b"") -> None:
+        self._records, self._paths = bytearray(records), bytearray(paths)
+
+    def __len__(self) -> int:
+        return len(self._records) // RECORD.size
+
+    def __getitem__(self, place: int) -> Entry:
+        if not 0 <= place < len(self):
+            raise IndexError(place)
+        size, modified, changed, end, digest = RECORD.unpack_from(
+            self._records, place * RECORD.size
+        )
+        start = self._end(place - 1) if place else 0
+        path = self._paths[start:end].decode(errors="surrogateescape")
+        return Entry(path, size, modified, changed, digest.hex())
+
+    def _end(self, place: int) -> int:
+        end: int = RECORD.unpack_from(self._records, place * RECORD.size)[3]
+        return end
+
+    def digest(self, place: int) -> str:
+        """As `self[place].digest`, for one after another."""
+        end = (place + 1) * RECORD.size
+        return self._records[end - DIGEST_BYTES : end].hex()
+
+    def places(self) -> dict[str, int]:
+        """The place of each path. It takes memory: not to be kept."""
+        found, start = {}, 0
+        for place, (_, _, _, end, _) in enumerate(RECORD.iter_unpack(self._records)):
+            found[self._paths[start:end].decode(errors="surrogateescape")] = place
+            start = end
+        return found
+
+    def add(self, entry: Entry) -> None:
+        self._paths += entry.path.encode(errors="surrogateescape")
+        end, digest = len(self._paths), bytes.fromhex(entry.digest)
+        self._records += RECORD.pack(entry.size, entry.modified, entry.changed, end, digest)
+
+    def __bytes__(self) -> bytes:
+        return bytes(self._records + self._paths)
+
+
+@dataclass(frozen=True, slots=True)
+class Footer:
+    """How a file of rows is laid out."""
+
+    rows: int
+    row_bytes: int
+    index_bytes: int
+    facts_bytes: int
+    digest: bytes
+    """of the index"""
+
+    @classmethod
+    def of(cls, file: BinaryIO) -> Footer:
+        """Errors: ValueError for a file that was cut, or is none of rows."""
+        length = os.fstat(file.fileno()).st_size
+        if length < FOOTER.size:
+            raise ValueError("cut off")
+        file.seek(length - FOOTER.size)
+        magic, *values = FOOTER.unpack(file.read(FOOTER.size))
+        footer = cls(*values)
+        whole = footer.rows * footer.row_bytes + footer.index_bytes + FOOTER.size
+        inside = footer.rows * RECORD.size + footer.facts_bytes
+        if magic != MAGIC or length != whole or inside > footer.index_bytes:
+            raise ValueError("cut off")
+        return footer
+
+
 class RowFile:
     """An open file of rows. Errors: ValueError for a damaged one, OSError."""
 
@@ -52,23 +128,16 @@ class RowFile:
         self._file = path.open("rb", buffering=0)
         self._lock = threading.Lock()
         weakref.finalize(self, self._file.close)
-        length = os.fstat(self._file.fileno()).st_size
-        if length < FOOTER.size:
-            raise ValueError("cut off")
-        footer = FOOTER.unpack(self._at(length - FOOTER.size, FOOTER.size))
-        magic, count, self.row_bytes, index_bytes, digest = footer
-        if magic != MAGIC or length != count * self.row_bytes + index_bytes + FOOTER.size:
-            raise ValueError("cut off")
-        index = self._at(count * self.row_bytes, index_bytes)
-        if hashlib.blake2b(index, digest_size=16).digest() != digest:
+        footer = Footer.of(self._file)
+        self.row_bytes = footer.row_bytes
+        index = memoryview(self._at(footer.rows * footer.row_bytes, footer.index_bytes))
+        if hashlib.blake2b(index, digest_size=DIGEST_BYTES).digest() != footer.digest:
             raise ValueError("damaged")
-        stored = json.loads(index)
-        self.facts: dict[str, Any] = stored["facts"]
-        self.entries = [Entry(*values) for values in stored["entries"]]
-        self.places = {entry.path: place for place, entry in enumerate(self.entries)}
-        step = max(1, count // ROWS_CHECKED)
-        for place in range(0, count, step):
-            if digest_of(self.row(place)) != self.entries[place].digest:
+        records, facts = footer.rows * RECORD.size, footer.index_bytes - footer.facts_bytes
+        self.entries = Entries(index[:records], index[records:facts])
+        step = max(1, footer.rows // ROWS_CHECKED)
+        for place in range(0, footer.rows, step):
+            if digest_of(self.row(place)) != self.entries.digest(place):
                 raise ValueError("damaged")
 
     def row(self, place: int) -> bytes:
@@ -105,8 +174,22 @@ def open_rows(path: Path) -> RowFile | None:
     """The file if it is there and whole."""
     try:
         return RowFile(path)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError):
         return None
+
+
+def read_facts(path: Path) -> tuple[dict[str, Any], int]:
+    """What a file of rows says of itself, and how many there are; no index is read.
+
+    Errors: ValueError for a damaged one, OSError.
+    """
+    with path.open("rb") as file:
+        footer = Footer.of(file)
+        file.seek(-FOOTER.size - footer.facts_bytes, os.SEEK_END)
+        facts = json.loads(file.read(footer.facts_bytes))
+    if not isinstance(facts, dict):
+        raise ValueError("damaged")
+    return facts, footer.rows
 
 
 class RowWriter:
@@ -118,7 +201,7 @@ class RowWriter:
     def __init__(self, path: Path, facts: Mapping[str, Any]) -> None:
         self.path, self.facts = path, facts
         self.partial = path.with_suffix(".partial")
-        self.entries: list[Entry] = []
+        self.entries = Entries()
         self.row_bytes = 0
         self.file = self.partial.open("wb")
 
@@ -139,14 +222,15 @@ class RowWriter:
     def add(self, entry: Entry, row: bytes) -> None:
         self.row_bytes = len(row)
         self.file.write(row)
-        self.entries.append(entry)
+        self.entries.add(entry)
 
     def _finish(self) -> None:
-        stored = {"facts": dict(self.facts), "entries": [astuple(entry) for entry in self.entries]}
-        index = json.dumps(stored).encode()
-        digest = hashlib.blake2b(index, digest_size=16).digest()
+        facts = json.dumps(dict(self.facts)).encode()
+        index = bytes(self.entries) + facts
+        digest = hashlib.blake2b(index, digest_size=DIGEST_BYTES).digest()
+        sizes = (len(self.entries), self.row_bytes, len(index), len(facts))
         self.file.write(index)
-        self.file.write(FOOTER.pack(MAGIC, len(self.entries), self.row_bytes, len(index), digest))
+        self.file.write(FOOTER.pack(MAGIC, *sizes, digest))
         self.file.flush()
         os.fsync(self.file.fileno())
         self.file.close()
@@ -154,4 +238,4 @@ class RowWriter:
 
 
 def digest_of(row: bytes | memoryview) -> str:
-    return hashlib.blake2b(row, digest_size=16).hexdigest()
+    return hashlib.blake2b(row, digest_size=DIGEST_BYTES).hexdigest()

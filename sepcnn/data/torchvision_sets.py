@@ -20,7 +20,7 @@ from sepcnn.data.named_sets import TEST, TRAIN, NamedSet, PublishedSet
 from sepcnn.data.picture_sets import PictureSet
 from sepcnn.data.published import EMNIST, SETS
 from sepcnn.data.published_pictures import IMAGENETTE, PICTURE_SETS
-from sepcnn.data.resizing import resized
+from sepcnn.data.resizing import resized_split
 from sepcnn.errors import DataError
 from sepcnn.refusal import nearest, refuse, show
 from sepcnn.values import FilePath, ImageShape
@@ -119,9 +119,9 @@ class Torchvision(Source):
         splits = {split: resident(pair) for split, pair in known.open(self.folder).items()}
         train, val = hold_out(splits[TRAIN], request)
         train, test = (
-            resized(split, request.shape, self.resize) for split in (train, splits[TEST])
+            resized_split(split, request.shape, self.resize) for split in (train, splits[TEST])
         )
-        val = resized(val, request.shape, self.resize) if val else None
+        val = resized_split(val, request.shape, self.resize) if val else None
         return Dataset(known.class_names, train, val, test)
 
     def _fetch(self, missing: list[Remote], request: Request) -> None:

@@ -51,7 +51,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 
 def decode_all(files: list[Path], form: Form = FORM) -> Decoded:
-    return decode(files, form, files[0].parents[1], unwatched)
+    return decode([str(file) for file in files], form, str(files[0].parents[1]), unwatched)
 
 
 def pixels(result: Decoded, files: list[Path], form: Form = FORM) -> np.ndarray:
@@ -74,7 +74,8 @@ def check(files: list[Path], form: Form = FORM) -> Decoded:
 
 
 def kept(home: Path) -> list[str]:
-    return sorted(path.suffix for path in home.iterdir())
+    """Some versions of filelock leave the lock's file, some remove it."""
+    return sorted(path.suffix for path in home.iterdir() if path.suffix != ".lock")
 
 
 def rows_file(home: Path) -> Path:
@@ -90,7 +91,7 @@ def test_all_are_decoded_once(files: list[Path], home: Path, read: list[Path]) -
     assert sorted(read) == files
     check(files[::-1])
     assert len(read) == len(files)
-    assert kept(home) == [".lock", ".rows"]
+    assert kept(home) == [".rows"]
 
 
 def test_only_what_changed_is_decoded_again(files: list[Path], read: list[Path]) -> None:
@@ -138,7 +139,8 @@ def test_each_form_and_place_has_a_file_of_its_own(files: list[Path], home: Path
 def test_the_watch_is_told_only_of_what_is_decoded(files: list[Path]) -> None:
     told: list[tuple[int, int]] = []
     for _ in range(2):
-        decode(files, FORM, files[0].parent, lambda done, total: told.append((done, total)))
+        names = [str(file) for file in files]
+        decode(names, FORM, str(files[0].parent), lambda done, total: told.append((done, total)))
     assert told == [(number + 1, len(files)) for number in range(len(files))]
 
 
@@ -159,16 +161,16 @@ def test_a_file_that_changes_while_it_is_read(
     assert str(caught.value) == (
         f"{files[7]} changed while it was read\n   start again when nothing writes into the folder"
     )
-    assert kept(home) == [".lock"]
+    assert kept(home) == []
 
 
 def test_unreadable_images_copy_no_cache(files: list[Path], home: Path) -> None:
     files[2].write_bytes(b"")
     good = files[:2] + files[3:]
-    assert decode_all(files).unreadable == {files[2]: f"{files[2]}: not an image file"}
+    assert decode_all(files).unreadable == {str(files[2]): f"{files[2]}: not an image file"}
     before = rows_file(home).stat().st_ino
     result = decode_all(files)
-    assert list(result.unreadable) == [files[2]]
+    assert list(result.unreadable) == [str(files[2])]
     np.testing.assert_array_equal(pixels(result, good), expected(good))
     assert rows_file(home).stat().st_ino == before
 
@@ -179,7 +181,7 @@ def test_an_image_that_was_damaged_since_is_not_taken_from_the_cache(files: list
     good = files[:2] + files[3:]
     for _ in range(2):
         result = decode_all(files)
-        assert list(result.unreadable) == [files[2]]
+        assert list(result.unreadable) == [str(files[2])]
         assert result.places().keys() == set(map(str, good))
         np.testing.assert_array_equal(pixels(result, good), expected(good))
 
@@ -271,7 +273,7 @@ def test_a_full_disk_is_seen_before_decoding(
     expected_note = f"the cache folder {folder} cannot be used (no room): {IN_MEMORY}"
     assert check(files).note == expected_note
     assert len(read) == len(files)
-    assert kept(home) == [".lock"]
+    assert kept(home) == []
 
 
 def test_a_disk_that_fills_up_leaves_nothing(
@@ -282,7 +284,7 @@ def test_a_disk_that_fills_up_leaves_nothing(
 
     monkeypatch.setattr("os.fsync", fail)
     assert "cannot be used (no space left on device)" in check(files).note
-    assert kept(home) == [".lock"]
+    assert kept(home) == []
 
 
 def test_too_much_for_the_memory_is_refused(
@@ -317,10 +319,10 @@ def slow(path, shape, resize):
 decoded.read_image = slow
 # A process that a shell started behind itself ignores it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-files = [Path(name) for name in sys.argv[1:]]
+source = str(Path(sys.argv[1]).parents[1])
 try:
     found = decoded.decode(
-        files, decoded.Form((12, 12, 3), "crop"), files[0].parents[1], lambda *_: None
+        sys.argv[1:], decoded.Form((12, 12, 3), "crop"), source, lambda *_: None
     )
 except KeyboardInterrupt:
     sys.exit(130)
@@ -358,7 +360,7 @@ def test_a_builder_that_is_stopped_leaves_nothing_half_written(
     assert time.monotonic() - begun < 10
     if number == signal.SIGINT:
         assert process.returncode == 130
-        assert kept(home) == [".lock"]
+        assert kept(home) == []
     assert not list(home.glob("*.rows"))
     check(files)
-    assert kept(home) == [".lock", ".rows"]
+    assert kept(home) == [".rows"]

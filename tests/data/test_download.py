@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sepcnn.data.download import Remote, fetch, md5_of, verify
+from sepcnn.data.download import ROOM_BYTES, Remote, fetch, md5_of, verify
 from sepcnn.errors import DataError, StorageError
 from tests.mirror import Mirror, closed_address
 from tests.runs import environment
@@ -101,6 +101,31 @@ def test_a_part_of_all_bytes_or_more(tmp_path: Path, beginning: bytes) -> None:
     (tmp_path / "set" / "a.bin.part").write_bytes(beginning)
     with Mirror({"a.bin": CONTENT}) as mirror:
         get(tmp_path, mirror.address)
+
+
+@pytest.mark.parametrize("told_length", [True, False])
+def test_a_mirror_that_sends_too_much_is_left(
+    tmp_path: Path, told_length: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sepcnn.data.download.ROOM_BYTES", 1000)
+    most = len(CONTENT) * 5 // 4 + 1000
+    endless = bytes(20 * most)
+    with Mirror({"a.bin": endless}, told_length=told_length) as bad:
+        told = complaint(lambda: get(tmp_path, bad.address))
+        with Mirror({"a.bin": CONTENT}) as good:
+            get(tmp_path, bad.address, good.address)
+    found = f"it has {len(endless):,} bytes" if told_length else f"it has over {most:,} bytes"
+    assert told.splitlines()[1] == f"   {bad.address}a.bin: not the published file: {found}"
+    assert good.asked == [("a.bin", None)]
+
+
+def test_a_part_stays_where_a_mirror_would_send_too_much(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "a.bin.part").write_bytes(CONTENT[:1000])
+    endless = bytes(2 * ROOM_BYTES)
+    with Mirror({"a.bin": endless}, ranges=False) as bad, Mirror({"a.bin": CONTENT}) as good:
+        get(tmp_path, bad.address, good.address)
+    assert good.asked == [("a.bin", "bytes=1000-")]
 
 
 def test_no_mirror_has_it(tmp_path: Path) -> None:

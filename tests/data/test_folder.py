@@ -243,6 +243,29 @@ def damage(root: Path) -> None:
     (root / "red" / "001.jpg").write_bytes(content[: len(content) // 2])
 
 
+def test_each_pair_of_folder_and_table_keeps_its_cache(
+    root: Path, tmp_path: Path, home: Path
+) -> None:
+    other = write_folder(tmp_path / "others")
+    tables = [tmp_path / "all.csv", tmp_path / "few.csv"]
+    for table, count in zip(tables, (12, 4), strict=True):
+        rows = [f"{c}/{number:03}.jpg,{c}" for c in COLOURS for number in range(count)]
+        table.write_text("\n".join(["path,label", *rows]))
+    reads: list[tuple[int, int]] = []
+
+    def open_all() -> None:
+        for folder in (root, other):
+            for labels in (None, *tables):
+                request = Request(SHAPE, 0, 0, lambda *told: reads.append(told))
+                Folder(path=folder, labels=labels).open(request)
+
+    open_all()
+    assert len(list(home.glob("*.rows"))) == 6
+    before = len(reads)
+    open_all()
+    assert len(reads) == before
+
+
 def test_all_unreadable_images_are_named(root: Path) -> None:
     damage(root)
     for _ in range(2):  # the second time from the cache

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import struct
+import subprocess
+import sys
+import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +18,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.GifImagePlugin import GifImageFile
 
-from sepcnn.data.images import SUFFIXES, Resize, find_images, read_image
+from sepcnn.data.images import ORIENTATION, SUFFIXES, Resize, Room, read_image
+from sepcnn.data.listing import find_images
 from sepcnn.errors import DataError
+from tests.runs import environment
 
 SIZE = 8
 SHAPE = (SIZE, SIZE, 3)
-ORIENTATION = 0x0112
-"""the tag of EXIF that says how the camera was held"""
 
 Pixels = NDArray[np.uint8]
 
@@ -208,6 +214,19 @@ def test_a_missing_file(tmp_path: Path) -> None:
     assert complaint(path) == f"there is no file {path}"
 
 
+def test_what_is_no_regular_file_is_not_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # a socket's path is short
+    os.mkfifo("a.jpg")
+    Path("b.jpg").symlink_to("a.jpg")
+    Path("c.jpg").symlink_to("/dev/zero")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("d.jpg")
+        for name in ("a.jpg", "b.jpg", "c.jpg", "d.jpg", "."):
+            assert complaint(Path(name)) == f"{name}: not a regular file"
+
+
 @pytest.mark.parametrize("content", [b"", b"not an image\n"], ids=["empty", "text"])
 def test_a_file_that_is_no_image(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.png"
@@ -373,56 +392,90 @@ def test_the_thinnest_images_are_read(
     assert (found == 9).any()
 
 
-# ── finding ───────────────────────────────────────────────────────────────────────────────────
-
-
-def touch(folder: Path, *names: str) -> None:
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).touch()
-
-
-def test_images_are_found_at_every_depth_in_a_stable_order(tmp_path: Path) -> None:
-    touch(tmp_path, "b.jpg", "a.PNG", "c/d/e.jpeg", "c/a.webp", "10.bmp", "9.bmp")
-    found = [str(path.relative_to(tmp_path)) for path in find_images(tmp_path)]
-    assert found == ["10.bmp", "9.bmp", "a.PNG", "b.jpg", "c/a.webp", "c/d/e.jpeg"]
-
-
-def test_hidden_files_and_other_files_are_left_out(tmp_path: Path) -> None:
-    touch(tmp_path, "a.png", ".b.png", ".trash/c.png", "d/.e/f.png", "g.txt", "png", "h.png.txt")
-    (tmp_path / "folder.png").mkdir()
-    assert find_images(tmp_path) == [tmp_path / "a.png"]
-
-
-def test_a_hidden_place_of_the_folder_itself_does_not_matter(tmp_path: Path) -> None:
-    touch(tmp_path, ".data/a.png")
-    assert find_images(tmp_path / ".data") == [tmp_path / ".data" / "a.png"]
-
-
-def test_a_file_is_itself(tmp_path: Path) -> None:
-    touch(tmp_path, "photo")
-    assert find_images(tmp_path / "photo") == [tmp_path / "photo"]
-
-
-def test_nothing_is_there(tmp_path: Path) -> None:
-    with pytest.raises(DataError) as caught:
-        find_images(tmp_path / "none")
-    expected = f"there is no file or folder {tmp_path / 'none'}\n   check the path"
-    assert str(caught.value) == expected
-
-
-def test_a_folder_without_images(tmp_path: Path) -> None:
-    touch(tmp_path, "readme.txt", ".hidden.png")
-    with pytest.raises(DataError) as caught:
-        find_images(tmp_path)
-    assert str(caught.value) == (
-        f"there is no image in {tmp_path}\n"
-        "   looked for .bmp, .gif, .jpeg, .jpg, .pgm, .png, .ppm, .tif, .tiff, .webp"
-    )
-
-
 @pytest.mark.parametrize("suffix", sorted(SUFFIXES))
 def test_what_is_looked_for_can_be_read(tmp_path: Path, suffix: str) -> None:
     image = grey(50) if suffix == ".pgm" else Image.new("RGB", (SIZE, SIZE), (50, 50, 50))
-    (path,) = find_images(saved(tmp_path / f"a{suffix}", image).parent)
+    path = saved(tmp_path / f"a{suffix}", image)
+    assert find_images(tmp_path) == [path]
     assert np.abs(read_image(path, SHAPE).astype(int) - 50).max() <= 2
+
+
+# ── memory ────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "PA"])
+def test_strips_are_the_whole_image(
+    tmp_path: Path, mode: str, channels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (9, 7, 4), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    path = tmp_path / "a.tif"
+    if mode == "I;16":
+        image = Image.fromarray(noise[..., :2].copy().view(np.uint16)[..., 0])
+    else:
+        image = Image.fromarray(noise).convert(mode)
+    if mode == "PA":  # no format keeps it: a palette with transparent entries
+        path = tmp_path / "a.png"
+        image = Image.fromarray(noise).quantize(8)
+        image.info["transparency"] = bytes(range(0, 256, 32))
+    saved(path, image, exif=exif)
+    whole = read_image(path, (9, 7, channels))
+    monkeypatch.setattr("sepcnn.data.images.PIXELS_A_STRIP", 1)
+    np.testing.assert_array_equal(read_image(path, (9, 7, channels)), whole)
+    assert whole.std() > 20
+
+
+def test_images_wait_until_there_is_room() -> None:
+    room, most, now = Room(10), 0, 0
+    lock = threading.Lock()
+
+    def decode(pixels: int) -> None:
+        nonlocal now, most
+        with room.of(pixels):
+            with lock:
+                now += pixels
+                most = max(most, now)
+            threading.Event().wait(0.005)
+            with lock:
+                now -= pixels
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(decode, [3, 4, 5, 6, 7, 2, 1, 10] * 3))
+    assert 5 < most <= 10
+    with room.of(1000):  # alone
+        assert room.left == 0
+    assert room.left == 10
+
+
+LARGE = """
+import resource, sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from sepcnn.data import images
+
+images.PIXELS_AT_ONCE, images.free_memory = 20_000_000, lambda: None
+images.read_image(Path(sys.argv[1]), (8, 8, 3))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+with ThreadPoolExecutor(3) as pool:
+    list(pool.map(lambda _: images.read_image(Path(sys.argv[2]), (8, 8, 3)), range(3)))
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count it in other units")
+def test_large_images_are_decoded_one_by_one(tmp_path: Path) -> None:
+    """80 MB each as Pillow holds them: all three at once, with all forms between, took 1.1 GB."""
+    small = saved(tmp_path / "a.png", Image.new("RGBA", (8, 8)))
+    large = saved(tmp_path / "b.png", Image.new("RGBA", (5000, 4000)), compress_level=1)
+    result = subprocess.run(
+        [sys.executable, "-c", LARGE, str(small), str(large)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert int(result.stdout) < 330

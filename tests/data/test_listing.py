@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sepcnn.data.listing import Listing, list_images, natural
+from sepcnn.data.listing import Listing, find_images, list_images, natural
 from sepcnn.errors import DataError
 from tests.conftest import SHARED_DATA
 
@@ -133,6 +133,22 @@ def test_what_would_block_is_no_image(tmp_path: Path) -> None:
     assert len(list_images(tmp_path).files) == 2
 
 
+def test_folders_nested_a_thousand_deep(tmp_path: Path) -> None:
+    fill(tmp_path, "a/1.jpg", "b/1.jpg")
+    nested = [tmp_path / "b"]
+    for _ in range(1100):
+        nested.append(nested[-1] / "c")
+        nested[-1].mkdir()
+    fill(nested[-1], "2.jpg")
+    try:
+        assert [file.path for file in list_images(tmp_path).files][-1] == nested[-1] / "2.jpg"
+        assert len(find_images(tmp_path)) == 3
+    finally:  # pytest removes folders by recursion
+        (nested[-1] / "2.jpg").unlink()
+        for folder in reversed(nested[1:]):
+            folder.rmdir()
+
+
 @pytest.mark.parametrize(
     ("names", "expected"),
     [
@@ -212,6 +228,56 @@ def test_real_photos() -> None:
     counts = {split: sum(each.values()) for split, each in listing.counts().items()}
     assert counts == {"test": 372, "train": 3068, "val": 341}
     assert listing.class_names[0::9] == ("dress", "t-shirt")
+
+
+# ── finding ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_images_are_found_at_every_depth_in_a_stable_order(tmp_path: Path) -> None:
+    fill(tmp_path, "b.jpg", "a.PNG", "c/d/e.jpeg", "c/a.webp", "10.bmp", "9.bmp")
+    names = [str(path.relative_to(tmp_path)) for path in find_images(tmp_path)]
+    assert names == ["10.bmp", "9.bmp", "a.PNG", "b.jpg", "c/a.webp", "c/d/e.jpeg"]
+
+
+def test_hidden_files_and_other_files_are_left_out(tmp_path: Path) -> None:
+    fill(tmp_path, "a.png", ".b.png", ".trash/c.png", "d/.e/f.png", "g.txt", "png", "h.png.txt")
+    (tmp_path / "folder.png").mkdir()
+    assert find_images(tmp_path) == [tmp_path / "a.png"]
+
+
+def test_a_hidden_place_of_the_folder_itself_does_not_matter(tmp_path: Path) -> None:
+    fill(tmp_path, ".data/a.png")
+    assert find_images(tmp_path / ".data") == [tmp_path / ".data" / "a.png"]
+
+
+def test_a_file_is_itself(tmp_path: Path) -> None:
+    fill(tmp_path, "photo")
+    assert find_images(tmp_path / "photo") == [tmp_path / "photo"]
+
+
+def test_nothing_is_there(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        find_images(tmp_path / "none")
+    expected = f"there is no file or folder {tmp_path / 'none'}\n   check the path"
+    assert str(caught.value) == expected
+
+
+def test_a_folder_without_images(tmp_path: Path) -> None:
+    fill(tmp_path, "readme.txt", ".hidden.png")
+    with pytest.raises(DataError) as caught:
+        find_images(tmp_path)
+    assert str(caught.value) == (
+        f"there is no image in {tmp_path}\n"
+        "   looked for .bmp, .gif, .jpeg, .jpg, .pgm, .png, .ppm, .tif, .tiff, .webp"
+    )
+
+
+def test_links_are_followed_here_too(tmp_path: Path) -> None:
+    fill(tmp_path, "store/x.jpg", "root/a/1.jpg")
+    root = tmp_path / "root"
+    (root / "b").symlink_to(tmp_path / "store")
+    (root / "a" / "again").symlink_to(root)
+    assert find_images(root) == [root / "a" / "1.jpg", root / "b" / "x.jpg"]
 
 
 # ── tables ────────────────────────────────────────────────────────────────────────────────────

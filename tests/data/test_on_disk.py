@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import torch
 
 from sepcnn.data.base import Resident
 from sepcnn.data.on_disk import OnDisk
-from sepcnn.data.row_file import Entry, RowFile, RowWriter, digest_of
+from sepcnn.data.row_file import Entry, RowFile, RowWriter, digest_of, read_facts
 from tests.runs import environment
 
 SHAPE = (4, 3, 2)
@@ -39,6 +40,26 @@ def test_the_images_at_the_indices(rows: RowFile) -> None:
     assert batch.labels.tolist() == [2, 1, 1, 2]
     batch.images.zero_()  # a tensor of its own
     assert split(rows, [7]).read(torch.tensor([0])).images.flatten().tolist() == [7] * 24
+
+
+def test_the_index_is_kept_as_bytes(tmp_path: Path) -> None:
+    """Half a gigabyte for the images of ImageNet, and a second, where each entry is objects."""
+    written = [
+        Entry(f"{number:05}/b\udce9.jpg", number, -number, 1 << 62, digest_of(b""))
+        for number in range(10_000)
+    ]
+    with RowWriter(tmp_path / "a.rows", {"a": 1}) as writer:
+        for entry in written:
+            writer.add(entry, b"")
+    tracemalloc.start()
+    found = RowFile(tmp_path / "a.rows").entries
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept / len(written) < 80
+    assert list(found) == written
+    assert found.digest(7) == found[7].digest
+    assert found.places() == {entry.path: place for place, entry in enumerate(written)}
+    assert read_facts(tmp_path / "a.rows") == ({"a": 1}, len(written))
 
 
 def test_the_same_on_the_processor(rows: RowFile) -> None:
@@ -79,23 +100,25 @@ def test_the_same_on_a_gpu(rows: RowFile, room: bool, monkeypatch: pytest.Monkey
 
 
 LARGE = """
-import json, resource, sys
+import resource, sys
 from pathlib import Path
 import torch
 from sepcnn.data.on_disk import OnDisk
-from sepcnn.data.row_file import FOOTER, MAGIC, RowFile
+from sepcnn.data.row_file import FOOTER, MAGIC, Entries, Entry, RowFile
 import hashlib
 
 path, count, side = sys.argv[1], 4096, 512
 row = side * side * 3
 digest = hashlib.blake2b(bytes(row), digest_size=16).hexdigest()
-entries = [[str(number), 1, 1, 1, digest] for number in range(count)]
-index = json.dumps({"facts": {}, "entries": entries}).encode()
+entries = Entries()
+for number in range(count):
+    entries.add(Entry(str(number), 1, 1, 1, digest))
+index = bytes(entries) + b"{}"
 with open(path, "wb") as file:  # sparse: 3.2 GB that take no room
     file.truncate(count * row)
     file.seek(count * row)
     file.write(index)
-    footer = (MAGIC, count, row, len(index), hashlib.blake2b(index, digest_size=16).digest())
+    footer = (MAGIC, count, row, len(index), 2, hashlib.blake2b(index, digest_size=16).digest())
     file.write(FOOTER.pack(*footer))
 
 status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())

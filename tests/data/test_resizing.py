@@ -10,7 +10,7 @@ from PIL import Image
 from sepcnn.data import resizing
 from sepcnn.data.base import Resident
 from sepcnn.data.images import Resize
-from sepcnn.data.resizing import resized, scaled
+from sepcnn.data.resizing import resized_split, scaled
 from sepcnn.errors import DataError
 
 
@@ -64,9 +64,9 @@ def test_every_size_comes_out(resize: Resize, size: tuple[int, int]) -> None:
 
 def test_grey_is_repeated_and_colours_are_weighed() -> None:
     grey, colour = images(3, 8, 8, 1), images(3, 8, 8, 3)
-    repeated = resized(split(grey), (8, 8, 3), "crop").images
+    repeated = resized_split(split(grey), (8, 8, 3), "crop").images
     assert torch.equal(repeated, grey.expand(3, 8, 8, 3))
-    weighed = resized(split(colour), (8, 8, 1), "crop").images
+    weighed = resized_split(split(colour), (8, 8, 1), "crop").images
     for image, one in zip(colour, weighed, strict=True):
         expected = np.array(Image.fromarray(image.numpy()).convert("L")).astype(int)
         assert abs(one[..., 0].numpy().astype(int) - expected).max() <= 1
@@ -74,21 +74,21 @@ def test_grey_is_repeated_and_colours_are_weighed() -> None:
 
 def test_images_that_fit_are_the_same_split() -> None:
     same = split(images(3, 8, 8, 3))
-    assert resized(same, (8, 8, 3), "crop") is same
+    assert resized_split(same, (8, 8, 3), "crop") is same
 
 
 def test_more_images_than_a_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = images(7, 8, 8, 1)
-    whole = resized(split(pixels), (12, 12, 3), "crop")
+    whole = resized_split(split(pixels), (12, 12, 3), "crop")
     monkeypatch.setattr(resizing, "CHUNK", 3)
-    assert torch.equal(resized(split(pixels), (12, 12, 3), "crop").images, whole.images)
+    assert torch.equal(resized_split(split(pixels), (12, 12, 3), "crop").images, whole.images)
     assert torch.equal(whole.labels, torch.arange(7))
 
 
 def test_the_fingerprint_tells_images_size_and_way() -> None:
     pixels, others = images(3, 8, 8, 1), images(3, 8, 8, 1, seed=1)
     found = {
-        resized(split(one), (12, height, 1), way).fingerprint()
+        resized_split(split(one), (12, height, 1), way).fingerprint()
         for one in (pixels, others)
         for height in (12, 14)
         for way in ("crop", "stretch")
@@ -100,7 +100,7 @@ def test_more_than_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(resizing, "free_memory", lambda: 4 << 30)
     few = split(torch.zeros((1, 8, 8, 1), dtype=torch.uint8).expand(60_000, 8, 8, 1))
     with pytest.raises(DataError) as caught:
-        resized(few, (224, 224, 3), "crop")
+        resized_split(few, (224, 224, 3), "crop")
     assert str(caught.value) == (
         "60000 images of 224×224×3 need 8 GiB of memory\n"
         "   write input_shape: [8, 8, 1] and make Resizing the first layer"

@@ -443,6 +443,24 @@ def test_unpacked_files_of_another_set(mnist: Published, tmp_path: Path) -> None
     )
 
 
+@pytest.mark.parametrize("kept", [0, -1, -3073], ids=["empty", "a-byte", "an-image"])
+def test_an_unpacked_file_that_was_cut(cifar10: Published, tmp_path: Path, kept: int) -> None:
+    cifar10.at(closed_address())
+    cifar10.put(tmp_path)
+    ask(cifar10.source(tmp_path), (32, 32, 3))
+    path = tmp_path / "cifar-10-batches-bin" / "data_batch_5.bin"
+    path.write_bytes(path.read_bytes()[:kept])
+    told = complaint(lambda: ask(cifar10.source(tmp_path), (32, 32, 3)))
+    if kept == -3073:
+        assert told == (
+            f"{tmp_path}: the train images are {TRAIN - 1}×32×32×3, with {TRAIN - 1} labels\n"
+            f"   published are {TRAIN}×32×32×3: download them again"
+        )
+    else:
+        size = path.stat().st_size
+        assert told == f"{path}: {size} bytes are not records of 3073"
+
+
 def test_scipy_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     source = Torchvision(name="SVHN", root=tmp_path, download=False)

@@ -60,6 +60,21 @@ def test_a_folder_of_an_archive(write: type, tmp_path: Path) -> None:
     assert found(tmp_path / "root" / "set") == {"a.bin": b"a" * 5000, "deep/b.bin": b"b"}
 
 
+def test_all_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[dict[str, bytes]] = []
+
+    def synced() -> None:
+        assert not (tmp_path / "set").exists()
+        (temporary,) = tmp_path.glob(".unpacking.set.*")
+        seen.append(found(temporary / "set"))
+
+    monkeypatch.setattr("os.sync", synced)
+    unpack(tar(tmp_path / "archive", FILES), tmp_path / "set")
+    assert seen == [found(tmp_path / "set")]
+
+
 def test_only_what_is_wanted(tmp_path: Path) -> None:
     unpack(tar(tmp_path / "archive", FILES), tmp_path / "set", only=("deep/b.bin",))
     assert found(tmp_path / "set") == {"deep/b.bin": b"b"}

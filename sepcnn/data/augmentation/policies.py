@@ -184,7 +184,9 @@ def operate(
         size = (planes.shape[2], planes.shape[3])
         maps = matrices(places[first:last] - 1, amount, size, most)
         planes[first:last] = resample(planes[first:last], maps)
-    for change, (start, end) in zip(CHANGES.values(), pairwise(ends[len(GEOMETRIC) :]), strict=True):
+    for change, (start, end) in zip(
+        CHANGES.values(), pairwise(ends[len(GEOMETRIC) :]), strict=True
+    ):
         if start < end:
             piece = planes[start:end, :3]
             piece.copy_(change(piece, strength[start:end], sign[start:end], most))
