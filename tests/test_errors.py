@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sepcnn import errors
-from sepcnn.errors import ConfigError, Location, Problem, SepcnnError, counted
+from sepcnn.errors import ConfigError, Location, Problem, SepcnnError, counted, typed
 
 PLACE = Location("c.yaml", 3, 5, "    epochs: ten", 6)
 
@@ -73,3 +73,9 @@ def test_exit_codes(error: type[SepcnnError], code: int) -> None:
 def test_one_of_a_thing_is_singular() -> None:
     found = [counted(1, "class"), counted(0, "class"), counted(1, "epoch"), counted(2000, "image")]
     assert found == ["1 class", "0 classes", "1 epoch", "2,000 images"]
+
+
+def test_a_command_can_be_typed_as_it_is_printed() -> None:
+    assert typed("train", "--resume", "runs/my photos/1") == (
+        "sepcnn train --resume 'runs/my photos/1'"
+    )

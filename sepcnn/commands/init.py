@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
@@ -14,7 +13,8 @@ import click
 from sepcnn import console, starter, survey
 from sepcnn.commands.options import PATH
 from sepcnn.data.listing import walk
-from sepcnn.errors import DataError, InputError, StorageError, counted
+from sepcnn.errors import DataError, InputError, StorageError, counted, typed
+from sepcnn.node import FORBIDDEN
 from sepcnn.schema import schema
 
 STARTER = "starter.yaml"
@@ -39,14 +39,27 @@ def command(folder: Path | None) -> None:
         write(path, starter.write(facts, str(folder)))
         found = counted(facts.train, "training image"), counted(facts.classes, "class")
         console.say(f"wrote {path}: {' of '.join(found)}")
-        typed = shlex.quote(str(path))
-        console.say(f"next: sepcnn check {typed}      is anything wrong with the images?")
-        console.say(f"      sepcnn train {typed}")
+        console.say(f"next: {typed('check', path)}      is anything wrong with the images?")
+        console.say(f"      {typed('train', path)}")
     else:
         path = (folder or Path()) / STARTER
-        write(path, files("sepcnn.commands").joinpath(STARTER).read_text(encoding="utf-8"))
+        text = files("sepcnn.commands").joinpath(STARTER).read_text(encoding="utf-8")
+        write(path, text if folder is None else saying(text, no_images(folder)))
         console.say(f"wrote {path}")
-        console.say(f"next: sepcnn train {shlex.quote(str(path))}")
+        if folder is not None:
+            console.say(no_images(folder))
+        console.say(f"next: {typed('train', path)}")
+
+
+def no_images(folder: Path) -> str:
+    return f"there are no images in {folder}: the config uses the built-in Shapes"
+
+
+def saying(text: str, remark: str) -> str:
+    """The text with a comment below its first line, which is for editors."""
+    first, rest = text.split("\n", 1)
+    comment = FORBIDDEN.sub("\ufffd", " ".join(remark.splitlines()))
+    return f"{first}\n# {comment}\n{rest}"
 
 
 def holds_images(folder: Path) -> bool:

@@ -20,7 +20,7 @@ from sepcnn.commands.options import PATH, overrides
 from sepcnn.config import Config
 from sepcnn.data.base import Dataset
 from sepcnn.data.validation import validation_note
-from sepcnn.errors import DataError, DivergedError, SepcnnError, counted
+from sepcnn.errors import DataError, DivergedError, SepcnnError, counted, typed
 from sepcnn.machine import Machine
 from sepcnn.model import Net
 from sepcnn.record import EpochRecord
@@ -134,7 +134,7 @@ def started(path: Path, run_dir: Path | None, overrides: tuple[str, ...]) -> Ses
     check_trainable(settings)
     console.notes(config.notes(settings))
     hardware = choose_machine(settings)
-    console.note(f"sepcnn train {path} on {hardware.describe()}")
+    console.note(f"{typed('train', path)} on {hardware.describe()}")
     dataset = open_data(settings)
     config.check_data(settings, dataset)
     console.note(describe(settings, dataset))
@@ -257,7 +257,7 @@ def follow(session: Session, stop: Stop) -> int:
                     opened.save(state)
                     display.close()
                     console.note(f"stopped at step {state.step:,}; go on with")
-                    console.say(f"sepcnn train --resume {opened.folder}")
+                    console.say(typed("train", "--resume", opened.folder))
                     return INTERRUPTED
     except DivergedError as error:
         plan = train.Plan(session.config, opened.machine, steps)
@@ -295,4 +295,4 @@ def finish(opened: Run, state: State, macro: str | None) -> None:
     text += f" ({', '.join(beside)})" if beside else ""
     console.say(f"{text} in epoch {best.epoch}")
     console.say(f"run folder {opened.folder}")
-    console.say(f"next: sepcnn eval {opened.folder}")
+    console.say(f"next: {typed('eval', opened.folder)}")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from sepcnn.config import load
 from tests.check.photos import check, write_photos
 from tests.commands.conftest import Invoke
 
@@ -55,10 +56,31 @@ def test_init_without_images(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     code, out, _ = invoke("init", "new")
-    assert (code, out) == (0, "wrote new/starter.yaml\nnext: sepcnn train new/starter.yaml\n")
+    told = "there are no images in new: the config uses the built-in Shapes"
+    assert (code, out) == (
+        0,
+        f"wrote new/starter.yaml\n{told}\nnext: sepcnn train new/starter.yaml\n",
+    )
+    editors, comment, *rest = Path("new/starter.yaml").read_text().split("\n")
+    assert editors.startswith("# yaml-language-server: ")
+    assert comment == f"# {told}"
     write_photos(tmp_path / "photos", cat=2, dog=2)
-    assert invoke("init")[0] == 0  # what lies here was not asked for
-    assert Path("starter.yaml").exists()
+    code, out, _ = invoke("init")  # what lies here was not asked for
+    assert (code, out) == (0, "wrote starter.yaml\nnext: sepcnn train starter.yaml\n")
+    assert Path("starter.yaml").read_text().split("\n") == [editors, *rest]
+
+
+@pytest.mark.parametrize("name", ["my photos", "a\nb: \u0085c"])
+def test_init_of_an_empty_folder(
+    name: str, invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).mkdir()
+    code, out, _ = invoke("init", name)
+    assert code == 0
+    assert f"\nthere are no images in {name}: the config uses the built-in Shapes\n" in out
+    assert out.endswith(f"next: sepcnn train '{name}/starter.yaml'\n")
+    assert load(f"{name}/starter.yaml").train.epochs == 10
 
 
 def test_init_of_a_file(invoke: Invoke, tmp_path: Path) -> None:

@@ -104,7 +104,10 @@ def test_init_writes_a_config_that_loads(tmp_path: Path, invoke: Invoke) -> None
     code, out, _ = invoke("init", tmp_path / "new")
     assert code == 0
     path = tmp_path / "new" / "starter.yaml"
-    assert out == f"wrote {path}\nnext: sepcnn train {path}\n"
+    assert out == (
+        f"wrote {path}\nthere are no images in {tmp_path / 'new'}: the config uses the built-in "
+        f"Shapes\nnext: sepcnn train {path}\n"
+    )
     assert load(path).train.epochs == 10
     code, _, err = invoke("init", tmp_path / "new")
     assert code == 2

@@ -94,6 +94,15 @@ def test_lines_of_classes_of_unequal_size(
     assert re.fullmatch(rf"best validation {closing.format(n=n)} in epoch 1", last)
 
 
+def test_the_next_command_can_be_typed(tmp_path: Path, invoke: Invoke) -> None:
+    config = write_config(tmp_path, epochs=1)
+    _, out, _ = invoke("train", config, "--run-dir", tmp_path / "my run")
+    assert out.endswith(f"\nnext: sepcnn eval '{tmp_path}/my run'\n")
+    config = config.rename(tmp_path / "my net.yaml")
+    _, _, err = invoke("train", config, "--run-dir", tmp_path / "other")
+    assert err.startswith(f"sepcnn train '{config}' on ")
+
+
 def test_training_alone_has_no_macro_metrics(tmp_path: Path, invoke: Invoke) -> None:
     config = write_config(tmp_path, epochs=1)
     keep_few(tmp_path / "colours.npz")
