@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from statistics import median
 
 import torch
 
@@ -16,12 +18,13 @@ from sepcnn.data.batch import fit
 from sepcnn.errors import InputError, SepcnnError, counted
 from sepcnn.layers.convolution import SeparableConv2D
 from sepcnn.machine import free_memory, memory_exhausted
+from sepcnn.record import StepRecord
 from sepcnn.summary import summarize
 
 TIGHT = 0.8
 """share of the free memory from which something else may need it"""
-TIMED_STEPS, TIMED_SECONDS = 3, 5.0
-"""steps after the first, which warms up, that are timed, and when that is enough"""
+WARM_UP, TIMED_STEPS, TIMED_SECONDS = 3, 20, 5.0
+"""steps that find memory and the fastest kernels, those timed after them, and when all is enough"""
 BYTES_A_FLOAT = 4
 
 
@@ -84,8 +87,9 @@ def one_step(subject: Subject) -> Iterator[Finding]:
 
 
 def try_steps(subject: Subject, dataset: Dataset) -> tuple[float, float]:
-    """The loss of the first step and seconds of a later one. Errors: `SepcnnError`."""
-    config, hardware = at_full_size(subject.config), subject.machine
+    """The loss of the first step and the usual seconds of a later one. Errors: `SepcnnError`."""
+    config, hardware = as_tried(subject.config), subject.machine
+    dataset = replace(dataset, val=None, test=None)
     state = checkpoint.new_state(config, len(dataset.class_names), hardware.device)
     if not state.model.trained_weights():
         raise InputError("no layer has weights to train", "add a Dense, or let a layer train")
@@ -93,23 +97,35 @@ def try_steps(subject: Subject, dataset: Dataset) -> tuple[float, float]:
     records = train.train(config, dataset, hardware, state)
     loss, times = math.nan, []
     begin = time.perf_counter()
-    for _ in range(min(1 + TIMED_STEPS, steps_an_epoch(subject, dataset))):
-        start = time.perf_counter()
-        next(records)
+    start = begin
+    for record in records:  # epoch after epoch: a small set has but a step or two in each
+        if not isinstance(record, StepRecord):
+            start = time.perf_counter()
+            continue
         checkpoint.check_loss(state.sums[checkpoint.FIRST_BAD_STEP].item())  # waits for the device
         times.append(time.perf_counter() - start)
         if state.step == 1:
             loss = (state.sums[checkpoint.LOSS] / state.sums[checkpoint.IMAGES]).item()
-        if time.perf_counter() - begin > TIMED_SECONDS:
+        late = len(times) > 1 and time.perf_counter() - begin > TIMED_SECONDS
+        if late or len(times) == WARM_UP + TIMED_STEPS:
             break
+        start = time.perf_counter()
     checkpoint.check_finite(state, state.tensors())
-    return loss, min(times[1:] or times)
+    return loss, usual(times)
 
 
-def at_full_size(config: Config) -> Config:
-    """Without progressive resizing, whose first steps need less memory and time than the last."""
+def usual(seconds: Sequence[float]) -> float:
+    """The median of the steps after the warm-up; where time was short, the quickest."""
+    return median(seconds[WARM_UP:]) if len(seconds) > WARM_UP else min(seconds)
+
+
+def as_tried(config: Config) -> Config:
+    """Without progressive resizing, whose first steps need less memory and time than the last, and
+    without early stopping, which goes by epochs.
+    """
     data = config.data.model_copy(update={"progressive_resizing": None})
-    return config.model_copy(update={"data": data})
+    train = config.train.model_copy(update={"early_stopping": None})
+    return config.model_copy(update={"data": data, "train": train})
 
 
 def sample(subject: Subject, dataset: Dataset) -> Dataset:
@@ -139,11 +155,13 @@ def steps_an_epoch(subject: Subject, dataset: Dataset) -> int:
 
 
 def minutes(seconds: float) -> str:
+    """Rounded: two machines, or two hours of one, differ by more than the rest."""
     if seconds < 90:
-        return f"{max(1, round(seconds))} s"
+        return f"{max(1, round(seconds, -1 if seconds > 20 else 0)):.0f} s"
     if seconds < 5400:
-        return f"{seconds / 60:.0f} minutes"
-    return f"{seconds / 3600:.1f} hours"
+        found = round(seconds / 60)
+        return f"{found if found < 20 else 5 * round(found / 5)} minutes"
+    return f"{seconds / 3600:.{int(seconds < 36000)}f} hours"
 
 
 def gibibytes(count: float) -> str:

@@ -160,7 +160,7 @@ def test_the_step_is_tried_at_the_nets_own_size(tmp_path: Path) -> None:
     write_photos(tmp_path / "photos", cat=30, dog=30)
     growing = ["data.progressive_resizing={start: 1/2, until: 100%}"]
     settings = config.load(write_config(tmp_path), growing)
-    assert step.at_full_size(settings).data.progressive_resizing is None
+    assert step.as_tried(settings).data.progressive_resizing is None
     *_, last = findings(look(settings))
     assert (last.kind, last.severity) == ("step", "note")
     assert " steps take at most " in last.hint

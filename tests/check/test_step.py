@@ -1,0 +1,53 @@
+"""How long a run will take: the usual step is timed, not the first ones."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sepcnn import config, train
+from sepcnn.check import step
+from sepcnn.check.opening import look
+from sepcnn.record import StepRecord
+from tests.check.photos import write_config, write_photos
+
+
+@pytest.mark.parametrize("epochs", [1, 50], ids="{} epochs of one step".format)
+def test_slow_first_steps_are_not_what_a_step_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epochs: int
+) -> None:
+    write_photos(tmp_path / "photos", cat=30, dog=30)
+    path = write_config(tmp_path)
+    subject = look(config.load(path, [f"train.epochs={epochs}", "train.batch_size=60"]))
+    slow, original = 0.3, train.train
+
+    def warming_up(*arguments: Any) -> Iterator[object]:
+        for record in original(*arguments):
+            if isinstance(record, StepRecord) and record.step <= step.WARM_UP:
+                time.sleep(slow)
+            yield record
+
+    monkeypatch.setattr(train, "train", warming_up)
+    assert subject.dataset
+    _, seconds = step.try_steps(subject, subject.dataset)
+    assert (seconds >= slow) == (epochs == 1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.2, "1 s"),
+        (19.6, "20 s"),
+        (47, "50 s"),
+        (100, "2 minutes"),
+        (1580, "25 minutes"),
+        (9000, "2.5 hours"),
+        (90000, "25 hours"),
+    ],
+)
+def test_durations_are_rounded(seconds: float, text: str) -> None:
+    assert step.minutes(seconds) == text
