@@ -14,6 +14,7 @@ from sepcnn.data.augmentation.base import (
     ImageAugmentation,
     each,
     rectangles,
+    select,
 )
 from sepcnn.data.augmentation.ranges import Range, ShareRange, from_zero, share_of_the_image
 from sepcnn.values import NonNegativeInt, UnitNumber
@@ -44,7 +45,7 @@ class RandomErasing(ImageAugmentation):
         tall = (area * ratio).sqrt().round().clamp(1, height)
         wide = (area / ratio).sqrt().round().clamp(1, width)
         covered = rectangles((height, width), draw, tall, wide) & chosen[:, None, None]
-        return torch.where(covered[..., None], self.value, images)
+        return select(covered[..., None], self.value, images)
 
 
 class RandomNoise(ColourPlanes):

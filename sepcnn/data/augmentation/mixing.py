@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from sepcnn.data.augmentation.base import Augmentation, Draw, each, rectangles
+from sepcnn.data.augmentation.base import Augmentation, Draw, each, rectangles, select
 from sepcnn.data.augmentation.ranges import ShareRange, from_zero
 from sepcnn.data.batch import Batch, fit
 from sepcnn.values import PositiveNumber
@@ -81,4 +81,4 @@ class CutMix(Mixing):
         tall, wide = (side * height).round(), (side * width).round()
         covered = rectangles((height, width), draw, tall, wide)
         shares = 1 - tall * wide / (height * width)
-        return torch.where(covered[..., None], others, images), shares
+        return select(covered[..., None], others, images), shares

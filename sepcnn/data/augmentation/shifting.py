@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 
-from sepcnn.data.augmentation.base import Draw, Fill, ImageAugmentation
+from sepcnn.data.augmentation.base import Draw, Fill, ImageAugmentation, select
 from sepcnn.values import NonNegativeInt, UnitNumber
 
 
@@ -56,7 +56,7 @@ class RandomFlip(ImageAugmentation):
         for word, axis in (("horizontal", 2), ("vertical", 1)):
             if word in self.mode:
                 chosen = draw.chosen(len(images), 0.5)
-                images = torch.where(chosen[:, None, None, None], images.flip(axis), images)
+                images = select(chosen[:, None, None, None], images.flip(axis), images)
         return images
 
 
