@@ -1,9 +1,10 @@
-"""Images per second of training the batch-normalized example net, beside plain PyTorch.
+"""Images per second of training the batch-normalized example net, beside plain PyTorch and Keras.
 
-    python benchmarks/training_speed.py [--repeats 5]
+    python benchmarks/training_speed.py [--repeats 5] [--keras PYTHON]
 
-Each measurement is a process of its own, for the allocator's setting belongs to a process; the
-variants take turns, so that a machine that slows down slows all of them. Prints medians and spread.
+PYTHON is that of an environment with keras and tensorflow. Each measurement is a process of its
+own, for the allocator's setting belongs to a process; the variants take turns, so that a machine
+that slows down slows all of them. Prints medians and spread.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def plain(channels_last: bool = False) -> Callable[[], None]:
     return step
 
 
-def ours(precision: str) -> Callable[[], None]:
+def ours(precision: str, fused: bool = True) -> Callable[[], None]:
     """One step of sepcnn's loop."""
     from sepcnn import checkpoint, machine, train
     from sepcnn.config import load
@@ -81,7 +82,7 @@ def ours(precision: str) -> Callable[[], None]:
     images = torch.randint(256, (IMAGES, 64, 64, 3), dtype=torch.uint8)
     split = Resident(images, torch.arange(IMAGES) % 10)
     dataset = Dataset(tuple("0123456789"), split, None, None)
-    hardware = machine.choose("cpu", config.train.precision)
+    hardware = machine.choose("cpu", config.train.precision, fused)
     state = checkpoint.new_state(config, 10, hardware.device)
     records = train.train(config, dataset, hardware, state)
 
@@ -94,9 +95,13 @@ def ours(precision: str) -> Callable[[], None]:
 VARIANTS: dict[str, Callable[[], Callable[[], None]]] = {
     "plain PyTorch, NCHW, float32": plain,
     "plain PyTorch, channels_last, float32": lambda: plain(channels_last=True),
+    "sepcnn, plain form, float32": lambda: ours("float32", fused=False),
+    "sepcnn, plain form, bfloat16": lambda: ours("bfloat16", fused=False),
     "sepcnn, float32": lambda: ours("float32"),
     "sepcnn, bfloat16": lambda: ours("bfloat16"),
 }
+KERAS = "Keras on TensorFlow, float32"
+KERAS_STEPS = Path(__file__).with_name("keras_training.py")
 
 
 def measure(variant: str) -> float:
@@ -114,16 +119,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--one", choices=VARIANTS, help=argparse.SUPPRESS)
+    parser.add_argument("--keras", metavar="PYTHON", help="a Python with keras and tensorflow")
     arguments = parser.parse_args()
     if arguments.one:
         print(json.dumps(measure(arguments.one)))
         return
-    found: dict[str, list[float]] = {name: [] for name in VARIANTS}
+    commands = {name: [sys.executable, __file__, "--one", name] for name in VARIANTS}
+    if arguments.keras:
+        commands[KERAS] = [arguments.keras, str(KERAS_STEPS)]
+    found: dict[str, list[float]] = {name: [] for name in commands}
     for _ in range(arguments.repeats):
-        for name in VARIANTS:
-            command = [sys.executable, __file__, "--one", name]
+        for name, command in commands.items():
             output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-            found[name].append(json.loads(output))
+            found[name].append(json.loads(output.splitlines()[-1]))
     base = statistics.median(found["plain PyTorch, NCHW, float32"])
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.machine()}")
     print(f"{CONFIG.name}, batch {BATCH}, median of {arguments.repeats} (lowest to highest)")

@@ -13,8 +13,10 @@ from typing import Literal
 import torch
 
 from sepcnn.errors import InputError, MemoryExhaustedError, counted
+from sepcnn.native import library
 
 Precision = Literal["auto", "float32", "bfloat16"]
+Form = Literal["plain", "fused"]
 
 # glibc's parameter numbers and our values: see mallopt(3).
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
@@ -29,6 +31,8 @@ class Machine:
     device: torch.device
     precision: Literal["float32", "bfloat16"]
     threads: int
+    form: Form = "plain"
+    """how a net is computed: module by module, or with the kernels of `sepcnn.fuse`"""
 
     def autocast(self) -> AbstractContextManager[object]:
         """Compute in bfloat16 where that is the precision; weights stay float32."""
@@ -44,7 +48,8 @@ class Machine:
             where = f"{torch.cuda.get_device_name(self.device)} ({self.device})"
         else:
             where = str(self.device)
-        return f"{where}, {self.precision}, channels_last"
+        fused = ", fused" if self.form == "fused" else ""
+        return f"{where}, {self.precision}, channels_last{fused}"
 
     def facts(self) -> dict[str, object]:
         """What a checkpoint and ``environment.json`` keep."""
@@ -53,16 +58,30 @@ class Machine:
             "precision": self.precision,
             "memory_format": "channels_last",
             "threads": self.threads,
+            "form": self.form,
             "name": self.describe(),
         }
 
 
-def choose(device: str = "auto", precision: Precision = "auto") -> Machine:
-    """The settings for this machine. Errors: `InputError` for a device that is not there."""
+def choose(device: str = "auto", precision: Precision = "auto", fused: bool = True) -> Machine:
+    """The settings for this machine; ``fused`` where it has the kernels.
+
+    Errors: `InputError` for a device that is not there.
+    """
     chosen = choose_device(device)
     if precision == "auto":
         precision = "bfloat16" if computes_bfloat16(chosen) else "float32"
-    return Machine(chosen, precision, torch.get_num_threads())
+    form: Form = "fused" if fused and chosen.type == "cpu" and library.load() else "plain"
+    return Machine(chosen, precision, torch.get_num_threads(), form)
+
+
+def lacking(machine: Machine, fused: bool) -> list[str]:
+    """What would make it faster and is not there, for people."""
+    if machine.device.type != "cpu" or machine.form == "fused" or not fused:
+        return []
+    if not sys.platform.startswith("linux"):
+        return []
+    return ["no C++ compiler is here: with g++ (GCC) training would be faster"]
 
 
 def cuda(index: int) -> torch.device:

@@ -2,11 +2,38 @@
 
 from __future__ import annotations
 
+from typing import Any, Protocol
+
 import torch
 from torch import nn
 
 from sepcnn.graph import INPUT, Graph
 from sepcnn.layers.module import initialize
+
+
+class Form(Protocol):
+    """How the modules of a net are called; values between them are the form's own."""
+
+    def begin(self, x: torch.Tensor) -> Any: ...
+    def call(self, module: nn.Module, *inputs: Any) -> Any: ...
+    def end(self, value: Any) -> torch.Tensor: ...
+
+
+class Plain:
+    """Modules are called with tensors."""
+
+    def begin(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+    def call(self, module: nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = module(*inputs)
+        return y
+
+    def end(self, value: torch.Tensor) -> torch.Tensor:
+        return value
+
+
+PLAIN = Plain()
 
 
 class Net(nn.Module):
@@ -32,19 +59,20 @@ class Net(nn.Module):
         """The weights that training changes, by name: all but those of frozen layers."""
         return {name: w for name, w in self.named_parameters() if w.requires_grad}
 
-    def logits(self, x: torch.Tensor) -> torch.Tensor:
+    def logits(self, x: torch.Tensor, form: Form | None = None) -> torch.Tensor:
         """The output before a softmax or sigmoid at the end: N×classes, float32 or wider.
 
-        One output z is [0, z], the logits of two classes.
+        One output z is [0, z], the logits of two classes. ``form`` is another way to compute it.
         """
-        values = {INPUT: x}
+        form = form or PLAIN
+        values = {INPUT: form.begin(x)}
         for name, inputs, finished in self._steps:
             module = self._modules[name]
             assert module is not None
-            values[name] = module(*(values[source] for source in inputs))
+            values[name] = form.call(module, *(values[source] for source in inputs))
             for source in finished:
                 del values[source]
-        logits = self.ending.logits(values[self.graph.output.name])
+        logits = self.ending.logits(form.end(values[self.graph.output.name]))
         return logits if logits.dtype == torch.float64 else logits.float()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

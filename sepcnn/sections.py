@@ -121,6 +121,8 @@ class Train(Spec):
     """auto: bfloat16 where the processor or GPU computes in it natively, else float32"""
     device: Device = "auto"
     """auto, cpu, cuda, cuda:1, mps"""
+    fused: bool = True
+    """on a CPU, compute with kernels that are compiled for it, where there is a C++ compiler"""
     seed: NonNegativeInt = 0
     """decides first weights, order, augmentation and dropout"""
     checkpoint_minutes: PositiveNumber = 3.0

@@ -21,6 +21,7 @@ from sepcnn.data.base import Dataset, Split
 from sepcnn.data.batch import Batch
 from sepcnn.data.progressive import Size, resized
 from sepcnn.evaluate import batch_size, score, to_input
+from sepcnn.fuse import FORMS
 from sepcnn.layers.module import begin_step, constrain, penalty
 from sepcnn.layers.scaling import NormalizationModule
 from sepcnn.losses import Loss, row
@@ -130,7 +131,7 @@ def train_step(plan: Plan, state: State, batch: Batch, learning_rate: float) -> 
     begin_step(model, options.seed, progress)
 
     with plan.machine.autocast():
-        logits = model.logits(to_input(batch.images))
+        logits = model.logits(to_input(batch.images), FORMS[plan.machine.form])
     loss = batch_loss(options.loss, logits, batch, plan.class_weights) + penalty(model)
     weights: list[torch.Tensor] = list(model.trained_weights().values())
     gradients = list(torch.autograd.grad(loss, weights))

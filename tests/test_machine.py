@@ -7,6 +7,7 @@ import platform
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,10 @@ from sepcnn.machine import (
     choose_device,
     computes_bfloat16,
     cpu_name,
+    lacking,
     processors,
 )
+from sepcnn.native import library
 
 CPU = torch.device("cpu")
 CPUINFO = Path("/proc/cpuinfo")
@@ -34,7 +37,19 @@ with_gpu = pytest.mark.skipif(GPUS == 0, reason="this machine has no CUDA GPU")
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_cpu_with_a_given_precision(precision: Precision) -> None:
-    assert choose("cpu", precision) == Machine(CPU, precision, torch.get_num_threads())
+    plain = Machine(CPU, precision, torch.get_num_threads())
+    assert choose("cpu", precision, fused=False) == plain
+    assert choose("cpu", precision) == (replace(plain, form="fused") if library.load() else plain)
+
+
+@on_linux
+def test_what_is_lacking_is_told_where_it_is_wanted() -> None:
+    plain = Machine(CPU, "float32", 2)
+    told = ["no C++ compiler is here: with g++ (GCC) training would be faster"]
+    assert lacking(plain, fused=True) == told
+    assert lacking(plain, fused=False) == []
+    assert lacking(replace(plain, form="fused"), fused=True) == []
+    assert replace(plain, form="fused").describe() == f"{plain.describe()}, fused"
 
 
 def test_precision_is_bfloat16_where_the_processor_has_it() -> None:
@@ -115,6 +130,7 @@ def test_a_machine_describes_itself() -> None:
         "precision": "bfloat16",
         "memory_format": "channels_last",
         "threads": 6,
+        "form": "plain",
         "name": machine.describe(),
     }
 

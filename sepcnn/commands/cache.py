@@ -7,7 +7,7 @@ import time
 import click
 
 from sepcnn import console
-from sepcnn.data.cache import DOWNLOADS, CacheFile, cache_files, cache_folder, remove
+from sepcnn.cache import DOWNLOADS, CacheFile, cache_files, cache_folder, remove
 from sepcnn.data.row_file import read_facts
 from sepcnn.errors import counted
 

@@ -135,6 +135,7 @@ def started(path: Path, run_dir: Path | None, overrides: tuple[str, ...]) -> Ses
     console.notes(config.notes(settings))
     hardware = choose_machine(settings)
     console.note(f"{typed('train', path)} on {hardware.describe()}")
+    console.notes(machine.lacking(hardware, settings.train.fused))
     dataset = open_data(settings)
     config.check_data(settings, dataset)
     console.note(describe(settings, dataset))
@@ -202,11 +203,12 @@ def describe(settings: Config, dataset: Dataset) -> str:
 
 def choose_machine(settings: Config, before: dict[str, Any] | None = None) -> Machine:
     """The machine's settings; those of a run that goes on are kept, for they decide about bits."""
-    precision = before["precision"] if before else settings.train.precision
+    precision, fused = settings.train.precision, settings.train.fused
     if before:
+        precision, fused = before["precision"], before.get("form") == "fused"
         machine.use_threads(before["threads"])
     try:
-        return machine.choose(settings.train.device, precision)
+        return machine.choose(settings.train.device, precision, fused)
     except SepcnnError as error:
         raise settings.problem(("train", "device"), error.message, error.hint) from None
 

@@ -15,8 +15,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from sepcnn.cache import cache_folder
 from sepcnn.data.base import Watch
-from sepcnn.data.cache import cache_folder
 from sepcnn.data.images import DECODER, Resize, decoder, read_image
 from sepcnn.data.locks import held
 from sepcnn.data.row_file import Entries, Entry, RowFile, RowWriter, digest_of, open_rows

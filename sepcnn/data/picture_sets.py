@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
+from sepcnn.cache import cache_folder, keep
 from sepcnn.data.array_files import read_bytes, read_matlab, require_scipy
 from sepcnn.data.base import Dataset, Request
-from sepcnn.data.cache import cache_folder, keep
 from sepcnn.data.download import Remote, verify
 from sepcnn.data.folder import Folder
 from sepcnn.data.images import Resize

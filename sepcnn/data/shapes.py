@@ -9,10 +9,10 @@ from typing import BinaryIO
 import numpy as np
 import torch
 
+from sepcnn.cache import cache_folder, keep
 from sepcnn.data import drawing
 from sepcnn.data.arrays import read_arrays
 from sepcnn.data.base import SPLITS, Dataset, Request, Resident, Source
-from sepcnn.data.cache import cache_folder, keep
 from sepcnn.errors import DataError
 from sepcnn.values import ImageShape, NonNegativeInt, PositiveInt
 

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from pydantic import PlainValidator, WithJsonSchema, model_validator
 
+from sepcnn.cache import DOWNLOADS, cache_folder
 from sepcnn.data import images
 from sepcnn.data.array_files import Pair
 from sepcnn.data.base import Dataset, Request, Resident, Source, hold_out
-from sepcnn.data.cache import DOWNLOADS, cache_folder
 from sepcnn.data.download import Remote, fetch
 from sepcnn.data.images import Resize
 from sepcnn.data.named_sets import TEST, TRAIN, NamedSet, PublishedSet

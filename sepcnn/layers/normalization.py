@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from operator import attrgetter, methodcaller
-from typing import Annotated, Any, Literal, Self
+from typing import Self
 
 import torch
-from pydantic import PlainValidator, ValidationInfo, WithJsonSchema, model_validator
 from torch import nn
 
 from sepcnn.constraints import VectorConstraint
@@ -16,95 +13,10 @@ from sepcnn.initializers import Initializer, Ones, VectorInitializer, Zeros
 from sepcnn.layers.axes import Axis, check_channel_axis
 from sepcnn.layers.base import LeafLayer, Shape
 from sepcnn.layers.module import LayerModule, Rules, SteppedModule
-from sepcnn.refusal import refuse, show
+from sepcnn.layers.renorm_clipping import RenormClipping
 from sepcnn.regularizers import VectorRegularizer
-from sepcnn.schedules import Progress, Ramp
-from sepcnn.spec import Spec
-from sepcnn.values import PositiveNumber, UnitNumber, finite_number, number_schema
-
-Limit = Ramp | Literal["paper"] | None
-CROSSING = 1e-9
-"""what rounding may make of two ramps that touch"""
-
-
-def _limit(value: Any, info: ValidationInfo) -> Limit:
-    """A number, a ramp, ``paper`` (of rmin only), or no limit."""
-    if value is None or isinstance(value, Ramp) or value == math.inf:
-        return None if value == math.inf else value
-    if value == "paper" and info.field_name == "rmin":
-        return "paper"
-    if (number := finite_number(value)) is not None:
-        return Ramp.constant(number)
-    if isinstance(value, dict):
-        return Ramp.model_validate(value, context=info.context)
-    hint = "write a number, or {start: 1, end: 3, after: 10%, until: 50%}"
-    raise refuse(f"expected a limit, found {show(value)}", hint)
-
-
-_LIMIT_SCHEMA: dict[str, Any] = {
-    "anyOf": [*number_schema()["anyOf"], {"const": "paper"}, {"type": "object"}, {"type": "null"}]
-}
-LimitValue = Annotated[Limit, PlainValidator(_limit), WithJsonSchema(_LIMIT_SCHEMA)]
-
-
-class RenormClipping(Spec):
-    """Limits of batch renormalization's correction; each a number, a ramp, or absent.
-
-    Ramps must not cross. Where durations have several units that depends on the run: then it is
-    not refused, and while rmin is above rmax, r is rmax.
-    """
-
-    rmax: LimitValue = None
-    """r is at most this; absent: no limit"""
-    rmin: LimitValue = None
-    """r is at least this; absent: 0; paper: 1/rmax"""
-    dmax: LimitValue = None
-    """d lies within ±dmax; absent: no limit"""
-
-    @model_validator(mode="after")
-    def _right_way_up(self) -> Self:
-        for place, moment in self._moments():
-            rmax = moment(self.rmax) if isinstance(self.rmax, Ramp) else math.inf
-            if self.rmin == "paper" and rmax < 1:
-                raise refuse(f"with rmin: paper, rmax must be at least 1, found {rmax:g}")
-            limits = self._limits(moment)
-            if limits["rmin"] > rmax + CROSSING:
-                raise refuse(
-                    f"rmin ({limits['rmin']:g}) is above rmax ({rmax:g}){place}",
-                    "r lies between rmin and rmax; rmin is 0 unless given",
-                )
-            if limits["dmax"] < 0:
-                raise refuse(f"dmax must be at least 0, found {limits['dmax']:g}")
-        return self
-
-    def _moments(self) -> Iterator[tuple[str, Callable[[Ramp], float]]]:
-        """Where limits are farthest from each other: at both ends, and where a ramp has a corner.
-
-        Each with its name for messages. Corners are known where all durations have one unit.
-        """
-        yield "", attrgetter("start")
-        yield "", attrgetter("end")
-        ramps = [ramp for ramp in (self.rmin, self.rmax) if isinstance(ramp, Ramp)]
-        corners = {corner for ramp in ramps for corner in (ramp.after, ramp.until) if corner.amount}
-        if len({corner.unit for corner in corners}) == 1:
-            for corner in sorted(corners, key=attrgetter("amount")):
-                before = math.nextafter(corner.amount, 0)  # a ramp may jump there
-                yield f" before {corner}", methodcaller("at_amount", before)
-                yield f" after {corner}", methodcaller("at_amount", corner.amount)
-
-    def first(self) -> dict[str, float]:
-        """The three limits at the start of a run."""
-        return self._limits(attrgetter("start"))
-
-    def at(self, progress: Progress) -> dict[str, float]:
-        """The three limits at a moment of the run."""
-        return self._limits(lambda ramp: ramp.at(progress))
-
-    def _limits(self, value: Callable[[Ramp], float]) -> dict[str, float]:
-        rmax = value(self.rmax) if isinstance(self.rmax, Ramp) else math.inf
-        dmax = value(self.dmax) if isinstance(self.dmax, Ramp) else math.inf
-        rmin = value(self.rmin) if isinstance(self.rmin, Ramp) else 0.0
-        return {"rmax": rmax, "rmin": 1 / rmax if self.rmin == "paper" else rmin, "dmax": dmax}
+from sepcnn.schedules import Progress
+from sepcnn.values import PositiveNumber, UnitNumber
 
 
 class BatchNormalization(LeafLayer):
@@ -209,12 +121,38 @@ class BatchNormalizationModule(LayerModule):
             x, self.weight, self.bias, mean, variance, True, 1.0, self.epsilon, True
         )
         count = batch_count(x)
-        with torch.no_grad():
-            # torch gives the unbiased variance, which a single value does not have.
-            biased = variance * ((count - 1) / count) if count > 1 else torch.zeros_like(variance)
-            self.moving_mean.lerp_(mean, self.update)
-            self.moving_variance.lerp_(biased, self.update)
+        # torch gives the unbiased variance, which a single value does not have.
+        biased = variance * ((count - 1) / count) if count > 1 else torch.zeros_like(variance)
+        self.move(mean, biased)
         return y
+
+    def move(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
+        """Take a batch's statistics into the moving ones."""
+        with torch.no_grad():
+            self.moving_mean.lerp_(mean, self.update)
+            self.moving_variance.lerp_(variance, self.update)
+
+    def coefficients(
+        self, mean: torch.Tensor, variance: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Scale and offset [C] that normalize a batch of these statistics, which are taken in."""
+        self.move(mean, variance)
+        return self._affine(mean, variance, self.weight, self.bias)
+
+    def inference_coefficients(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Scale and offset [C] of the moving statistics."""
+        return self._affine(self.moving_mean, self.moving_variance, self.weight, self.bias)
+
+    def _affine(
+        self,
+        mean: torch.Tensor,
+        variance: torch.Tensor,
+        weight: torch.Tensor | None,
+        bias: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        scale = torch.rsqrt(variance + self.epsilon)
+        scale = scale if weight is None else scale * weight
+        return scale, -mean * scale if bias is None else bias - mean * scale
 
 
 class BatchRenormalizationModule(BatchNormalizationModule, SteppedModule):
@@ -249,26 +187,48 @@ class BatchRenormalizationModule(BatchNormalizationModule, SteppedModule):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not self.training:
             return super().forward(x)
+        axes = [axis for axis in range(x.dim()) if axis != 1]
         with torch.no_grad():
-            axes = [axis for axis in range(x.dim()) if axis != 1]
             values = x.to(self.moving_mean.dtype)
             variance, mean = torch.var_mean(values, dim=axes, correction=0)
-            stddev = torch.sqrt(variance + self.epsilon)
-            floor = self.renorm_stddev.clamp(min=math.sqrt(self.epsilon))
-            r = (stddev / floor).clamp(self.rmin, self.rmax)
-            d = ((mean - self.renorm_mean) / floor).clamp(-self.dmax, self.dmax)
-        # gamma · ((x − mean)/σ · r + d) + beta is a plain normalization with other parameters.
+        scale, offset = self.corrected(mean, variance)
+        y = torch.batch_norm(x, scale, offset, None, None, True, 0.0, self.epsilon, True)
+        self.move(mean, variance)
+        return y
+
+    @torch.no_grad()
+    def correction(
+        self, mean: torch.Tensor, variance: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """r and d of the paper."""
+        floor = self.renorm_stddev.clamp(min=math.sqrt(self.epsilon))
+        r = (torch.sqrt(variance + self.epsilon) / floor).clamp(self.rmin, self.rmax)
+        return r, ((mean - self.renorm_mean) / floor).clamp(-self.dmax, self.dmax)
+
+    def corrected(
+        self, mean: torch.Tensor, variance: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """gamma · ((x − mean)/σ · r + d) + beta is a plain normalization with other parameters."""
+        r, d = self.correction(mean, variance)
         scale = r if self.weight is None else r * self.weight
         offset = d if self.weight is None else d * self.weight
-        offset = offset if self.bias is None else offset + self.bias
-        y = torch.batch_norm(x, scale, offset, None, None, True, 0.0, self.epsilon, True)
-        with torch.no_grad():
-            self.renorm_mean.lerp_(mean, self.renorm_update)
-            self.renorm_stddev.lerp_(stddev, self.renorm_update)
-            self.moving_mean.lerp_(mean, self.update)
-            self.moving_stddev.lerp_(stddev, self.update)
-            self.moving_variance.copy_((self.moving_stddev**2 - self.epsilon).clamp(min=0))
-        return y
+        return scale, offset if self.bias is None else offset + self.bias
+
+    def coefficients(
+        self, mean: torch.Tensor, variance: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        scale, offset = self.corrected(mean, variance)
+        self.move(mean, variance)
+        return self._affine(mean, variance, scale, offset)
+
+    @torch.no_grad()
+    def move(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
+        stddev = torch.sqrt(variance + self.epsilon)
+        self.renorm_mean.lerp_(mean, self.renorm_update)
+        self.renorm_stddev.lerp_(stddev, self.renorm_update)
+        self.moving_mean.lerp_(mean, self.update)
+        self.moving_stddev.lerp_(stddev, self.update)
+        self.moving_variance.copy_((self.moving_stddev**2 - self.epsilon).clamp(min=0))
 
 
 class SquareRoot(Initializer):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from sepcnn.layers.base import Shape, ShapeError, image
@@ -24,6 +25,16 @@ def same_padding(size: int, window: int, stride: int) -> tuple[int, int]:
     """TensorFlow's padding before and after: where it is odd, the extra pixel goes after."""
     total = max((-(-size // stride) - 1) * stride + window - size, 0)
     return total // 2, total - total // 2
+
+
+def window_size(
+    size: Sequence[int], window: Pair, strides: Pair, padding: Padding
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Rows above and columns to the left that windows reach out of an image, and output's size."""
+    each = list(zip(size, window, strides, strict=True))
+    before = [same_padding(*axis)[0] if padding == "same" else 0 for axis in each]
+    after = [output_size(*axis, padding) for axis in each]
+    return (before[0], before[1]), (after[0], after[1])
 
 
 def window_output(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sepcnn.data.progressive import ProgressiveResizing
 from sepcnn.errors import InputError
-from sepcnn.layers.normalization import RenormClipping
+from sepcnn.layers.renorm_clipping import RenormClipping
 from sepcnn.manual.entry import Entry
 from sepcnn.refusal import nearest
 from sepcnn.schedules import Ramp

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import pytest
 
-from sepcnn.data.cache import cache_folder, keep
+from sepcnn.cache import cache_folder, keep
 
 
 def write(file: BinaryIO) -> None:

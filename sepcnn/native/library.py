@@ -1,0 +1,134 @@
+"""Compiles the kernels once for this machine, and loads them.
+
+They are plain functions on pointers, so no headers of torch are read and a compiler needs seconds.
+OpenMP's functions are left unresolved: torch has loaded its own library of them, whose threads the
+kernels then share.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import BinaryIO
+
+from sepcnn.cache import cache_folder, keep
+
+SOURCES = Path(__file__).parent
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fopenmp", "-fPIC", "-w")
+TYPES = ("float32", "bfloat16")
+DIGEST_BYTES = 16
+SECONDS = 120
+"""a compiler that takes longer is stopped"""
+
+
+@cache
+def load() -> ctypes.CDLL | None:
+    """The compiled kernels; None where there is no compiler, or none that serves."""
+    command = compiler()
+    if command is None:
+        return None
+    name = f"native/{_key(command)}.so"
+    path = cache_folder() / name
+    if _is_whole(path):
+        return _open(path)
+    compiled = _compile(command)
+    if compiled is None:
+        return None
+    if keep(name, lambda file: _write(file, compiled + _digest(compiled))):
+        return _open(path)
+    with tempfile.TemporaryDirectory() as folder:  # a full or read-only cache
+        path = Path(folder) / "kernels.so"
+        path.write_bytes(compiled)
+        return _open(path)
+
+
+def compiler() -> list[str] | None:
+    """The command of a C++ compiler that knows OpenMP as torch does, or None."""
+    if not sys.platform.startswith("linux"):
+        return None
+    if given := os.environ.get("CXX"):
+        return shlex.split(given)
+    found = shutil.which("g++")
+    return [found] if found else None
+
+
+def _key(command: list[str]) -> str:
+    """What the compiled code depends on: sources, flags, compiler and processor."""
+    digest = hashlib.blake2b(digest_size=12)
+    for source in sorted(SOURCES.glob("*.[ch]*")):
+        digest.update(source.read_bytes())
+    program = shutil.which(command[0])
+    status = os.stat(program) if program else None
+    age = (status.st_size, status.st_mtime_ns) if status else None
+    digest.update(repr((command, age, FLAGS, _processor())).encode())
+    return digest.hexdigest()
+
+
+def _processor() -> list[str]:
+    """What the processor can do, so that a home shared by several machines serves each."""
+    with open("/proc/cpuinfo") as file:
+        return sorted({line for line in file if line.startswith(("model name", "flags"))})
+
+
+def _compile(command: list[str]) -> bytes | None:
+    """The library's bytes; float32 and bfloat16 are compiled side by side."""
+    with tempfile.TemporaryDirectory() as folder:
+        objects = {name: f"{folder}/{name}.o" for name in TYPES}
+        steps = [
+            [*command, *FLAGS, f"-D{name.upper()}", "-c", str(SOURCES / "kernels.cpp"), "-o", file]
+            for name, file in objects.items()
+        ]
+        library = Path(folder) / "kernels.so"
+        link = [*command, "-shared", *objects.values(), "-o", str(library)]
+        if not (_succeed(steps) and _succeed([link]) and library.exists()):
+            return None
+        return library.read_bytes()
+
+
+def _succeed(commands: list[list[str]]) -> bool:
+    """Run commands side by side; whether all went well."""
+    running: list[subprocess.Popen[bytes]] = []
+    try:
+        for command in commands:
+            quiet = subprocess.DEVNULL
+            running.append(subprocess.Popen(command, stdout=quiet, stderr=quiet))
+        return all(process.wait(SECONDS) == 0 for process in running)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+
+
+def _write(file: BinaryIO, content: bytes) -> None:
+    file.write(content)
+
+
+def _digest(compiled: bytes) -> bytes:
+    """What stands behind the library in its file, where a loader looks at nothing."""
+    return hashlib.blake2b(compiled, digest_size=DIGEST_BYTES).digest()
+
+
+def _is_whole(path: Path) -> bool:
+    """A file cut short would end this process when it is loaded."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return False
+    return content[-DIGEST_BYTES:] == _digest(content[:-DIGEST_BYTES])
+
+
+def _open(path: Path) -> ctypes.CDLL | None:
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError:  # of another OpenMP than torch's
+        return None

@@ -1,0 +1,190 @@
+// Products of small matrices from registers, float sums: A·B, where A is rows × words and B words ×
+// columns.
+//
+// The inner dimension is counted in words: one float, or two bfloat16 where the processor
+// multiplies those in pairs. Columns are a whole number of vectors.
+
+#pragma once
+
+#include "vectors.h"
+
+namespace {
+
+// Where bfloat16 has no instruction of its own it is multiplied as float.
+template <class T> struct Words {
+    typedef float Word;
+    typedef float Element;
+    typedef Vector WordVector;
+    static constexpr int DEPTH = 1;
+
+    static Vector step(Vector sum, Word a, WordVector b) { return sum + a * b; }
+    static Word word(float value, float) { return value; }
+};
+
+#if defined(__AVX512BF16__)
+template <> struct Words<bfloat16> {
+    typedef uint32_t Word;
+    typedef bfloat16 Element;
+    typedef Bits WordVector;
+    static constexpr int DEPTH = 2;
+
+    static Vector step(Vector sum, Word a, WordVector b) {
+        return (Vector)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32(int(a)), (__m512bh)b);
+    }
+    static Word word(float first, float second) {
+        bfloat16 both[2];
+        store(both, ZERO + first, 1);
+        store(both + 1, ZERO + second, 1);
+        Word result;
+        std::memcpy(&result, both, sizeof result);
+        return result;
+    }
+};
+#endif
+
+template <class T> using Word = typename Words<T>::Word;
+template <class T> using Element = typename Words<T>::Element;  // of which words are made
+
+template <class T> int words_of(int count) { return (count + Words<T>::DEPTH - 1) / Words<T>::DEPTH; }
+
+// A matrix of inner × outer, given by its strides, packed as words × whole vectors of outer.
+template <class T>
+Aligned<Word<T>> packed(const float *matrix, int inner, int outer, int inner_stride, int outer_stride) {
+    constexpr int DEPTH = Words<T>::DEPTH;
+    const int stride = whole(outer);
+    Aligned<Word<T>> result(size_t(words_of<T>(inner)) * stride);
+    for (int i = 0; i < inner; i += DEPTH)
+        for (int o = 0; o < outer; o++) {
+            const float *at = matrix + size_t(i) * inner_stride + size_t(o) * outer_stride;
+            result[size_t(i / DEPTH) * stride + o] =
+                Words<T>::word(at[0], i + 1 < inner ? at[inner_stride] : 0);
+        }
+    return result;
+}
+
+// pixels × channels as words of pixels × whole vectors of channels; beyond the channels anything.
+template <class T>
+void pack_pixels(const float *from, int pixels, int channels, float *to) {
+    const int columns = whole(channels);
+    for (int p = 0; p < pixels; p++)
+        for (int c = 0; c < channels; c += LANES)
+            store(to + p * columns + c, load(from + p * channels + c));
+}
+
+#if defined(__AVX512BF16__)
+template <class T>
+void pack_pixels(const bfloat16 *from, int pixels, int channels, uint32_t *to) {
+    const int columns = whole(channels);
+    for (int p = 0; p < pixels; p += 2)
+        for (int c = 0; c < channels; c += LANES) {
+            // The bits of a bfloat16 as a float are its own with 16 zeros behind.
+            const bfloat16 *at = from + p * channels + c;
+            const Bits first = (Bits)load(at);
+            const Bits second = p + 1 < pixels ? (Bits)load(at + channels) : Bits{};
+            const Bits both = (first >> 16) | second;
+            std::memcpy(to + p / 2 * columns + c, &both, sizeof both);
+        }
+}
+#endif
+
+// ROWS × COLUMNS vectors of A·B, which stay in registers; `to` gets them column by column.
+template <class T, int ROWS, int COLUMNS, class To>
+void block(const Word<T> *a, size_t row_stride, size_t word_stride, const Word<T> *b, size_t b_stride,
+           int words, int row, int column, To &to) {
+    Vector sums[COLUMNS][ROWS];
+    UNROLLED
+    for (int j = 0; j < COLUMNS; j++)
+        UNROLLED
+        for (int i = 0; i < ROWS; i++) sums[j][i] = ZERO;
+    for (int w = 0; w < words; w++, a += word_stride, b += b_stride) {
+        typename Words<T>::WordVector values[COLUMNS];
+        UNROLLED
+        for (int j = 0; j < COLUMNS; j++) std::memcpy(&values[j], b + j * LANES, sizeof values[j]);
+        UNROLLED
+        for (int i = 0; i < ROWS; i++)
+            UNROLLED
+            for (int j = 0; j < COLUMNS; j++)
+                sums[j][i] = Words<T>::step(sums[j][i], a[i * row_stride], values[j]);
+    }
+    UNROLLED
+    for (int j = 0; j < COLUMNS; j++) to.template take<ROWS>(row, column + j * LANES, sums[j]);
+}
+
+template <class T, int COLUMNS, class To>
+void panel(const Word<T> *a, size_t row_stride, size_t word_stride, const Word<T> *b, size_t b_stride,
+           int words, int rows, int column, To &to) {
+    int row = 0;
+    if constexpr (COLUMNS <= 2)
+        for (; row + 12 <= rows; row += 12)
+            block<T, 12, COLUMNS>(a + row * row_stride, row_stride, word_stride, b, b_stride, words, row, column, to);
+    for (; row + 6 <= rows; row += 6)
+        block<T, 6, COLUMNS>(a + row * row_stride, row_stride, word_stride, b, b_stride, words, row, column, to);
+    a += row * row_stride;
+    switch (rows - row) {
+    case 5: return block<T, 5, COLUMNS>(a, row_stride, word_stride, b, b_stride, words, row, column, to);
+    case 4: return block<T, 4, COLUMNS>(a, row_stride, word_stride, b, b_stride, words, row, column, to);
+    case 3: return block<T, 3, COLUMNS>(a, row_stride, word_stride, b, b_stride, words, row, column, to);
+    case 2: return block<T, 2, COLUMNS>(a, row_stride, word_stride, b, b_stride, words, row, column, to);
+    case 1: return block<T, 1, COLUMNS>(a, row_stride, word_stride, b, b_stride, words, row, column, to);
+    }
+}
+
+// A·B, given to `to.take<ROWS>(row, column, vectors)`: vectors of one column and of ROWS rows.
+template <class T, class To>
+void multiply(const Word<T> *a, size_t row_stride, size_t word_stride, const Word<T> *b, int words,
+              int rows, int columns, To to) {
+    const int stride = whole(columns);
+    int column = 0;
+    for (; column + 4 * LANES <= stride; column += 4 * LANES)
+        panel<T, 4>(a, row_stride, word_stride, b + column, stride, words, rows, column, to);
+    switch ((stride - column) / LANES) {
+    case 3: return panel<T, 3>(a, row_stride, word_stride, b + column, stride, words, rows, column, to);
+    case 2: return panel<T, 2>(a, row_stride, word_stride, b + column, stride, words, rows, column, to);
+    case 1: return panel<T, 1>(a, row_stride, word_stride, b + column, stride, words, rows, column, to);
+    }
+}
+
+// Where products go: rows of T or float, of so many columns.
+template <class T, bool WHOLE> struct Stored {
+    T *to;
+    int columns;
+
+    template <int ROWS> void take(int row, int column, const Vector (&values)[ROWS]) const {
+        UNROLLED
+        for (int i = 0; i < ROWS; i++)
+            store(to + size_t(row + i) * columns + column, values[i], counted<WHOLE>(columns - column));
+    }
+};
+
+// The same, and the values of each column and their squares are added to sums.
+template <class T, bool WHOLE> struct StoredWithMoments : Stored<T, WHOLE> {
+    float *sums, *square_sums;
+
+    template <int ROWS> void take(int row, int column, const Vector (&values)[ROWS]) const {
+        Stored<T, WHOLE>::template take<ROWS>(row, column, values);
+        Vector sum = load(sums + column), squares = load(square_sums + column);
+        UNROLLED
+        for (int i = 0; i < ROWS; i++) {
+            sum += values[i];
+            squares += values[i] * values[i];
+        }
+        store(sums + column, sum);
+        store(square_sums + column, squares);
+    }
+};
+
+// Added to rows of whole vectors.
+struct Added {
+    float *to;
+    int stride;
+
+    template <int ROWS> void take(int row, int column, const Vector (&values)[ROWS]) const {
+        UNROLLED
+        for (int i = 0; i < ROWS; i++) {
+            float *at = to + size_t(row + i) * stride + column;
+            store(at, load(at) + values[i]);
+        }
+    }
+};
+
+}  // namespace

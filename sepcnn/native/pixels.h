@@ -1,0 +1,111 @@
+// Operations pixel by pixel: moments of the channels, and what a view shows.
+
+#pragma once
+
+#include "sums.h"
+#include "view.h"
+
+namespace {
+
+constexpr int CHUNK = 64;  // pixels whose sums are float
+
+// Vectors of CHUNK pixels; the work gets the first value, how many there are, and the lane.
+template <class Start, class Work, class End>
+void over_pixels(int threads, long pixels, int channels, Start start, Work work, End end) {
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (long first = 0; first < pixels; first += CHUNK) {
+        const Row cut(int(std::min(pixels - first, long(CHUNK))), channels);
+        for (int c = 0; c < cut.lanes; c += LANES) {
+            auto state = start(c);
+            for (int i = 0; i < cut.columns; i++)
+                work(state, (first + i) * channels + c, cut.lanes - c);
+            end(state, c);
+        }
+    }
+}
+
+// Σx and Σx² of each channel.
+template <class T> void moments(const T *x, long pixels, int channels, float *result, int threads) {
+    struct Two {
+        Vector sum = ZERO, squares = ZERO;
+    };
+    Sums sums(threads, 2, Row(CHUNK, channels).lanes);
+    over_pixels(
+        threads, pixels, channels, [](int) { return Two(); },
+        [&](Two &two, long at, int count) {
+            const Vector value = load(x + at, count);
+            two.sum += value;
+            two.squares += value * value;
+        },
+        [&](const Two &two, int c) {
+            sums.add(0, c, two.sum);
+            sums.add(1, c, two.squares);
+            sums.settle();
+        });
+    sums.write(0, result, channels);
+    sums.write(1, result + channels, channels);
+}
+
+// x_gradient = gradient + sum_gradient + 2·square_gradient·x
+template <class T>
+void moments_backward(const T *gradient, const T *x, long pixels, int channels,
+                      const float *moment_gradients, T *x_gradient, int threads) {
+    const int lanes = Row(CHUNK, channels).lanes;
+    const auto once = spread(moment_gradients, channels, lanes);
+    const auto twice = spread(moment_gradients + channels, channels, lanes);
+    struct Two {
+        Vector once, twice;
+    };
+    over_pixels(
+        threads, pixels, channels,
+        [&](int c) { return Two{load(&once[c]), 2 * load(&twice[c])}; },
+        [&](const Two &two, long at, int count) {
+            const Vector g = load(gradient + at, count);
+            store(x_gradient + at, g + two.once + two.twice * load(x + at, count), count);
+        },
+        [](const Two &, int) {});
+}
+
+// What a view shows, written down.
+template <class T>
+void see(const T *x, long pixels, int channels, View as_is, T *y, int threads) {
+    const SpreadView view(as_is, channels, Row(CHUNK, channels).lanes);
+    struct Two {
+        Vector scale, offset;
+    };
+    over_pixels(
+        threads, pixels, channels, [&](int c) { return Two{view.scales(c), view.offsets(c)}; },
+        [&](const Two &two, long at, int count) {
+            store(y + at, view.at(load(x + at, count), two.scale, two.offset), count);
+        },
+        [](const Two &, int) {});
+}
+
+template <class T>
+void see_backward(const T *gradient, const T *x, long pixels, int channels, View as_is,
+                  T *x_gradient, float *scale_gradient, float *offset_gradient, int threads) {
+    const int lanes = Row(CHUNK, channels).lanes;
+    const SpreadView view(as_is, channels, lanes);
+    Sums sums(threads, 2, lanes);
+    struct State {
+        Vector scale, offset;
+        ViewGradient through;
+    };
+    over_pixels(
+        threads, pixels, channels, [&](int c) { return State{view.scales(c), view.offsets(c), {view, view.scales(c)}}; },
+        [&](State &state, long at, int count) {
+            const Vector raw = load(x + at, count);
+            const Vector seen = view.at(raw, state.scale, state.offset);
+            const Vector g = load(gradient + at, count);
+            store(x_gradient + at, state.through.of(g, raw, seen), count);
+        },
+        [&](const State &state, int c) {
+            sums.add(0, c, state.through.scale);
+            sums.add(1, c, state.through.offset);
+            sums.settle();
+        });
+    sums.write(0, scale_gradient, channels);
+    sums.write(1, offset_gradient, channels);
+}
+
+}  // namespace

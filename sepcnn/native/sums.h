@@ -1,0 +1,49 @@
+// Sums over pixels, shared out among threads.
+
+#pragma once
+
+#include <omp.h>
+
+#include "vectors.h"
+
+namespace {
+
+// Sums for each thread, added up in the order of threads: the same in every run. What one image or
+// a few pixels give is float, the rest double.
+struct Sums {
+    int threads, kinds, lanes;
+    std::vector<double> totals;
+    Aligned<float> open;
+
+    Sums(int threads, int kinds, int lanes)
+        : threads(threads), kinds(kinds), lanes(lanes), totals(size_t(threads) * kinds * lanes),
+          open(size_t(threads) * kinds * whole(lanes)) {}
+
+    // The open sums of this thread, one a lane.
+    float *mine(int kind) {
+        return &open[(size_t(omp_get_thread_num()) * kinds + kind) * whole(lanes)];
+    }
+    void add(int kind, int lane, Vector value) {
+        float *to = mine(kind) + lane;
+        store(to, load(to) + value);
+    }
+    // Adds the thread's open sums to its totals.
+    void settle() {
+        const size_t first = size_t(omp_get_thread_num()) * kinds;
+        for (size_t kind = first; kind < first + kinds; kind++)
+            for (int i = 0; i < lanes; i++) {
+                totals[kind * lanes + i] += open[kind * whole(lanes) + i];
+                open[kind * whole(lanes) + i] = 0;
+            }
+    }
+    // One value a channel, `stride` apart.
+    void write(int kind, float *to, int channels, int stride = 1) const {
+        std::vector<double> total(channels);
+        for (int t = 0; t < threads; t++)
+            for (int i = 0; i < lanes; i++)
+                total[i % channels] += totals[(size_t(t) * kinds + kind) * lanes + i];
+        for (int c = 0; c < channels; c++) to[c * stride] = float(total[c]);
+    }
+};
+
+}  // namespace

@@ -1,0 +1,115 @@
+// Vectors of float, loaded from and stored to float or bfloat16.
+
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <new>
+#include <type_traits>
+#include <vector>
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+#define UNROLLED _Pragma("GCC unroll 32")
+
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int LANES = 16;
+#elif defined(__AVX__)
+constexpr int LANES = 8;
+#else
+constexpr int LANES = 4;
+#endif
+
+typedef float Vector __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef int32_t Mask __attribute__((vector_size(4 * LANES)));
+typedef uint32_t Bits __attribute__((vector_size(4 * LANES)));
+typedef uint16_t Halves __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
+typedef uint16_t bfloat16;
+
+constexpr Vector ZERO = {};
+
+int whole(int channels) { return (channels + LANES - 1) / LANES * LANES; }
+
+Vector load(const float *from) { return *reinterpret_cast<const Vector *>(from); }
+void store(float *to, Vector value) { *reinterpret_cast<Vector *>(to) = value; }
+
+Vector load(const bfloat16 *from) {
+#if defined(__AVX512F__)
+    __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i *>(from)));
+    return (Vector)_mm512_slli_epi32(wide, 16);
+#else
+    Bits bits = __builtin_convertvector(*reinterpret_cast<const Halves *>(from), Bits) << 16;
+    return reinterpret_cast<Vector>(bits);
+#endif
+}
+
+// To the nearest, ties to even.
+void store(bfloat16 *to, Vector value) {
+#if defined(__AVX512BF16__)
+    __m256bh rounded = _mm512_cvtneps_pbh((__m512)value);
+    std::memcpy(to, &rounded, sizeof rounded);
+#else
+    Bits bits = reinterpret_cast<Bits>(value);
+    Bits rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+    Bits quiet = (bits >> 16) | 0x40;
+    rounded = (value == value) ? rounded : quiet;
+    *reinterpret_cast<Halves *>(to) = __builtin_convertvector(rounded, Halves);
+#endif
+}
+
+// The last channels may be fewer than a vector.
+template <class T> Vector load(const T *from, int count) {
+    if (count >= LANES) return load(from);
+    T some[LANES] = {};
+    for (int i = 0; i < count; i++) some[i] = from[i];
+    return load(some);
+}
+
+template <class T> void store(T *to, Vector value, int count) {
+    if (count >= LANES) return store(to, value);
+    T some[LANES];
+    store(some, value);
+    for (int i = 0; i < count; i++) to[i] = some[i];
+}
+
+// The second where one is not a number, so that this is not hidden.
+#if defined(__AVX512F__)
+Vector larger(Vector a, Vector b) { return (Vector)_mm512_max_ps((__m512)a, (__m512)b); }
+Vector smaller(Vector a, Vector b) { return (Vector)_mm512_min_ps((__m512)a, (__m512)b); }
+#else
+Vector larger(Vector a, Vector b) { return a > b ? a : b; }
+Vector smaller(Vector a, Vector b) { return a < b ? a : b; }
+#endif
+
+Vector clamp(Vector value, float low, float high) {
+    return smaller(ZERO + high, larger(ZERO + low, value));
+}
+
+// How many values of a vector there are: known before, where channels fill whole vectors.
+template <bool WHOLE> auto counted(int left) {
+    if constexpr (WHOLE) return std::integral_constant<int, LANES>();
+    else return left;
+}
+
+// Vectors do not straddle lines of the cache.
+template <class Value> struct Allocator {
+    typedef Value value_type;
+    Allocator() = default;
+    template <class Other> Allocator(const Allocator<Other> &) {}
+    Value *allocate(size_t count) {
+        return static_cast<Value *>(::operator new(count * sizeof(Value), std::align_val_t(64)));
+    }
+    void deallocate(Value *at, size_t) { ::operator delete(at, std::align_val_t(64)); }
+    template <class Other> bool operator==(const Allocator<Other> &) const { return true; }
+    template <class Other> bool operator!=(const Allocator<Other> &) const { return false; }
+};
+
+template <class Value> using Aligned = std::vector<Value, Allocator<Value>>;
+
+}  // namespace

@@ -1,0 +1,72 @@
+"""Compiling and loading the kernels, with and without a compiler, on good and bad disks."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sepcnn.native import library
+
+ROOT = Path(__file__).parents[2]
+needs_compiler = pytest.mark.skipif(
+    library.load() is None, reason="no C++ compiler here that compiles the kernels"
+)
+
+
+def loads(cache: Path, **environment: str) -> bool:
+    """Whether a new process has the kernels; torch comes first, since its OpenMP is used."""
+    code = "import torch; from sepcnn.native import library; print(library.load() is not None)"
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin", "XDG_CACHE_HOME": str(cache), **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stderr == ""
+    return result.stdout.strip() == "True"
+
+
+@needs_compiler
+def test_compiled_once_and_kept(tmp_path: Path) -> None:
+    assert loads(tmp_path)
+    (kept,) = (tmp_path / "sepcnn" / "native").iterdir()
+    before = kept.stat().st_mtime_ns
+    assert loads(tmp_path)
+    assert kept.stat().st_mtime_ns == before
+
+
+@needs_compiler
+def test_a_damaged_file_is_compiled_again(tmp_path: Path) -> None:
+    assert loads(tmp_path)
+    (kept,) = (tmp_path / "sepcnn" / "native").iterdir()
+    good = kept.read_bytes()
+    kept.write_bytes(good[:1000])
+    assert loads(tmp_path)
+    assert len(kept.read_bytes()) == len(good)
+
+
+@needs_compiler
+def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path: Path) -> None:
+    (tmp_path / "sepcnn").write_text("a file in the folder's place")
+    assert loads(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "compiler", ["/no/such/compiler", "false", "true"], ids=["missing", "failing", "writes nothing"]
+)
+def test_without_a_compiler_there_are_no_kernels(tmp_path: Path, compiler: str) -> None:
+    assert not loads(tmp_path, CXX=compiler)
+    assert not (tmp_path / "sepcnn").exists()
+
+
+def test_every_source_is_part_of_the_key() -> None:
+    found = {path.name for path in library.SOURCES.iterdir() if path.suffix in {".h", ".cpp"}}
+    matched = {path.name for path in library.SOURCES.glob("*.[ch]*")}
+    assert found == matched
+    assert shutil.which("sh")

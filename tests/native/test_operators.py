@@ -1,0 +1,224 @@
+"""The kernels beside the same computation of torch in float64: values and every gradient."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch.nn import functional
+
+from sepcnn.layers.window import Padding, window_size
+from sepcnn.native import library, operators
+from sepcnn.native.operators import Limits, Window
+
+pytestmark = pytest.mark.skipif(
+    library.load() is None, reason="no C++ compiler here that compiles the kernels"
+)
+VIEWS = {
+    "as it is": None,
+    "scaled": Limits(),
+    "rectified": Limits(low=0.0),
+    "clamped": Limits(low=0.0, high=1.5),
+}
+UNITS = {torch.float32: 2.0**-24, torch.bfloat16: 2.0**-9}
+"""the largest relative error of one rounding"""
+SHAPES = [(3, 7, 9, 5), (2, 12, 8, 16), (1, 9, 9, 33), (4, 5, 6, 1), (5, 6, 5, 48)]
+"""images, height, width, channels: fewer and more than a vector, odd sizes, one channel"""
+
+
+@pytest.fixture(params=[1, 3], ids=["one thread", "three threads"])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def image(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    images, height, width, channels = shape
+    x = torch.randn(images, channels, height, width).to(dtype)
+    return x.contiguous(memory_format=torch.channels_last).requires_grad_()
+
+
+def view(name: str, channels: int) -> tuple[torch.Tensor | None, torch.Tensor | None, Limits]:
+    limits = VIEWS[name]
+    if limits is None:
+        return None, None, Limits()
+    scale, offset = torch.randn(channels), torch.randn(channels)
+    return scale.requires_grad_(), offset.requires_grad_(), limits
+
+
+def looked_at(
+    x: torch.Tensor, scale: torch.Tensor | None, offset: torch.Tensor | None, limits: Limits
+) -> torch.Tensor:
+    """What an operation sees, in float64."""
+    if scale is None or offset is None:
+        return x.double()
+    y = x.double() * scale.double()[:, None, None] + offset.double()[:, None, None]
+    return y.clamp(limits.low, limits.high)
+
+
+def compare(
+    found: tuple[torch.Tensor, ...],
+    expected: tuple[torch.Tensor, ...],
+    inputs: list[torch.Tensor | None],
+    roundings: float,
+) -> None:
+    """Values, and the gradients of a random sum of them, within a few roundings.
+
+    What is summed over pixels may cancel out: there roundings are those of the terms, of which
+    the gradient of the first input, the image, tells the size.
+    """
+    sums = [torch.randn_like(y) for y in expected]
+    given = [t for t in inputs if t is not None]
+    gradients = [
+        torch.autograd.grad(
+            torch.stack([(y.double() * s).sum() for y, s in zip(ys, sums, strict=True)]).sum(),
+            given,
+            retain_graph=True,
+        )
+        for ys in (found, expected)
+    ]
+    unit = UNITS[given[0].dtype]
+    for ours, theirs in zip(found, expected, strict=True):
+        assert (ours.double() - theirs).norm() <= roundings * unit * theirs.norm()
+    image, terms = given[0].detach().double(), gradients[1][0].double().norm()
+    for ours, theirs in zip(*gradients, strict=True):
+        size = theirs.double().norm()
+        if theirs.dim() == 1:
+            size = size + terms * (image.norm() + image.numel() ** 0.5)
+        assert (ours.double() - theirs.double()).norm() <= roundings * unit * size
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("seen", VIEWS)
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize("filters", [21, 32])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.usefixtures("threads")
+def test_separable(
+    shape: tuple[int, ...], filters: int, padding: Padding, seen: str, dtype: torch.dtype
+) -> None:
+    torch.manual_seed(0)
+    channels, size = shape[3], 3
+    x, (scale, offset, limits) = image(shape, dtype), view(seen, channels)
+    depthwise = torch.randn(channels, 1, size, size, requires_grad=True)
+    pointwise = torch.randn(filters, channels, 1, 1, requires_grad=True)
+    margin, output = window_size(x.shape[2:], (size, size), (1, 1), padding)
+    y, moments = operators.separable(
+        x, scale, offset, limits, depthwise, pointwise, Window((size, size), (1, 1), margin, output)
+    )
+    same = size // 2 if padding == "same" else 0
+    middle = functional.conv2d(
+        looked_at(x, scale, offset, limits), depthwise.double(), padding=same, groups=channels
+    )
+    expected = functional.conv2d(middle, pointwise.double())
+    assert y.dtype == dtype
+    assert y.is_contiguous(memory_format=torch.channels_last)
+    sums = torch.stack([expected.sum((0, 2, 3)), expected.square().sum((0, 2, 3))])
+    inputs = [x, scale, offset, depthwise, pointwise]
+    compare((y,), (expected,), inputs, roundings=8)
+    compare((y, moments), (expected, sums), inputs, roundings=16)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("seen", VIEWS)
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize(
+    ("size", "strides"), [((2, 2), (2, 2)), ((3, 3), (2, 2)), ((2, 2), (1, 3)), ((3, 3), (1, 1))]
+)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.usefixtures("threads")
+def test_max_pool(
+    shape: tuple[int, ...],
+    size: tuple[int, int],
+    strides: tuple[int, int],
+    padding: Padding,
+    seen: str,
+    dtype: torch.dtype,
+) -> None:
+    torch.manual_seed(0)
+    x, (scale, offset, limits) = image(shape, dtype), view(seen, shape[3])
+    margin, output = window_size(x.shape[2:], size, strides, padding)
+    y = operators.max_pool(x, scale, offset, limits, Window(size, strides, margin, output))
+    below = [
+        (out - 1) * step + window - side - before
+        for out, step, window, side, before in zip(
+            output, strides, size, x.shape[2:], margin, strict=True
+        )
+    ]
+    padded = functional.pad(
+        looked_at(x, scale, offset, limits),
+        (margin[1], max(below[1], 0), margin[0], max(below[0], 0)),
+        value=-math.inf,
+    )
+    expected = functional.max_pool2d(padded, size, strides)
+    inputs = [x, scale, offset]
+    compare((y,), (expected,), inputs, roundings=4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("seen", ["scaled", "rectified", "clamped"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.usefixtures("threads")
+def test_what_is_seen_is_written_down(
+    shape: tuple[int, ...], seen: str, dtype: torch.dtype
+) -> None:
+    torch.manual_seed(0)
+    x, (scale, offset, limits) = image(shape, dtype), view(seen, shape[3])
+    assert scale is not None
+    assert offset is not None
+    y = operators.see(x, scale, offset, limits)
+    compare((y,), (looked_at(x, scale, offset, limits),), [x, scale, offset], roundings=4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("shape", [*SHAPES, (3, 40, 41, 3)], ids=str)
+@pytest.mark.usefixtures("threads")
+def test_moments(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    x = image(shape, dtype)
+    y, moments = operators.moments(x)
+    exact = x.double()
+    sums = torch.stack([exact.sum((0, 2, 3)), exact.square().sum((0, 2, 3))])
+    compare((y, moments), (exact, sums), [x], roundings=8)
+
+
+def test_the_first_of_equals_has_the_gradient() -> None:
+    x = torch.ones(1, 16, 2, 2).contiguous(memory_format=torch.channels_last).requires_grad_()
+    y = operators.max_pool(x, None, None, Limits(), Window((2, 2), (2, 2), (0, 0), (1, 1)))
+    (gradient,) = torch.autograd.grad(y.sum(), x)
+    assert gradient[0, 0].tolist() == [[1, 0], [0, 0]]
+
+
+def test_a_value_that_is_not_a_number_is_not_hidden() -> None:
+    x = torch.zeros(1, 3, 4, 4).contiguous(memory_format=torch.channels_last)
+    x[0, 1, 2, 2] = math.nan
+    ones, rectify = torch.ones(3), Limits(low=0.0)
+    pooled = operators.max_pool(x, ones, ones, rectify, Window((2, 2), (2, 2), (0, 0), (2, 2)))
+    assert pooled.isnan().sum() == 1
+    assert operators.see(x, ones, ones, rectify).isnan().sum() == 1
+    window = Window((3, 3), (1, 1), (0, 0), (2, 2))
+    y, moments = operators.separable(
+        x, ones, ones, rectify, torch.ones(3, 1, 3, 3), torch.ones(2, 3, 1, 1), window
+    )
+    assert y.isnan().all()
+    assert moments.isnan().all()
+
+
+def test_equal_numbers_in_every_run() -> None:
+    torch.manual_seed(0)
+    x = image((5, 13, 11, 24), torch.bfloat16)
+    scale, offset, limits = view("rectified", 24)
+    depthwise, pointwise = torch.randn(24, 1, 3, 3), torch.randn(40, 24, 1, 1)
+    weights = [depthwise.requires_grad_(), pointwise.requires_grad_()]
+    window = Window((3, 3), (1, 1), (1, 1), (13, 11))
+
+    def run() -> list[torch.Tensor]:
+        y, moments = operators.separable(x, scale, offset, limits, depthwise, pointwise, window)
+        loss = y.float().square().sum() + moments.sum()
+        return [y, moments, *torch.autograd.grad(loss, [x, *weights])]
+
+    assert all(torch.equal(a, b) for a, b in zip(run(), run(), strict=True))

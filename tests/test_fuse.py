@@ -1,0 +1,141 @@
+"""The fast form of whole nets beside the plain one: outputs, gradients, statistics, training."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional
+
+from sepcnn.config import load
+from sepcnn.fuse import FORMS
+from sepcnn.graph import Graph, make_graph
+from sepcnn.layers.module import begin_step, weights
+from sepcnn.model import Net, build
+from sepcnn.native import library
+from sepcnn.schedules import Progress
+from tests.layers.reading import read_layers
+
+pytestmark = pytest.mark.skipif(
+    library.load() is None, reason="no C++ compiler here that compiles the kernels"
+)
+CONFIGS = Path(__file__).parents[1] / "configs"
+NETS = ["keras_sequential", "keras_sequential_bn", "xception_mini", "mobilenet_v2"]
+NOTHING = 1e-9
+"""norm of float64 gradients that are 0"""
+ENDING = "\n- GlobalAveragePooling2D\n- Dense: {units: 3, activation: softmax}"
+SMALL = {
+    "bias before a normalization": """
+- SeparableConv2D: {filters: 8, kernel_size: 3}
+- BatchNormalization
+- ReLU
+""",
+    "activation before a normalization": """
+- SeparableConv2D: {filters: 8, kernel_size: 3, activation: relu}
+- BatchNormalization
+- SeparableConv2D: {filters: 5, kernel_size: 5, activation: relu6, padding: same}
+""",
+    "two normalizations": """
+- BatchNormalization
+- BatchNormalization: {scale: false}
+- SeparableConv2D: {filters: 7, kernel_size: 3}
+- BatchNormalization: {center: false}
+- BatchNormalization
+- MaxPooling2D
+""",
+    "renormalization": """
+- SeparableConv2D: {filters: 8, kernel_size: 3}
+- BatchNormalization: {renorm: true, renorm_clipping: {rmax: 2, rmin: paper, dmax: 1}}
+- ReLU: 2
+- SeparableConv2D: {filters: 8, kernel_size: 3}
+""",
+    "frozen": """
+- SeparableConv2D: {filters: 8, kernel_size: 3, trainable: false}
+- BatchNormalization: {trainable: false}
+- ReLU
+- SeparableConv2D: {filters: 8, kernel_size: 3}
+- BatchNormalization
+""",
+    "one channel, other activations": """
+- SeparableConv2D: {filters: 1, kernel_size: 3, activation: tanh}
+- SeparableConv2D: {filters: 4, kernel_size: 3}
+- BatchNormalization
+- LeakyReLU
+- SeparableConv2D: {filters: 6, kernel_size: 3, strides: 2, padding: same}
+- BatchNormalization
+- SeparableConv2D: {filters: 6, kernel_size: 3, depth_multiplier: 2, padding: same}
+""",
+    "read twice": """
+- SeparableConv2D: {filters: 8, kernel_size: 3, padding: same}
+- BatchNormalization: {name: a}
+- ReLU
+- SeparableConv2D: {filters: 8, kernel_size: 3, padding: same}
+- BatchNormalization: {name: b}
+- Add: {inputs: [a, b]}
+- MaxPooling2D: {pool_size: 3, strides: 2, padding: same}
+""",
+}
+
+
+@pytest.fixture(params=[*NETS, *SMALL])
+def graph(request: pytest.FixtureRequest) -> Graph:
+    if request.param in NETS:
+        return load(CONFIGS / f"{request.param}.yaml").graph()
+    layers = (SMALL[request.param].strip() + ENDING).replace("\n", "\n  ")
+    return make_graph(read_layers(layers), (14, 13, 3), 3)
+
+
+def net_of(graph: Graph, dtype: torch.dtype = torch.float32) -> Net:
+    net = build(graph, seed=1).to(dtype)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for name, tensor, _ in weights(net):
+            # Statistics and offsets as after some training, so that nothing is 0 or 1.
+            if "variance" in name or "stddev" in name:
+                tensor.copy_(torch.rand(tensor.shape) + 0.5)
+            elif tensor.dim() == 1:
+                tensor.add_(torch.randn(tensor.shape) * 0.2)
+    begin_step(net, 0, Progress(0, 10, 100))
+    return net
+
+
+def run(
+    graph: Graph, form: str, dtype: torch.dtype = torch.float32, bfloat16: bool = False
+) -> dict[str, torch.Tensor]:
+    """Logits in training and in inference, every gradient and every statistic."""
+    net = net_of(graph, dtype)
+    height, width, channels = graph.input_shape
+    pixels = torch.randint(256, (6, height, width, channels))
+    x = pixels.permute(0, 3, 1, 2).to(dtype)
+    context = torch.autocast("cpu", torch.bfloat16) if bfloat16 else nullcontext()
+    net.train()
+    with context:
+        logits = net.logits(x, FORMS[form])
+    loss = functional.cross_entropy(logits, torch.arange(6) % logits.shape[1])
+    trained = net.trained_weights()
+    gradients = torch.autograd.grad(loss, list(trained.values()))
+    found = {"logits": logits.detach(), **dict(zip(trained, gradients, strict=True))}
+    found |= {f"statistic {name}": value.clone() for name, value in net.named_buffers()}
+    net.eval()
+    with torch.no_grad(), context:
+        found["inference"] = net.logits(x, FORMS[form])
+    return found
+
+
+def distance(found: torch.Tensor, exact: torch.Tensor) -> float:
+    return ((found.double() - exact).norm() / exact.norm()).item()
+
+
+@pytest.mark.parametrize("bfloat16", [False, True], ids=["float32", "bfloat16"])
+def test_as_near_to_the_exact_net_as_the_plain_form(graph: Graph, bfloat16: bool) -> None:
+    """Rounding is multiplied by a net: how much, the plain form tells. Float64 is exact."""
+    exact = run(graph, "plain", torch.float64)
+    plain, fused = (run(graph, form, bfloat16=bfloat16) for form in ("plain", "fused"))
+    assert fused.keys() == exact.keys()
+    # Of a bias below a normalization the gradient is 0, and what is found only noise.
+    names = [name for name in exact if exact[name].norm() > NOTHING]
+    worst = max(distance(plain[name], exact[name]) for name in names)
+    for name in names:
+        assert distance(fused[name], exact[name]) <= 3 * worst + 1e-6, name
