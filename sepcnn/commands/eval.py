@@ -15,7 +15,7 @@ from sepcnn import checkpoint, console, evaluate, machine
 from sepcnn.commands.options import PATH, as_json, overrides
 from sepcnn.config import Config
 from sepcnn.data.base import SPLITS, Dataset
-from sepcnn.errors import DataError, SepcnnError
+from sepcnn.errors import SepcnnError
 from sepcnn.evaluate import Evaluation
 from sepcnn.record import finite
 
@@ -24,6 +24,8 @@ EVERY = "all"
 """in place of a split: every image, as of a folder of which none was trained on"""
 MOST_CLASSES_SHOWN = 20
 """a larger confusion matrix is only in the JSON"""
+MOST_NAMED = 5
+"""classes without images that a note names"""
 
 
 CORNER = "true ╲ predicted"
@@ -83,14 +85,17 @@ def choose_device(settings: Config, asked: bool) -> torch.device:
 
 
 def open_data(settings: Config, class_names: tuple[str, ...]) -> Dataset:
-    """The data set; its classes must be those the net knows."""
+    """The data set; its classes must be some of those the net knows."""
     with console.Reading() as watch:
         dataset = settings.open_data(watch)
-    console.notes(dataset.notes)
-    if dataset.class_names != class_names:
-        found, known = (", ".join(names) for names in (dataset.class_names, class_names))
-        raise DataError(f"the classes are {found}, but the net was trained on {known}")
-    return dataset
+    numbered = dataset.numbered(class_names)
+    notes = list(dataset.notes)
+    if lacking := [name for name in class_names if name not in dataset.class_names]:
+        more = f" and {len(lacking) - MOST_NAMED} more" if len(lacking) > MOST_NAMED else ""
+        named = ", ".join(lacking[:MOST_NAMED])
+        notes += [f"there are no images of {named}{more}, which the net knows, too"]
+    console.notes(notes)
+    return numbered
 
 
 def default_split(dataset: Dataset) -> str:

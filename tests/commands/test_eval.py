@@ -70,6 +70,47 @@ def test_other_data(trained: Path, invoke: Invoke, tmp_path: Path) -> None:
     assert [row["support"] for row in result["per_class"]] == [10, 10, 10]
 
 
+def write_classes(path: Path, trained: Path, names: list[str]) -> Path:
+    """The test images of red and blue, numbered as in ``names``."""
+    arrays = dict(np.load(trained / "colours.npz"))
+    before, chosen = arrays["class_names"][arrays["y_test"]], arrays["y_test"] != 1
+    labels = np.array([names.index(name) for name in before[chosen]])
+    images = arrays["x_test"][chosen]
+    np.savez(path, class_names=np.array(names), x_train=images, y_train=labels)
+    return path
+
+
+def test_some_of_the_classes_in_another_order(
+    trained: Path, invoke: Invoke, tmp_path: Path
+) -> None:
+    other = write_classes(tmp_path / "other.npz", trained, ["blue", "red"])
+    where = ["--set", f"data.source=Arrays: {other}", "--split", "all"]
+    code, out, err = invoke("eval", trained / "run", *where, "--json")
+    assert (code, err) == (
+        0,
+        "note: there are no images of green, which the net knows, too\n"
+        "note: the train and val images are not those of the run (160 then, 20 now)\n",
+    )
+    found = json.loads(out)
+    whole = measured(invoke, trained / "run")
+    assert found["confusion"] == [whole["confusion"][0], [0, 0, 0], whole["confusion"][2]]
+    assert [row["name"] for row in found["per_class"]] == ["red", "green", "blue"]
+    assert found["accuracy"] == (found["confusion"][0][0] + found["confusion"][2][2]) / 20
+    recalls = [found["per_class"][i]["recall"] for i in (0, 2)]
+    assert found["macro_recall"] == pytest.approx(sum(recalls) / 2, rel=1e-15)
+
+
+def test_classes_that_the_net_does_not_know(trained: Path, invoke: Invoke, tmp_path: Path) -> None:
+    other = write_classes(tmp_path / "other.npz", trained, ["blue", "hat", "red", "shoe"])
+    code, out, err = invoke("eval", trained / "run", "--set", f"data.source=Arrays: {other}")
+    assert (code, out, err) == (
+        2,
+        "",
+        "error: the net does not know the classes hat, shoe\n"
+        "   it knows red, green, blue: leave other images out\n",
+    )
+
+
 def scope(result: dict[str, object]) -> tuple[object, ...]:
     return result["split"], result["images"], result["total_images"]
 
