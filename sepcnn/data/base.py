@@ -146,8 +146,11 @@ class Dataset:
             hint = f"it knows {', '.join(class_names)}: leave other images out"
             raise DataError(message, hint)
         numbers = torch.tensor([known[name] for name in self.class_names])
-        splits = {name: Renumbered(split, numbers) for name, split in self.splits().items()}
-        return replace(self, class_names=class_names, **splits)
+        train, val, test = (
+            split and Renumbered(split, numbers) for split in (self.train, self.val, self.test)
+        )
+        assert train is not None
+        return replace(self, class_names=class_names, train=train, val=val, test=test)
 
     def facts(self) -> dict[str, Any]:
         """What a checkpoint keeps of the data it was trained on."""
