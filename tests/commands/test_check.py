@@ -38,7 +38,7 @@ def test_errors_come_first_with_a_few_files(invoke: Invoke, tmp_path: Path) -> N
 images in {root}/train
 
 error
-  unreadable: 6 images cannot be read (the first: not an image file)
+  unreadable: 6 images cannot be read; of the first: not an image file
     → remove or replace them, or set skip_unreadable
       cat/broken0.png
       cat/broken1.png

@@ -215,6 +215,16 @@ def test_a_name_that_is_too_long(invoke: Invoke) -> None:
     assert (code, err) == (2, f"error: {'x' * 300}: file name too long\n   check the path\n")
 
 
+def test_a_config_is_no_run(trained: Path, invoke: Invoke) -> None:
+    path = trained / "colours.yaml"
+    assert invoke("eval", path) == (
+        2,
+        "",
+        f"error: {path} is a config, no trained net\n"
+        "   give the run folder that sepcnn train named, as in runs/starter/1\n",
+    )
+
+
 def test_tables_for_people(trained: Path, invoke: Invoke) -> None:
     code, out, _ = invoke("eval", trained / "run")
     assert code == 0
