@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from sepcnn import checkpoint
+from sepcnn.commands.eval import longest_names
 from tests.commands.conftest import Invoke
 from tests.runs import epochs, write_colours, write_config
 
@@ -232,6 +233,15 @@ def test_tables_for_people(trained: Path, invoke: Invoke) -> None:
     assert "true ╲ predicted" in out
     assert re.search(r"mean of the classes( +\d+\.\d %){3} +30 *\n", out)
     assert "top" not in out.splitlines()[2]  # of three classes the five likeliest are all
+
+
+def test_names_above_a_confusion_matrix_are_cut_as_little_as_fits() -> None:
+    names = ["long sleeve shirt", "short sleeve shirt", "hat"]
+    # 18 columns of names, then at most 18 + 17 + 3 letters with 3 columns between each.
+    found = {columns: longest_names(names, columns) for columns in (200, 65, 64, 63, 62, 61)}
+    assert found == {200: 18, 65: 18, 64: 17, 63: 16, 62: 16, 61: 15}
+    assert [longest_names(names, columns) for columns in (47, 46, 45)] == [8, 8, 0]
+    assert longest_names(["a", "b"], 80) == 8
 
 
 @pytest.mark.parametrize(
