@@ -272,6 +272,9 @@ def locate(path: Path) -> Path:
     """
     try:
         if not path.is_dir():
+            if path.suffix in (".yaml", ".yml") and path.exists():
+                hint = "give the run folder that sepcnn train named, as in runs/starter/1"
+                raise CheckpointError(f"{path} is a config, no trained net", hint)
             return path
         for name in (BEST, LAST):
             if (path / name).exists():

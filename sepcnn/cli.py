@@ -6,8 +6,10 @@ sepcnn · 130 interrupted.
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
+from difflib import get_close_matches
 from importlib import import_module
 from io import TextIOWrapper
 
@@ -42,6 +44,16 @@ class LazyGroup(click.Group):
         module = import_module(f"sepcnn.commands.{name}")
         command: click.Command = module.command
         return command
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not context.resilient_parsing:
+            near = get_close_matches(name, COMMANDS, n=1)
+            meant = f" Did you mean '{near[0]}'?" if near else ""
+            context.fail(f"No such command '{name}'.{meant}")
+        return super().resolve_command(context, args)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -85,10 +97,49 @@ def run(arguments: list[str]) -> int:
         return 130
     except click.ClickException as problem:
         problem.show()
+        if hint := advice(problem, arguments):
+            print(f"   {hint}", file=sys.stderr)
         return problem.exit_code
     except Exception as problem:
         return report(problem, debug)
     return result if isinstance(result, int) else 0
+
+
+def advice(problem: click.ClickException, arguments: list[str]) -> str:
+    """What to write instead of a value of the config as an option, or of a folder to measure."""
+    from sepcnn.errors import typed
+    from sepcnn.sections import Data, Model, Train
+
+    context = problem.ctx if isinstance(problem, click.UsageError) else None
+    if context is None or not any(option.name == "overrides" for option in context.command.params):
+        return ""
+    if isinstance(problem, click.NoSuchOption):
+        key = problem.option_name.lstrip("-").replace("-", "_")
+        fields = {
+            "train": Train.model_fields,
+            "data": Data.model_fields,
+            "model": Model.model_fields,
+        }
+        for section, known in fields.items():
+            if key in known:
+                return (
+                    f"write it as --set {section}.{key}={value_of(problem.option_name, arguments)}"
+                )
+    extra = re.fullmatch(r"Got unexpected extra argument \((.*)\)", problem.message)
+    if extra and context.info_name == "eval":
+        folder = f"data.source.Folder.path={extra[1]}"
+        words = typed("eval", context.params["path"], "--split", "all", "--set", folder)
+        return f"to measure all images of a folder: {words}"
+    return ""
+
+
+def value_of(option: str, arguments: list[str]) -> str:
+    """What was given with an option: ``--epochs 3`` or ``--epochs=3``."""
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, equals, value = argument.partition("=")
+        if name == option:
+            return value if equals else following or "VALUE"
+    return "VALUE"
 
 
 def report(problem: Exception, debug: bool) -> int:

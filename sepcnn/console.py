@@ -19,16 +19,14 @@ from rich.text import Text
 from tqdm import tqdm
 
 from sepcnn.errors import ConfigError, SepcnnError
-from sepcnn.record import EpochRecord, Scores
+from sepcnn.record import Scores
 
 PLAIN_WIDTH = 160
 """columns of tables that do not go to a terminal"""
 SEVERITY_STYLES = {"error": "bold red", "warning": "bold yellow", "note": "bold"}
 SECONDS_BETWEEN_PLAIN_LINES = 10.0
-BAR, SHORT_BAR, WIDE = 20, 8, 100
-"""columns of the progress bar, also where the terminal has less than so many columns"""
-WAITING_SHOWN = 0.05
-"""share of an epoch above which waiting for images is worth a word, if it is over a second"""
+BAR = 20
+"""columns of a progress bar"""
 
 
 class QuietConsole(Console):
@@ -144,40 +142,6 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-Part = tuple[int, str]
-"""a part of a line: how soon it may be left out (0: never, the highest first), and its text"""
-
-
-def fitted(parts: Sequence[Part], columns: int) -> str:
-    """The parts in a line, without those that may be left out where it would not fit."""
-    left = [part for part in parts if part[1]]
-    while len(line := "  ".join(text for _, text in left)) > columns and any(r for r, _ in left):
-        left.remove(max(left, key=lambda part: part[0]))
-    return line
-
-
-def epoch_line(
-    record: EpochRecord, epochs: int, macro: str | None, best: bool, columns: int
-) -> str:
-    """One line for a finished epoch; ``macro`` names a score to show of the validation images."""
-    train, val = record.train, record.val
-    parts: list[Part] = [(0, f"epoch {record.epoch:>{len(str(epochs))}}/{epochs}")]
-    if val:
-        parts += [(2, f"loss {train.loss:.4f}"), (3, named(train, "accuracy"))]
-        parts += [(0, f"val {scores(val.loss, val.accuracy)}")]
-        parts += [(1, named(val, macro))] if macro else []
-    else:
-        parts += [(0, scores(train.loss, train.accuracy))]
-    parts += [(5, speed(record.images_per_second)), (4, duration(record.seconds))]
-    if record.waiting > WAITING_SHOWN and record.waiting * record.seconds > 1:
-        parts += [(1, f"{percent(record.waiting)} waiting for images")]
-    return fitted([*parts, (0, "best" if best else "")], columns)
-
-
-def speed(images_per_second: float) -> str:
-    return f"{images_per_second:,.0f} images/s"
-
-
 class Reading:
     """How far the reading of images is; nothing where it takes no time. A `Watch`."""
 
@@ -203,7 +167,7 @@ class Reading:
             note(text)
             return
         if self.bar is None:
-            self.bar = _bar(total)
+            self.bar = new_bar(total)
         self.bar.n, self.bar.total = done, total  # looking at files, then decoding them
         self.bar.set_description_str(text)
 
@@ -212,7 +176,8 @@ def bar_format(columns: int) -> str:
     return f"{{percentage:3.0f}}%|{{bar:{columns}}}| {{desc}}"
 
 
-def _bar(total: int, columns: int = BAR) -> tqdm[Any]:
+def new_bar(total: int, columns: int = BAR) -> tqdm[Any]:
+    """A bar on standard error that is gone when it is closed."""
     return tqdm(
         total=total,
         bar_format=bar_format(columns),
@@ -220,74 +185,3 @@ def _bar(total: int, columns: int = BAR) -> tqdm[Any]:
         file=sys.stderr,
         dynamic_ncols=True,
     )
-
-
-class Display:
-    """The progress of a run: a bar on a terminal, plain lines elsewhere."""
-
-    def __init__(
-        self,
-        epochs: int,
-        steps_per_epoch: int,
-        batch_size: int,
-        first_step: int,
-        macro: str | None = None,
-    ) -> None:
-        """``macro`` names a score that is shown of each epoch beside loss and accuracy."""
-        self.macro = macro
-        self.epochs, self.steps_per_epoch, self.batch_size = epochs, steps_per_epoch, batch_size
-        self.total_steps = epochs * steps_per_epoch
-        self.first_step = first_step
-        self.started = self.last_line = time.monotonic()
-        self.live = sys.stderr.isatty()
-        self.bar: tqdm[Any] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def wants_scores(self) -> bool:
-        """Whether the next step will be shown; reading scores waits for a GPU."""
-        wait = 0.2 if self.live else SECONDS_BETWEEN_PLAIN_LINES
-        first = self.last_line == self.started
-        return first or time.monotonic() - self.last_line >= wait
-
-    def step(self, epoch: int, step: int, running: Scores) -> None:
-        """Show a finished step."""
-        self.last_line = time.monotonic()
-        done = step - (epoch - 1) * self.steps_per_epoch
-        seconds = self.last_line - self.started
-        pace = (step - self.first_step) / seconds if seconds > 0 else 0.0
-        left = duration((self.total_steps - step) / pace) if pace else "?"
-        shown: list[Part] = [
-            (2, f"loss {running.loss:.4f}"),
-            (0, named(running, "accuracy")),
-            (3, speed(pace * self.batch_size)),
-            (1, f"{left} left"),
-        ]
-        text = f"epoch {epoch}/{self.epochs}"
-        if not self.live:
-            steps = (0, f"step {done}/{self.steps_per_epoch}")
-            note(fitted([(0, text), steps, *shown], PLAIN_WIDTH))
-            return
-        columns = width(stderr=True)
-        bar = BAR if columns >= WIDE else SHORT_BAR
-        if self.bar is None:
-            self.bar = _bar(self.steps_per_epoch, bar)
-        self.bar.n = done
-        self.bar.bar_format = bar_format(bar)  # a terminal may be made wider or narrower
-        room = columns - len("100%|| ") - bar - 1  # the cursor needs a column, too
-        self.bar.set_description_str(fitted([(0, text), *shown], room))
-
-    def epoch(self, record: EpochRecord, best: bool) -> None:
-        """Show a finished epoch."""
-        self.close()
-        say(epoch_line(record, self.epochs, self.macro, best, width()))
-
-    def close(self) -> None:
-        """Remove the bar, so that lines can follow."""
-        if self.bar is not None:
-            self.bar.close()
-            self.bar = None

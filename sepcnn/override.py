@@ -33,12 +33,23 @@ def apply_override(text: str, node: Node, override: str, cls: type[Spec]) -> tup
     except ValueError as error:
         raise failure(str(error), place, "write it as in model.layers[3].filters") from None
     try:
+        if found := _inside(cls, keys[0]):
+            hint = f"did you mean {format_path((found, *keys))}?"
+            raise failure(f"unknown key '{keys[0]}'", None, hint)
         path, value = _Reach(_on_one_line(value)).into(node, cls, keys)
         child = _relocated(parse(value, "value"), place)
         return splice(text, path, value), graft(node, path, child)
     except ConfigError as error:
         problems = [replace(p, location=place) for p in error.problems]
         raise ConfigError(problems) from None
+
+
+def _inside(cls: type[Spec], key: str | int) -> str | None:
+    """The section that has a key which the config itself has not: train, of epochs."""
+    if key in cls.model_fields:
+        return None
+    sections = {name: specs_in(field.annotation) for name, field in cls.model_fields.items()}
+    return next((n for n, spec in sections.items() if spec and key in spec.model_fields), None)
 
 
 def _on_one_line(value: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -38,9 +39,7 @@ class View:
 def views(config: Config, split: Split, names: tuple[str, ...], count: int) -> list[list[View]]:
     """Rows of the picture: different images as evaluation sees them, drawn by ``train.seed``."""
     size, seed = config.model.input_shape[:2], config.train.seed
-    generator = stream(seed, "preview")
-    indices = torch.randperm(len(split), generator=generator)[:count]
-    batch = split.read(indices)
+    batch = split.read(drawn(split.labels, count, seed)[:count])
     plain = _views(Batch(fit(batch.images, size), batch.labels), names)
     return [plain[first : first + COLUMNS] for first in range(0, len(plain), COLUMNS)]
 
@@ -53,14 +52,26 @@ def augmented_views(
     As many images are drawn together as in training, since mixing takes one from the others.
     """
     size, seed = config.model.input_shape[:2], config.train.seed
-    generator = stream(seed, "preview")
     together = max(count, min(config.train.batch_size, len(split)))
-    batch = split.read(torch.randperm(len(split), generator=generator)[:together])
+    batch = split.read(drawn(split.labels, count, seed)[:together])
     columns = [_views(Batch(fit(batch.images, size), batch.labels), names)[:count]]
     for step in range(COLUMNS - 1):
         seen = augment(batch, config.data.augment, size, seed, step)
         columns.append(_views(seen, names)[:count])
     return [list(row) for row in zip(*columns, strict=True)]
+
+
+def drawn(labels: torch.Tensor, count: int, seed: int) -> torch.Tensor:
+    """All images in a random order, but the first ``count`` of as many classes as there is room."""
+    order = torch.randperm(len(labels), generator=stream(seed, "preview"))
+    first: dict[int, int] = {}
+    for place, label in enumerate(labels[order].tolist()):
+        first.setdefault(label, place)
+    ahead = set(list(first.values())[:count])
+    others = (place for place in range(len(order)) if place not in ahead)
+    shown = sorted([*ahead, *islice(others, count - len(ahead))])
+    rest = torch.ones(len(order), dtype=torch.bool).index_fill_(0, torch.tensor(shown), False)
+    return torch.cat([order[shown], order[rest]])
 
 
 def _views(batch: Batch, names: tuple[str, ...]) -> list[View]:

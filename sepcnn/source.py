@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from sepcnn.errors import ConfigError, Location, Problem
+from sepcnn.errors import ConfigError, Location, Problem, typed
 from sepcnn.node import FORBIDDEN, KeyPath, Node, Page, Scalar, children, format_path
 from sepcnn.syntax import syntax_problem
 
@@ -22,6 +22,8 @@ MAX_SIZE = 1_000_000
 MAX_NODES = 100_000
 """values once every alias is expanded; a few nested aliases can stand for billions"""
 MAX_DEPTH = 64
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+"""what a text in UTF-16 begins with"""
 
 _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -42,7 +44,9 @@ def read(path: pathlib.Path) -> tuple[str, Node]:
     except FileNotFoundError:
         raise _unreadable(path, "there is no such file", "check the path") from None
     except IsADirectoryError:
-        raise _unreadable(path, "this is a folder", "give the YAML file inside it") from None
+        inside = any(path.glob("*.yaml")) or any(path.glob("*.yml"))
+        hint = "give the YAML file inside it" if inside else f"{typed('init', path)} writes one"
+        raise _unreadable(path, "this is a folder, not a config", hint) from None
     except (OSError, ValueError) as error:
         reason = error.strerror or str(error) if isinstance(error, OSError) else str(error)
         message = f"the file cannot be read: {reason.lower()}"
@@ -240,6 +244,11 @@ def _decode(content: bytes, source: str) -> str:
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
+        if b"\0" in content and not content.startswith(UTF_16):
+            place = Location(source, 1, 1)
+            raise failure(
+                "this is not a text file", place, "give the YAML file of a config"
+            ) from None
         page = Page(source, content.decode("utf-8", "replace"))
         start = len(content[: error.start].decode("utf-8"))
         message = f"the file is not UTF-8 text: byte 0x{content[error.start]:02x}"

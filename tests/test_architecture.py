@@ -41,6 +41,7 @@ LEVELS = [
     ["train", "run", "api", "preview"],
     ["check", "check.*", "starter", "survey"],
     ["console"],
+    ["display"],
     ["commands", "commands.*"],
     ["cli"],
 ]

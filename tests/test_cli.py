@@ -46,8 +46,19 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["trian"], "Error: No such command 'trian'."),
-        (["train", "--epochs", "3"], "Error: No such option"),
+        (["trian"], "Error: No such command 'trian'. Did you mean 'train'?\n"),
+        (["xyz"], "Error: No such command 'xyz'.\n"),
+        (["train", "--epochs", "3"], "\n   write it as --set train.epochs=3\n"),
+        (["train", "--batch-size=8"], "\n   write it as --set train.batch_size=8\n"),
+        (["train", "--validation"], "\n   write it as --set data.validation=VALUE\n"),
+        (["train", "--x", "3"], "Error: No such option"),
+        (["manual", "--epochs", "3"], "Error: No such option"),
+        (
+            ["eval", "runs/a/1", "my photos"],
+            "Error: Got unexpected extra argument (my photos)\n"
+            "   to measure all images of a folder: sepcnn eval runs/a/1 --split all "
+            "--set 'data.source.Folder.path=my photos'\n",
+        ),
         (["eval"], "Error: Missing argument 'CHECKPOINT_OR_RUN_DIR'."),
     ],
 )

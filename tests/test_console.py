@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import subprocess
@@ -11,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from sepcnn.console import Reading, epoch_line, fitted, table
+from sepcnn.console import Reading, table
+from sepcnn.display import epoch_line, fitted
 from sepcnn.record import EpochRecord, Scores
 from tests.runs import command, environment, keep_few, write_config
 
@@ -32,12 +34,12 @@ RECORD = EpochRecord(
         (
             160,
             "epoch  3/10  loss 0.5000  accuracy 75.0 %  val loss 0.6250  accuracy 50.0 %  "
-            "macro recall 25.0 %  8,570 images/s  1:05  best",
+            "macro recall 25.0 %   8,570 images/s   1:05  best",
         ),
         (
             120,
             "epoch  3/10  loss 0.5000  accuracy 75.0 %  val loss 0.6250  accuracy 50.0 %  "
-            "macro recall 25.0 %  1:05  best",
+            "macro recall 25.0 %   1:05  best",
         ),
         (
             107,
@@ -61,7 +63,31 @@ def test_an_epoch_in_few_columns(columns: int, expected: str) -> None:
 
 def test_an_epoch_of_training_alone() -> None:
     line = epoch_line(replace(RECORD, val=None), 10, "macro_recall", False, 160)
-    assert line == "epoch  3/10  loss 0.5000  accuracy 75.0 %  8,570 images/s  1:05"
+    assert line == "epoch  3/10  loss 0.5000  accuracy 75.0 %   8,570 images/s   1:05"
+
+
+@pytest.mark.parametrize("columns", [80, 100, 120, 160])
+def test_the_columns_of_all_epochs_line_up(columns: int) -> None:
+    def scores(accuracy: float, loss: float) -> Scores:
+        return Scores(loss, accuracy, macro_recall=accuracy)
+
+    records = [
+        replace(RECORD, train=scores(0.093, math.nan), val=scores(0.1, 0.5), epoch=9, seconds=7),
+        replace(RECORD, train=scores(0.5, 2.25), val=scores(0.5, 0.25), images_per_second=12_345),
+        replace(RECORD, train=scores(1, 0.00001), val=scores(0.9999, 3), seconds=754, waiting=0.2),
+    ]
+    for macro in (None, "macro_recall"):
+        lines = [epoch_line(record, 10, macro, True, columns) for record in records]
+        # The numbers and words stand at the same columns, whatever they are.
+        words = ("loss", "accuracy", "val", "macro", "images/s", "best")
+        for word in words:
+            first, *others = (starts(line.partition("\n")[0], word) for line in lines)
+            assert others == [first, first]
+        assert "waiting for images" in lines[2]
+
+
+def starts(line: str, word: str) -> list[int]:
+    return [found.start() for found in re.finditer(rf"\b{word}", line)]
 
 
 def test_parts_are_left_out_by_rank_until_the_line_fits() -> None:

@@ -13,10 +13,11 @@ from pydantic import TypeAdapter
 from sepcnn import source
 from sepcnn.data.progressive import ProgressiveResizing
 from sepcnn.errors import InputError
-from sepcnn.manual import SECTIONS, Chapter, chapters, find
+from sepcnn.manual import SECTIONS, Chapter, chapters
 from sepcnn.manual.entry import Entry, Field, written
+from sepcnn.manual.finding import Mention, find
 from sepcnn.manual.markdown import pages, prose
-from sepcnn.manual.terminal import page, wrapped
+from sepcnn.manual.terminal import in_place, page, wrapped
 from sepcnn.manual.words import words
 from sepcnn.schema import TABLES
 from sepcnn.sections import Data, EarlyStopping, Model, Train
@@ -187,13 +188,61 @@ def test_what_a_name_finds() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "places"),
+    [
+        ("augment", ["data.augment"]),
+        ("validation", ["data.validation"]),
+        ("optimizer", ["train.optimizer"]),
+        ("data_format", ["model.data_format"]),
+        ("groups", ["Conv2D.groups", "GroupNormalization.groups"]),
+        ("train.epochs", ["train.epochs"]),
+        ("epochs", ["train.epochs"]),
+        ("data.source.Folder.labels", ["Folder.labels"]),
+        ("model.layers[3].Conv2D.filters", ["Conv2D.filters"]),
+        ("early_stopping.patience", ["early_stopping.patience"]),
+        ("optimizer.nesterov", ["SGD.nesterov"]),
+    ],
+)
+def test_a_field_is_found_by_name_and_by_place(name: str, places: list[str]) -> None:
+    assert [one.place for one in find(name) if isinstance(one, Mention)] == places
+
+
+@pytest.mark.parametrize(
+    ("word", "first", "among"),
+    [
+        ("rotate", "RandomRotation", "RandomRotation"),
+        ("weights", "train.class_weights", "train.seed"),
+        ("held out", "data.validation", "data.split_seed"),
+    ],
+)
+def test_a_word_finds_what_speaks_of_it(word: str, first: str, among: str) -> None:
+    rows = find(word)
+    assert isinstance(rows, list)
+    names = [name for name, _ in rows]
+    assert names[0] == first
+    assert among in names
+    assert len(names) == len(set(names))
+
+
+@every_entry
+def test_an_example_stands_at_its_place(entry: Entry) -> None:
+    if "Example:" in page(entry, 80):
+        sections = plain(in_place(entry))
+        (section,) = sections
+        ((key, value),) = sections[section].items()
+        assert key in SECTIONS[section].model_fields
+        assert plain(entry.example()) in (value, *(value if isinstance(value, list) else ()))
+    else:
+        assert entry.kind in {"section", "activation", "initializer", "regularizer", "constraint"}
+
+
+@pytest.mark.parametrize(
     ("name", "hint"),
     [
         ("Addam", "did you mean Adam?"),
-        ("optimizer", "did you mean optimizers?"),
         ("trian", "did you mean train?"),
-        ("data_format", "it is a field of model: sepcnn manual model"),
-        ("groups", "it is a field of Conv2D and 1 more: sepcnn manual Conv2D"),
+        ("train.epoch", "did you mean train.epochs?"),
+        ("Conv2D.filter", "did you mean Conv2D.filters?"),
         ("???", "sepcnn manual lists all names"),
     ],
 )

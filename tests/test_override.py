@@ -344,6 +344,8 @@ KEY_VALUE = "expected KEY=VALUE\n   as in --set train.epochs=20; null stands for
             "   choose it with --set 'train.optimizer={Adam: {field: value}}'",
         ),
         ("train.epoch=3", "train: unknown key 'epoch'\n   did you mean 'epochs'?"),
+        ("epochs=3", "unknown key 'epochs'\n   did you mean train.epochs?"),
+        ("layers[1].filters=3", "unknown key 'layers'\n   did you mean model.layers[1].filters?"),
         ("trian.epochs=3", "unknown key 'trian'\n   did you mean 'train'?"),
         (
             "train.optimizer.momentun=0.5",

@@ -301,7 +301,20 @@ def test_read_refuses_what_is_no_config(tmp_path: pathlib.Path) -> None:
         return str(caught.value)
 
     assert refusal(path) == f"{path}: there is no such file\n   check the path"
-    assert refusal(tmp_path) == f"{tmp_path}: this is a folder\n   give the YAML file inside it"
+    folder = tmp_path / "my photos"
+    folder.mkdir()
+    said = f"{folder}: this is a folder, not a config\n   "
+    assert refusal(folder) == f"{said}sepcnn init '{folder}' writes one"
+    (folder / "c.yaml").touch()
+    assert refusal(folder) == f"{said}give the YAML file inside it"
+    photo = tmp_path / "photo.JPG"
+    photo.write_bytes(b"\xff\xd8\xff\xe0\x00\x10JFIF\x00")
+    assert (
+        refusal(photo) == f"{photo}:1:1: this is not a text file\n   give the YAML file of a config"
+    )
+    path.write_text("model: 1", encoding="utf-16")
+    assert "the file is not UTF-8 text: byte 0xff\n" in refusal(path)
+    path.unlink()
     below = tmp_path / "file" / "c.yaml"
     below.parent.write_text("")
     assert refusal(below) == (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 
 from sepcnn.check.base import Finding, Severity, Subject, images
 from sepcnn.check.pictures import Look, Picture
@@ -11,6 +11,8 @@ MANY = 0.1
 """share of the images from which something is no exception"""
 MOST_CUT = 0.5
 """share of an image that may be cut off"""
+AGAIN = "cannot be read ("
+"""how the reader's own message begins, which needs not be said twice"""
 
 
 def unreadable(subject: Subject) -> Iterator[Finding]:
@@ -20,7 +22,9 @@ def unreadable(subject: Subject) -> Iterator[Finding]:
         skipped = getattr(subject.config.data.source, "skip_unreadable", False)
         severity: Severity = "warning" if skipped else "error"
         reason = broken[0].error.removeprefix(f"{broken[0].path}: ")
-        message = f"{images(len(broken))} cannot be read (the first: {reason})"
+        if reason.startswith(AGAIN):
+            reason = reason.removeprefix(AGAIN).removesuffix(")")
+        message = f"{images(len(broken))} cannot be read; of the first: {reason}"
         hint = "they are left out" if skipped else "remove or replace them, or set skip_unreadable"
         yield Finding("unreadable", severity, message, hint, paths(broken))
 
@@ -40,7 +44,9 @@ def colours(subject: Subject) -> Iterator[Finding]:
         hint = f"input_shape: [{height}, {width}, 1] does with less"
         yield Finding("colour", "note", "all images are grey, but the net takes 3 channels", hint)
     elif channels == 3 and grey:
-        message = f"{len(grey):,} of {images(len(seen))} are grey, the others have colour"
+        message = (
+            f"{some(grey, seen)} {'is' if len(grey) == 1 else 'are'} grey, the others have colour"
+        )
         hint = "a class that is mostly grey would be told by that: augment with grayscale"
         yield Finding("colour", "note", message, hint, paths(grey))
 
@@ -56,9 +62,10 @@ def sizes(subject: Subject) -> Iterator[Finding]:
     if small:
         least = min(min(p.look.size) for p in small if p.look)
         severity: Severity = "warning" if len(small) > MANY * len(seen) else "note"
+        verb = "is" if len(small) == 1 else "are"
         message = (
-            f"{len(small):,} of {images(len(seen))} are smaller than the net's {height}×{width} "
-            f"and are enlarged (the smallest side: {least})"
+            f"{some(small, seen)} {verb} smaller than the net's {height}×{width} "
+            f"and {verb} enlarged (the smallest side: {least})"
         )
         hint = "enlarged images cost time and show no more: try a smaller input_shape"
         yield Finding("small_images", severity, message, hint, paths(small))
@@ -66,13 +73,19 @@ def sizes(subject: Subject) -> Iterator[Finding]:
         cut = [p for p, look in seen if share_cut(look, height, width) > MOST_CUT]
         if cut:
             severity = "warning" if len(cut) > MANY * len(seen) else "note"
+            lose, whose = ("loses", "its") if len(cut) == 1 else ("lose", "their")
             message = (
-                f"{images(len(cut))} of {len(seen):,} lose more than half to the cut to "
-                f"{height}×{width}: only their middle is seen"
+                f"{some(cut, seen)} {lose} more than half to the cut to "
+                f"{height}×{width}: only {whose} middle is seen"
             )
             yield Finding(
                 "cut_images", severity, message, "resize: letterbox keeps all", paths(cut)
             )
+
+
+def some(chosen: Sized, seen: Sized) -> str:
+    """``1 of 203 images``."""
+    return f"{len(chosen):,} of {images(len(seen))}"
 
 
 def share_cut(look: Look, height: float, width: float) -> float:

@@ -83,7 +83,9 @@ def problems(subject: Subject) -> Iterator[Finding]:
     for error in subject.problems:
         if isinstance(error, ConfigError):
             for problem in error.problems:
-                yield Finding("data", "error", f"{problem.path}: {problem.message}", problem.hint)
+                place = f"{problem.location}: " if problem.location else ""
+                message = f"{place}{problem.path}: {problem.message}"
+                yield Finding("data", "error", message, problem.hint)
         else:
             yield Finding("data", "error", error.message, error.hint)
     broken = any(not picture.look for picture in subject.pictures)

@@ -15,7 +15,7 @@ from sepcnn import checkpoint, console, evaluate, machine
 from sepcnn.commands.options import PATH, as_json, overrides
 from sepcnn.config import Config
 from sepcnn.data.base import SPLITS, Dataset
-from sepcnn.errors import DataError, SepcnnError
+from sepcnn.errors import SepcnnError
 from sepcnn.evaluate import Evaluation
 from sepcnn.record import finite
 
@@ -24,6 +24,10 @@ EVERY = "all"
 """in place of a split: every image, as of a folder of which none was trained on"""
 MOST_CLASSES_SHOWN = 20
 """a larger confusion matrix is only in the JSON"""
+SHORTEST_NAME = 8
+"""letters to which the names above a confusion matrix may be cut"""
+MOST_NAMED = 5
+"""classes without images that a note names"""
 
 
 CORNER = "true ╲ predicted"
@@ -83,14 +87,17 @@ def choose_device(settings: Config, asked: bool) -> torch.device:
 
 
 def open_data(settings: Config, class_names: tuple[str, ...]) -> Dataset:
-    """The data set; its classes must be those the net knows."""
+    """The data set; its classes must be some of those the net knows."""
     with console.Reading() as watch:
         dataset = settings.open_data(watch)
-    console.notes(dataset.notes)
-    if dataset.class_names != class_names:
-        found, known = (", ".join(names) for names in (dataset.class_names, class_names))
-        raise DataError(f"the classes are {found}, but the net was trained on {known}")
-    return dataset
+    numbered = dataset.numbered(class_names)
+    notes = list(dataset.notes)
+    if lacking := [name for name in class_names if name not in dataset.class_names]:
+        more = f" and {len(lacking) - MOST_NAMED} more" if len(lacking) > MOST_NAMED else ""
+        named = ", ".join(lacking[:MOST_NAMED])
+        notes += [f"there are no images of {named}{more}, which the net knows, too"]
+    console.notes(notes)
+    return numbered
 
 
 def default_split(dataset: Dataset) -> str:
@@ -132,17 +139,31 @@ def show(result: Evaluation) -> None:
         + [mean_of_classes(result)],
     )
     names = [c.name for c in result.per_class]
-    width = max(map(len, [CORNER, *names])) + sum(len(name[:8]) + 3 for name in names)
-    if classes > MOST_CLASSES_SHOWN or width > console.width():
+    room = longest_names(names, console.width())
+    if classes > MOST_CLASSES_SHOWN or not room:
+        width = confusion_width(names, SHORTEST_NAME)
         console.say(f"the confusion matrix is {width} columns wide: --json has it")
     else:
         console.table(
-            [CORNER, *(name[:8] for name in names)],
+            [CORNER, *(name[:room] for name in names)],
             [
                 [name, *(str(cell) if cell else "·" for cell in row)]
                 for name, row in zip(names, result.confusion, strict=True)
             ],
         )
+
+
+def longest_names(names: Sequence[str], columns: int) -> int:
+    """To how many letters the names above a confusion matrix are cut so that it fits; 0 where it
+    does not.
+    """
+    lengths = range(max(SHORTEST_NAME, *map(len, names)), SHORTEST_NAME - 1, -1)
+    return next((n for n in lengths if confusion_width(names, n) <= columns), 0)
+
+
+def confusion_width(names: Sequence[str], room: int) -> int:
+    """Columns of the confusion matrix, the names above it cut to so many letters."""
+    return max(map(len, [CORNER, *names])) + sum(len(name[:room]) + 3 for name in names)
 
 
 def mean_of_classes(result: Evaluation) -> list[str]:

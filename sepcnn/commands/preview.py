@@ -9,7 +9,7 @@ import click
 from sepcnn import config, console, preview
 from sepcnn.commands.options import PATH, overrides
 from sepcnn.data.base import SPLITS
-from sepcnn.errors import StorageError, counted
+from sepcnn.errors import InputError, StorageError, counted
 
 HEADINGS = ("as stored", "as the steps of training see it")
 
@@ -26,6 +26,10 @@ def command(path: Path, out: Path, count: int, split: str, overrides: tuple[str,
     Of the training images each row shows one, first as stored, then augmented, as seven steps
     would see it; one that is mixed of two has both labels. Other splits are never augmented.
     """
+    if out.suffix.lower() != ".png":
+        raise InputError(
+            f"--out {out} is no name of a PNG file", "write it as in --out preview.png"
+        )
     settings = config.load(path, overrides)
     with console.Reading() as watch:
         dataset = settings.open_data(watch)

@@ -13,7 +13,7 @@ from typing import Any
 import click
 import torch
 
-from sepcnn import checkpoint, config, console, machine, run, train
+from sepcnn import checkpoint, config, console, display, machine, run, train
 from sepcnn.balance import are_unequal
 from sepcnn.checkpoint import State
 from sepcnn.commands.options import PATH, overrides
@@ -236,28 +236,28 @@ def follow(session: Session, stop: Stop) -> int:
     if len(state.epochs) >= options.epochs:
         console.note(f"finished already; train longer with --set train.epochs={2 * options.epochs}")
     macro = macro_shown(session)
-    shown = console.Display(options.epochs, steps, options.batch_size, state.step, macro)
+    shown = display.Display(options.epochs, steps, options.batch_size, state.step, macro)
     stop.listening = True
     try:
-        with shown as display:
+        with shown:
             records = train.train(session.config, session.dataset, opened.machine, state, world)
             for record in records:
                 if isinstance(record, EpochRecord):
                     best = state.best is record
                     opened.record_epoch(record)
                     opened.save(state, best=best)
-                    display.epoch(record, best)
+                    shown.epoch(record, best)
                 elif not stop.wanted:  # a terminal that was closed cannot be written to
-                    if display.wants_scores():
+                    if shown.wants_scores():
                         scores = train.running_scores(state, world)
-                        display.step(record.epoch, record.step, scores)
+                        shown.step(record.epoch, record.step, scores)
                     if opened.wants_step_record():
                         opened.record_step(record, train.running_scores(state, world))
                     if opened.wants_checkpoint():
                         opened.save(state)
                 if world.any(stop.wanted):
                     opened.save(state)
-                    display.close()
+                    shown.close()
                     console.note(f"stopped at step {state.step:,}; go on with")
                     console.say(typed("train", "--resume", opened.folder))
                     return INTERRUPTED

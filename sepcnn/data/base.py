@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -84,6 +84,30 @@ class Resident(Split):
         return Resident(self.images[indices], self.labels[indices])
 
 
+class Renumbered(Split):
+    """A split of a data set that numbers its classes otherwise: class ``i`` is ``numbers[i]``."""
+
+    def __init__(self, split: Split, numbers: torch.Tensor) -> None:
+        self.split = split
+        self.numbers = numbers
+        self.labels = numbers.to(split.labels.device)[split.labels]
+
+    @property
+    def indices_on(self) -> torch.device:
+        return self.split.indices_on
+
+    def read(self, indices: torch.Tensor) -> Batch:
+        batch = self.split.read(indices)
+        return replace(batch, labels=self.numbers.to(batch.labels.device)[batch.labels])
+
+    def to(self, device: torch.device) -> Renumbered:
+        return Renumbered(self.split.to(device), self.numbers.to(device))
+
+    def fingerprint(self) -> bytes:
+        """That of the images as they were numbered: to be compared with what a run had."""
+        return self.split.fingerprint()
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Class names and splits; ``train`` is always there."""
@@ -107,6 +131,26 @@ class Dataset:
             message = f"the data set has no '{name}' split, only {', '.join(splits)}"
             raise DataError(message, f"use --split {next(reversed(splits))}")
         return splits[name]
+
+    def numbered(self, class_names: tuple[str, ...]) -> Dataset:
+        """The same images, their classes numbered as in ``class_names``, which may hold more.
+
+        Errors: `DataError` for classes that are not among them.
+        """
+        if self.class_names == class_names:
+            return self
+        known = {name: number for number, name in enumerate(class_names)}
+        if foreign := [name for name in self.class_names if name not in known]:
+            noun = "the class" if len(foreign) == 1 else "the classes"
+            message = f"the net does not know {noun} {', '.join(foreign)}"
+            hint = f"it knows {', '.join(class_names)}: leave other images out"
+            raise DataError(message, hint)
+        numbers = torch.tensor([known[name] for name in self.class_names])
+        train, val, test = (
+            split and Renumbered(split, numbers) for split in (self.train, self.val, self.test)
+        )
+        assert train is not None
+        return replace(self, class_names=class_names, train=train, val=val, test=test)
 
     def facts(self) -> dict[str, Any]:
         """What a checkpoint keeps of the data it was trained on."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sepcnn.errors import DataError
+from sepcnn.errors import DataError, counted
 
 PATH_COLUMNS = ("path", "file", "filename", "image")
 LABEL_COLUMNS = ("label", "class")
@@ -66,6 +66,7 @@ def _rows(lines: Iterator[list[str]], table: Path, folder: Path) -> Iterator[Row
     label_column = _column(header, LABEL_COLUMNS, table)
     split_column = header.index(SPLIT_COLUMN) if SPLIT_COLUMN in header else None
     seen: dict[str, Row] = {}
+    missing: list[str] = []
     for cells in lines:
         line: int = lines.line_num  # type: ignore[attr-defined]
         if not any(cell.strip() for cell in cells):
@@ -81,6 +82,9 @@ def _rows(lines: Iterator[list[str]], table: Path, folder: Path) -> Iterator[Row
             folder,
             line,
         )
+        if row is None:
+            missing.append(f"{table}:{line}: there is no file '{cells[path_column].strip()}'")
+            continue
         other = seen.setdefault(row.name, row)
         if other is row:
             yield row
@@ -88,9 +92,16 @@ def _rows(lines: Iterator[list[str]], table: Path, folder: Path) -> Iterator[Row
             if found != before:
                 message = f"{table}:{line}: '{row.name}' is '{found}', but '{before}' in line "
                 raise DataError(f"{message}{other.line}", "remove one of the two lines")
+    if missing:
+        first, *others = missing
+        more = f", nor those of {counted(len(others), 'more line')}" if others else ""
+        raise DataError(f"{first}{more}", f"paths start at {folder}")
 
 
-def _row(path: str, label: str, split: str | None, place: str, folder: Path, line: int) -> Row:
+def _row(
+    path: str, label: str, split: str | None, place: str, folder: Path, line: int
+) -> Row | None:
+    """A line of the table; None where its file is not there."""
     if not path or "\0" in path:
         raise DataError(f"{place}: there is no path")
     if not label:
@@ -100,8 +111,7 @@ def _row(path: str, label: str, split: str | None, place: str, folder: Path, lin
         raise DataError(message, "write train, val or test")
     found = _find(path, folder)
     if found is None:
-        hint = f"paths start at {folder}"
-        raise DataError(f"{place}: there is no file '{path}'", hint)
+        return None
     chosen = None if split is None else SPLIT_WORDS[split.casefold()]
     relative = os.path.relpath(found, folder) if found.is_relative_to(folder) else str(found)
     name = composed(Path(os.path.normpath(relative)).as_posix())

@@ -131,7 +131,12 @@ def _check(listing: Listing, where: Path) -> None:
     if lacking:
         more = f" and {len(lacking) - 10} more" if len(lacking) > 10 else ""
         message = f"{where}: classes differ between splits: {', '.join(lacking[:10])}{more}"
-        raise DataError(message, "name the folders alike, and give each split images of each class")
+        hint = "name the folders alike, and give each split images of each class"
+        alike: dict[str, str] = {}
+        for name in names:
+            if (other := alike.setdefault(name.casefold(), name)) != name:
+                hint = f"'{other}' and '{name}' differ only in case: name them alike"
+        raise DataError(message, hint)
 
 
 def natural(name: str) -> tuple[list[tuple[int, str]], str]:

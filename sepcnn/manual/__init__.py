@@ -1,4 +1,4 @@
-"""The manual: a chapter for each table and one for the sections, and how a name is found in them.
+"""The manual: a chapter for each table and one for the sections.
 
 The terminal and the Markdown pages of docs/ are two renderings of it.
 """
@@ -8,10 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sepcnn.data.progressive import ProgressiveResizing
-from sepcnn.errors import InputError
 from sepcnn.layers.renorm_clipping import RenormClipping
 from sepcnn.manual.entry import Entry
-from sepcnn.refusal import nearest
 from sepcnn.schedules import Ramp
 from sepcnn.schema import TABLES, fields_of, key_of, schema
 from sepcnn.sections import Data, EarlyStopping, Model, Train
@@ -189,29 +187,3 @@ def entries_of(table: Table, definitions: dict[str, dict[str, object]]) -> dict[
         first = table.name_of(cls)
         entries[name] = Entry(name, table.kind, cls, definition, None if first == name else first)
     return entries
-
-
-def find(name: str) -> Chapter | list[Entry]:
-    """A chapter, or every entry of that name however it is spelt: the layer ReLU and relu.
-
-    Errors: `InputError` with where a field of that name is, or with the nearest name.
-    """
-    book = chapters()
-    if name in book:
-        return book[name]
-    everything = [entry for chapter in book.values() for entry in chapter.entries.values()]
-    if found := [entry for entry in everything if bare(entry.name) == bare(name)]:
-        return found
-    having = [entry for entry in everything if name in (field.name for field in entry.fields())]
-    if having and not nearest(name, book):  # optimizer: the chapter tells more
-        others = f" and {len(having) - 1} more" if len(having) > 1 else ""
-        hint = f"it is a field of {having[0].name}{others}: sepcnn manual {having[0].name}"
-        raise InputError(f"the manual has no page '{name}'", hint)
-    near = nearest(name, [*book, *(entry.name for entry in everything)])
-    hint = f"did you mean {near}?" if near else "sepcnn manual lists all names"
-    raise InputError(f"the manual has no page '{name}'", hint)
-
-
-def bare(name: str) -> str:
-    """A name without case and underscores."""
-    return name.replace("_", "").lower()

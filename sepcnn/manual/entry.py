@@ -46,6 +46,7 @@ SAMPLES: dict[str, str | None] = {
     "path": "images.npz",
     "peak": "10%",
     "pool_size": "3",
+    "RandomRotation.factor": "0.05",
     "rate": "0.2",
     "Rescaling.scale": "1/255",
     "size": "2",

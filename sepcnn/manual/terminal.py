@@ -7,9 +7,19 @@ from collections.abc import Iterable, Sequence
 
 from sepcnn.manual import Chapter
 from sepcnn.manual.entry import Entry
+from sepcnn.manual.finding import Mention
 
 NAME_COLUMNS = 24
 """at least; a longer name widens the column"""
+PLACES = {
+    "layer": "model:\n  layers:\n    - {}",
+    "data source": "data:\n  source: {{{}}}",
+    "augmentation": "data:\n  augment:\n    - {}",
+    "optimizer": "train:\n  optimizer: {{{}}}",
+    "schedule": "train:\n  schedule: {{{}}}",
+    "loss": "train:\n  loss: {{{}}}",
+}
+"""where a config names what has a place of its own, by kind"""
 
 
 def page(entry: Entry, width: int, title: str | None = None) -> str:
@@ -18,10 +28,29 @@ def page(entry: Entry, width: int, title: str | None = None) -> str:
     lines = [title or entry.name, "", *alias]
     for paragraph in entry.paragraphs():
         lines += [wrapped(paragraph, width), ""]
+    if entry.kind in PLACES:
+        lines += ["Example:", "", textwrap.indent(in_place(entry), "  "), ""]
     for field in entry.fields():
         default = "required" if field.default is None else f"default {field.default}"
         lines += [f"  {field.name} ({default})", wrapped(field.meaning, width, indent=6)]
     return "\n".join(lines).rstrip()
+
+
+def in_place(entry: Entry) -> str:
+    """YAML that shows where the entry is written."""
+    example = entry.example()
+    place = PLACES[entry.kind]
+    return (place if ":" in example else place.replace("{{{}}}", "{}")).format(example)
+
+
+def field_page(mention: Mention, width: int) -> str:
+    """Where a field is, what it means, and what can be written."""
+    field, others = mention.field, len(mention.owners) - 1
+    default = "required" if field.default is None else f"default {field.default}"
+    also = f", and of {others} more" if others else ""
+    value = "; ".join([field.value, *(f"sepcnn manual {name}" for name in mention.chapters())])
+    lines = [f"{mention.place} ({default}){also}", wrapped(field.meaning, width, indent=6)]
+    return "\n".join([*lines, wrapped(f"value: {value}", width, indent=6)])
 
 
 def listing(entries: Iterable[Entry], width: int) -> str:

@@ -38,7 +38,7 @@ def test_errors_come_first_with_a_few_files(invoke: Invoke, tmp_path: Path) -> N
 images in {root}/train
 
 error
-  unreadable: 6 images cannot be read (the first: not an image file)
+  unreadable: 6 images cannot be read; of the first: not an image file
     → remove or replace them, or set skip_unreadable
       cat/broken0.png
       cat/broken1.png
@@ -75,9 +75,15 @@ def test_json(invoke: Invoke, tmp_path: Path) -> None:
 
 
 def test_a_missing_folder_is_found(invoke: Invoke, tmp_path: Path) -> None:
-    code, out, _ = invoke("check", write_config(tmp_path))
+    path = write_config(tmp_path)
+    code, out, _ = invoke("check", path)
     assert code == 1
-    assert re.search(r"data: data.source.Folder: there is no folder .*photos\n", out)
+    place, message = re.escape(str(path)), "data.source.Folder: there is no folder .*photos\n"
+    found = re.search(rf"  data: {place}:(\d+):(\d+): {message}", out)
+    assert found
+    line, column = map(int, found.groups())
+    assert path.read_text().splitlines()[line - 1][column - 1 :].startswith("photos")
+    assert f"{path}:{line}:{column}: " in invoke("train", path)[2]  # as train tells it
     assert out.endswith("1 error, 0 warnings, 0 notes: do not train before the errors are gone\n")
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from sepcnn import checkpoint
+from sepcnn.commands.eval import longest_names
 from tests.commands.conftest import Invoke
 from tests.runs import epochs, write_colours, write_config
 
@@ -68,6 +69,47 @@ def test_other_data(trained: Path, invoke: Invoke, tmp_path: Path) -> None:
     other = write_colours(tmp_path / "other.npz", count=60, seed=5)
     result = measured(invoke, trained / "run", "--set", f"data.source.path={other}")
     assert [row["support"] for row in result["per_class"]] == [10, 10, 10]
+
+
+def write_classes(path: Path, trained: Path, names: list[str]) -> Path:
+    """The test images of red and blue, numbered as in ``names``."""
+    arrays = dict(np.load(trained / "colours.npz"))
+    before, chosen = arrays["class_names"][arrays["y_test"]], arrays["y_test"] != 1
+    labels = np.array([names.index(name) for name in before[chosen]])
+    images = arrays["x_test"][chosen]
+    np.savez(path, class_names=np.array(names), x_train=images, y_train=labels)
+    return path
+
+
+def test_some_of_the_classes_in_another_order(
+    trained: Path, invoke: Invoke, tmp_path: Path
+) -> None:
+    other = write_classes(tmp_path / "other.npz", trained, ["blue", "red"])
+    where = ["--set", f"data.source=Arrays: {other}", "--split", "all"]
+    code, out, err = invoke("eval", trained / "run", *where, "--json")
+    assert (code, err) == (
+        0,
+        "note: there are no images of green, which the net knows, too\n"
+        "note: the train and val images are not those of the run (160 then, 20 now)\n",
+    )
+    found = json.loads(out)
+    whole = measured(invoke, trained / "run")
+    assert found["confusion"] == [whole["confusion"][0], [0, 0, 0], whole["confusion"][2]]
+    assert [row["name"] for row in found["per_class"]] == ["red", "green", "blue"]
+    assert found["accuracy"] == (found["confusion"][0][0] + found["confusion"][2][2]) / 20
+    recalls = [found["per_class"][i]["recall"] for i in (0, 2)]
+    assert found["macro_recall"] == pytest.approx(sum(recalls) / 2, rel=1e-15)
+
+
+def test_classes_that_the_net_does_not_know(trained: Path, invoke: Invoke, tmp_path: Path) -> None:
+    other = write_classes(tmp_path / "other.npz", trained, ["blue", "hat", "red", "shoe"])
+    code, out, err = invoke("eval", trained / "run", "--set", f"data.source=Arrays: {other}")
+    assert (code, out, err) == (
+        2,
+        "",
+        "error: the net does not know the classes hat, shoe\n"
+        "   it knows red, green, blue: leave other images out\n",
+    )
 
 
 def scope(result: dict[str, object]) -> tuple[object, ...]:
@@ -174,6 +216,16 @@ def test_a_name_that_is_too_long(invoke: Invoke) -> None:
     assert (code, err) == (2, f"error: {'x' * 300}: file name too long\n   check the path\n")
 
 
+def test_a_config_is_no_run(trained: Path, invoke: Invoke) -> None:
+    path = trained / "colours.yaml"
+    assert invoke("eval", path) == (
+        2,
+        "",
+        f"error: {path} is a config, no trained net\n"
+        "   give the run folder that sepcnn train named, as in runs/starter/1\n",
+    )
+
+
 def test_tables_for_people(trained: Path, invoke: Invoke) -> None:
     code, out, _ = invoke("eval", trained / "run")
     assert code == 0
@@ -181,6 +233,15 @@ def test_tables_for_people(trained: Path, invoke: Invoke) -> None:
     assert "true ╲ predicted" in out
     assert re.search(r"mean of the classes( +\d+\.\d %){3} +30 *\n", out)
     assert "top" not in out.splitlines()[2]  # of three classes the five likeliest are all
+
+
+def test_names_above_a_confusion_matrix_are_cut_as_little_as_fits() -> None:
+    names = ["long sleeve shirt", "short sleeve shirt", "hat"]
+    # 18 columns of names, then at most 18 + 17 + 3 letters with 3 columns between each.
+    found = {columns: longest_names(names, columns) for columns in (200, 65, 64, 63, 62, 61)}
+    assert found == {200: 18, 65: 18, 64: 17, 63: 16, 62: 16, 61: 15}
+    assert [longest_names(names, columns) for columns in (47, 46, 45)] == [8, 8, 0]
+    assert longest_names(["a", "b"], 80) == 8
 
 
 @pytest.mark.parametrize(

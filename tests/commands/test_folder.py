@@ -15,6 +15,7 @@ import pytest
 from sepcnn import checkpoint, console
 from sepcnn.data import decoded
 from sepcnn.data.images import read_image
+from sepcnn.display import epoch_line
 from sepcnn.evaluate import load
 from sepcnn.record import EpochRecord, Scores
 from tests.commands.conftest import Invoke
@@ -199,10 +200,15 @@ def test_reading_shows_a_bar_on_a_terminal(capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.parametrize(
-    ("waiting", "end"), [(0.04, "0:50"), (0.125, "0:50  12.5 % waiting for images")]
+    ("waiting", "columns", "end"),
+    [
+        (0.04, 100, ""),
+        (0.125, 100, "  12.5 % waiting for images"),
+        (0.125, 80, "\n  12.5 % waiting for images"),
+    ],
 )
-def test_much_waiting_is_told(waiting: float, end: str) -> None:
+def test_much_waiting_is_told(waiting: float, columns: int, end: str) -> None:
     record = EpochRecord(1, 10, Scores(0.5, 0.5), None, 0.1, 50.0, 100.0, waiting)
-    assert console.epoch_line(record, 3, None, False, 100) == (
-        f"epoch 1/3  loss 0.5000  accuracy 50.0 %  100 images/s  {end}"
+    assert epoch_line(record, 3, None, False, columns) == (
+        f"epoch 1/3  loss 0.5000  accuracy 50.0 %     100 images/s   0:50{end}"
     )

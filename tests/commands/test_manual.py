@@ -80,6 +80,31 @@ def test_manual_of_a_section(invoke: Invoke) -> None:
     assert out.startswith("train (section)\n\nThe training run.\n\n  epochs (default 10)\n")
 
 
+def test_manual_of_a_field(invoke: Invoke) -> None:
+    assert invoke("manual", "augment") == (
+        0,
+        "data.augment (default [])\n"
+        "      random changes of the training images, in this order\n"
+        "      value: list of augmentations; sepcnn manual augmentations\n",
+        "",
+    )
+
+
+def test_manual_of_a_word(invoke: Invoke) -> None:
+    code, out, _ = invoke("manual", "rotate")
+    assert code == 0
+    assert out == (
+        "RandomRotation          Turns each image around its middle.\n\n"
+        "these speak of rotate; sepcnn manual NAME shows one\n"
+    )
+
+
+def test_the_page_of_an_augmentation_has_an_example(invoke: Invoke) -> None:
+    _, out, _ = invoke("manual", "RandomRotation")
+    assert "\nExample:\n\n  data:\n    augment:\n      - RandomRotation: 0.05\n" in out
+    assert "0.05 turns by up to 18° either way" in out
+
+
 def test_manual_of_a_misspelt_name(invoke: Invoke) -> None:
     code, _, err = invoke("manual", "Adan")
     assert code == 2

@@ -80,6 +80,26 @@ def test_any_channels_and_sizes_are_drawn(channels: int, size: tuple[int, int]) 
     assert picture.width < 700
 
 
+@pytest.mark.parametrize("count", [1, 3, 4, 5, 9, 300])
+def test_each_class_is_shown_where_there_is_room(count: int) -> None:
+    """Of a hundred images of one class and one of each of the others."""
+    labels = torch.tensor([2] * 100 + [0, 1, 3, 4])
+    found = [preview.drawn(labels, count, seed) for seed in range(20)]
+    for order in found:
+        assert order.sort().values.tolist() == list(range(104))
+        assert len(labels[order[:count]].unique()) == min(count, 5)
+    assert len({tuple(order.tolist()) for order in found}) == 20
+
+
+def test_a_picture_is_a_png(tmp_path: Path, invoke: Invoke) -> None:
+    code, _, error = invoke("preview", write_config(tmp_path), "--out", tmp_path / "x.txt")
+    assert (code, error) == (
+        2,
+        f"error: --out {tmp_path / 'x.txt'} is no name of a PNG file\n"
+        "   write it as in --out preview.png\n",
+    )
+
+
 def test_what_cannot_be_written(tmp_path: Path, invoke: Invoke) -> None:
     path, out = write_config(tmp_path), tmp_path / "absent" / "seen.png"
     code, _, error = invoke("preview", path, "--out", out)

@@ -61,8 +61,8 @@ def test_lines_for_people(tmp_path: Path, invoke: Invoke) -> None:
     config = write_config(tmp_path, epochs=2)
     code, out, err = invoke("train", config, "--run-dir", tmp_path / "run")
     assert code == 0
-    scores = r"loss \d\.\d{{4}}  accuracy \d+\.\d %"
-    epoch = rf"epoch {{}}/2  {scores}  val {scores}  .* images/s  0:0\d(  best)?"
+    scores = r"loss \d\.\d{{4}}  accuracy [ \d.]{{4}} %"
+    epoch = rf"epoch {{}}/2  {scores}  val {scores}  .* images/s   0:0\d(  best)?"
     lines = out.splitlines()
     assert re.fullmatch(epoch.format(1), lines[0])
     assert re.fullmatch(epoch.format(2), lines[1])
@@ -90,7 +90,10 @@ def test_lines_of_classes_of_unequal_size(
     assert code == 0
     first, last, *_ = out.splitlines()
     n = r"\d+\.\d %"
-    assert re.search(rf"  val loss \d\.\d{{4}}  accuracy {n}  {shown} {n}  .* images/s", first)
+    lined = r"[ \d.]{4} %"  # also of ' 9.3' and ' 100'
+    assert re.search(
+        rf"  val loss \d\.\d{{4}}  accuracy {lined}  {shown} {lined}  .* images/s", first
+    )
     assert re.fullmatch(rf"best validation {closing.format(n=n)} in epoch 1", last)
 
 

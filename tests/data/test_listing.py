@@ -336,6 +336,8 @@ def test_a_row_that_is_repeated_counts_once(tmp_path: Path) -> None:
                      "image, found path, file, label\n   as in path,label", id="two-paths"),
         pytest.param("path,label\n1,a\n3,b\n", "3: there is no file '3'\n   paths start at ROOT",
                      id="missing-file"),
+        pytest.param("path,label\n3,b\n1,a\n4,b\n5,b\n", "2: there is no file '3', nor those of 2 "
+                     "more lines\n   paths start at ROOT", id="missing-files"),
         pytest.param("path,label\n1,\n", "2: '1' has no label\n   give it one, or remove the line",
                      id="empty-label"),
         pytest.param("path,label\n,a\n", "2: there is no path", id="empty-path"),
@@ -368,6 +370,15 @@ def test_tables_that_are_refused(tmp_path: Path, text: str, expected: str) -> No
 def test_tables_that_are_refused_as_a_whole(tmp_path: Path, text: str, expected: str) -> None:
     table = write(fill(tmp_path, "1", "2"), text)
     assert complaint(tmp_path, table) == f"ROOT/labels.csv{expected}"
+
+
+def test_classes_of_splits_that_differ_in_case_only(tmp_path: Path) -> None:
+    text = "path,label,split\n1,a,train\n2,Dog,train\n3,a,val\n4,dog,val\n"
+    table = write(fill(tmp_path, "1", "2", "3", "4"), text)
+    assert complaint(tmp_path, table) == (
+        "ROOT/labels.csv: classes differ between splits: train has no 'dog', val has no 'Dog'\n"
+        "   'Dog' and 'dog' differ only in case: name them alike"
+    )
 
 
 def test_what_is_no_table_is_refused(tmp_path: Path) -> None:

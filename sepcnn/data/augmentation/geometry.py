@@ -118,7 +118,8 @@ class RandomRotation(Geometric):
     """Turns each image around its middle."""
 
     factor: SignedRange
-    """share of a full turn, counter-clockwise: [smallest, largest]; a number f means [−f, f]"""
+    """share of a full turn, counter-clockwise: [smallest, largest]; a number f means [−f, f], so
+    0.05 turns by up to 18° either way"""
 
     def matrices(self, count: int, height: int, width: int, draw: Draw) -> torch.Tensor:
         angle = draw.uniform(count, *both_ways(self.factor)) * math.tau
