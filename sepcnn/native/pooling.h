@@ -56,19 +56,24 @@ void max_pool(const T *x, Shape in, View as_is, Pool pool, T *y, int threads) {
     });
 }
 
-// Each pixel's part of a window's gradient: `add(row, column, part)`. The first of equals gets it all.
+// Each pixel's part of a window's gradient: `add(row of the window, column, part)`. The first of
+// equals gets it all.
 template <int SIZE, class Add>
 void share_out(const Pixels<SIZE> &pixels, Vector gradient, Shape in, int top, int left, ViewGradient &through,
                Add add) {
+    gradient = through.inside(gradient, pixels.most);
+    const Vector scaled = gradient * through.factor;
+    through.offset += gradient;
+    auto open = pixels.most == pixels.most;
     UNROLLED
     for (int i = 0; i < SIZE; i++)
         UNROLLED
         for (int j = 0; j < SIZE; j++) {
-            const auto hit = pixels.seen[i][j] == pixels.most;
-            const Vector part = through.of(hit ? gradient : ZERO, pixels.raw[i][j], pixels.most);
-            gradient = hit ? ZERO : gradient;
+            const auto hit = open & (pixels.seen[i][j] == pixels.most);
+            open &= ~hit;
+            through.scale += (hit ? gradient : ZERO) * pixels.raw[i][j];
             const int y = top + i, x = left + j;
-            if (y >= 0 && y < in.height && x >= 0 && x < in.width) add(y, x, part);
+            if (y >= 0 && y < in.height && x >= 0 && x < in.width) add(i, x, hit ? scaled : ZERO);
         }
 }
 
@@ -102,6 +107,8 @@ void max_pool_backward(const T *gradient, const T *x, Shape in, View as_is, Pool
                         store(sum, ZERO);
                     }
             if (row == pool.height) break;
+            float *sums_of[SIZE];
+            for (int i = 0; i < SIZE && !apart; i++) sums_of[i] = row_of(std::max(top + i, 0));
             for (int c = 0; c < channels; c += LANES) {
                 const auto count = counted<WHOLE>(channels - c);
                 const Vector scale = view.scales(c), offset = view.offsets(c);
@@ -111,12 +118,12 @@ void max_pool_backward(const T *gradient, const T *x, Shape in, View as_is, Pool
                     const Pixels<SIZE> pixels(image, in, top, left, c, count, view, scale, offset);
                     const Vector g = load(from + (size_t(row) * pool.width + col) * channels + c, count);
                     if (apart)
-                        share_out(pixels, g, in, top, left, through, [&](int y, int x, Vector part) {
-                            store(to + (size_t(y) * in.width + x) * channels + c, part, count);
+                        share_out(pixels, g, in, top, left, through, [&](int i, int x, Vector part) {
+                            store(to + (size_t(top + i) * in.width + x) * channels + c, part, count);
                         });
                     else
-                        share_out(pixels, g, in, top, left, through, [&](int y, int x, Vector part) {
-                            float *sum = row_of(y) + x * step + c;
+                        share_out(pixels, g, in, top, left, through, [&](int i, int x, Vector part) {
+                            float *sum = sums_of[i] + x * step + c;
                             store(sum, load(sum) + part);
                         });
                 }

@@ -27,8 +27,12 @@ struct ViewGradient {
 
     ViewGradient(const View &view, Vector factor) : factor(factor), low(view.low), high(view.high) {}
 
+    // What comes through the clamp.
+    Vector inside(Vector gradient, Vector seen) const {
+        return ((seen > low) & (seen < high)) ? gradient : ZERO;
+    }
     Vector of(Vector gradient, Vector x, Vector seen) {
-        gradient = ((seen > low) & (seen < high)) ? gradient : ZERO;
+        gradient = inside(gradient, seen);
         scale += gradient * x;
         offset += gradient;
         return gradient * factor;
