@@ -23,6 +23,7 @@ from safetensors.torch import save as to_safetensors
 import sepcnn
 from sepcnn.config import Config, Origin
 from sepcnn.errors import CheckpointError, ConfigError, DivergedError, StorageError
+from sepcnn.graph import Graph
 from sepcnn.model import Net, build
 from sepcnn.optimizers import Slots
 from sepcnn.record import Decider, EpochRecord, better, epoch_from_json, to_json
@@ -71,7 +72,12 @@ class State:
 
 def new_state(config: Config, classes: int, device: torch.device) -> State:
     """The state before the first step."""
-    model = build(config.graph(classes), config.train.seed).to(device)
+    return state_of(config, config.graph(classes), device)
+
+
+def state_of(config: Config, graph: Graph, device: torch.device) -> State:
+    """The state before the first step of another net under the same config."""
+    model = build(graph, config.train.seed).to(device)
     slots = config.train.optimizer.slots(list(model.trained_weights().values()))
     wide = torch.float32 if device.type == "mps" else torch.float64  # mps has no float64
     sums = torch.zeros(4, dtype=wide, device=device)

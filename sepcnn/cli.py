@@ -24,6 +24,7 @@ COMMANDS = {
     "preview": "Draw what the net will see, with labels.",
     "summary": "Show the layers of a net and what they cost.",
     "predict": "Name what is on image files.",
+    "benchmark": "Measure how fast a net is on this machine.",
     "cache": "Show or clear the cache of decoded images.",
     "init": "Write a commented starter config.",
     "layers": "Show the manual of the layers.",

@@ -136,6 +136,14 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
+def load_average() -> float | None:
+    """How many processors all programs together wanted in the last minute; None on Windows."""
+    try:
+        return os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return None
+
+
 def free_memory(device: torch.device | None = None) -> int | None:
     """Bytes that can be had, of the system or of a GPU; None where nobody tells."""
     if device is not None and device.type == "cuda":

@@ -7,7 +7,7 @@ Multiply-adds are those of convolutions and dense layers for one image.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import torch
@@ -79,6 +79,17 @@ def summarize(graph: Graph) -> Summary:
         known = graph.classes is not None or not leaf.depends_on_classes
         layers.append(summarize_leaf(leaf, fields[leaf.name], known))
     return Summary(layers)
+
+
+def dense_twin(graph: Graph) -> Graph:
+    """The same net with Conv2D in place of every SeparableConv2D."""
+    leaves = tuple(
+        replace(leaf, layer=leaf.layer.dense_twin())
+        if isinstance(leaf.layer, SeparableConv2D)
+        else leaf
+        for leaf in graph.leaves
+    )
+    return replace(graph, leaves=leaves)
 
 
 def summarize_leaf(leaf: Leaf, field: ReceptiveField | None, known: bool) -> LayerSummary:

@@ -121,31 +121,56 @@ def train(
 
 def train_step(plan: Plan, state: State, batch: Batch, learning_rate: float) -> None:
     """One step on a batch; nothing here waits for a GPU."""
-    config, options, model = plan.config, plan.config.train, state.model
-    progress, size = plan.progress(state.step), config.model.input_shape[:2]
-    batch = augment(batch, config.data.augment, size, options.seed, state.step)
-    if config.data.progressive_resizing is not None:
-        smaller = config.data.progressive_resizing.size(size, progress)
-        batch, model = resized(batch, smaller), plan.net_for(smaller, model)
-    model.train()
-    begin_step(model, options.seed, progress)
+    batch = prepare(plan, state, batch)
+    logits, loss = forward(plan, state, batch)
+    update(plan, state, backward(state, loss), learning_rate)
+    add_up(state, batch, logits, loss)
 
+
+def prepare(plan: Plan, state: State, batch: Batch) -> Batch:
+    """The images as this step sees them: augmented, in the size of this moment."""
+    config = plan.config
+    size = config.model.input_shape[:2]
+    batch = augment(batch, config.data.augment, size, config.train.seed, state.step)
+    if config.data.progressive_resizing is None:
+        return batch
+    return resized(batch, config.data.progressive_resizing.size(size, plan.progress(state.step)))
+
+
+def forward(plan: Plan, state: State, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """The logits, and the loss with what the regularizers add."""
+    options, (height, width) = plan.config.train, batch.images.shape[1:3]
+    model = plan.net_for((height, width), state.model)
+    model.train()
+    begin_step(model, options.seed, plan.progress(state.step))
     with plan.machine.autocast():
         logits = model.logits(to_input(batch.images), FORMS[plan.machine.form])
-    loss = batch_loss(options.loss, logits, batch, plan.class_weights) + penalty(model)
-    weights: list[torch.Tensor] = list(model.trained_weights().values())
-    gradients = list(torch.autograd.grad(loss, weights))
+    return logits, batch_loss(options.loss, logits, batch, plan.class_weights) + penalty(model)
+
+
+def backward(state: State, loss: torch.Tensor) -> list[torch.Tensor]:
+    """The gradients, in the order of the trained weights."""
+    return list(torch.autograd.grad(loss, list(state.model.trained_weights().values())))
+
+
+def update(plan: Plan, state: State, gradients: list[torch.Tensor], learning_rate: float) -> None:
+    """Change the weights: the step is done."""
+    weights: list[torch.Tensor] = list(state.model.trained_weights().values())
+    options = plan.config.train
     options.optimizer.step(weights, gradients, state.slots, learning_rate, state.step)
-    constrain(model)
+    constrain(state.model)
     state.step += 1
 
-    with torch.no_grad():
-        sums, count = state.sums, len(batch.labels)
-        sums[LOSS] += loss.detach() * count
-        sums[CORRECT] += (logits.argmax(dim=1) == batch.labels).sum()
-        sums[IMAGES] += count
-        first_bad = (sums[FIRST_BAD_STEP] == 0) & ~loss.detach().isfinite()
-        sums[FIRST_BAD_STEP] += first_bad * state.step
+
+@torch.no_grad()
+def add_up(state: State, batch: Batch, logits: torch.Tensor, loss: torch.Tensor) -> None:
+    """What the finished step adds to the running sums of its epoch."""
+    sums, count = state.sums, len(batch.labels)
+    sums[LOSS] += loss.detach() * count
+    sums[CORRECT] += (logits.argmax(dim=1) == batch.labels).sum()
+    sums[IMAGES] += count
+    first_bad = (sums[FIRST_BAD_STEP] == 0) & ~loss.detach().isfinite()
+    sums[FIRST_BAD_STEP] += first_bad * state.step
 
 
 def order_of(options: Train, epoch: int, labels: torch.Tensor) -> torch.Tensor:

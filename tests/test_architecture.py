@@ -40,6 +40,7 @@ LEVELS = [
     ["evaluate", "manual", "manual.*"],
     ["train", "run", "api", "preview"],
     ["check", "check.*", "starter", "survey"],
+    ["benchmark", "benchmark.*"],
     ["console"],
     ["display"],
     ["commands", "commands.*"],

@@ -1,0 +1,1 @@
+"""How fast a net is trained and used on this machine: what `sepcnn benchmark` measures."""

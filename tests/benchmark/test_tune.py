@@ -1,0 +1,126 @@
+"""Tuning: what is tried, what is kept, and what it changes in the config."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from sepcnn import machine
+from sepcnn.benchmark import tune
+from sepcnn.benchmark.tune import Setting, Try, Tuning, compete
+from sepcnn.config import Config, load
+from sepcnn.machine import Machine
+from tests.runs import write_config
+
+OWN = Setting("float32", "plain", 64, 4)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return load(write_config(tmp_path, batch_size=64))
+
+
+def decide(
+    config: Config, monkeypatch: pytest.MonkeyPatch, speed: Callable[[Setting], float | None]
+) -> Tuning:
+    """Tuning on a machine of 4 processors with kernels, where ``speed`` tells how fast each is."""
+
+    def told(*arguments: Any) -> dict[Setting, list[float]]:
+        champion, others = arguments[3:5]
+        speeds = {one: speed(one) for one in (champion, *others)}
+        return {one: 3 * [found] for one, found in speeds.items() if found is not None}
+
+    monkeypatch.setattr(tune, "compete", told)
+    monkeypatch.setattr(tune, "processors", lambda: 4)
+    monkeypatch.setattr(tune.library, "load", lambda: True)
+    monkeypatch.setattr(tune, "use_threads", lambda count: None)
+    cpu = Machine(torch.device("cpu"), "float32", 4)
+    return tune.tune(config, config.graph(3), cpu, 1.0)
+
+
+def test_each_axis_is_tried_with_the_best_so_far(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gains = {"bfloat16": 2.0, "fused": 3.0, 128: 1.2, 2: 1.5}
+
+    def speed(one: Setting) -> float:
+        product = 100.0
+        for value in (one.precision, one.form, one.batch_size, one.threads):
+            product *= gains.get(value, 1.0)
+        return product
+
+    found = decide(config, monkeypatch, speed)
+    assert [one.setting for one in found.tries] == [
+        OWN,
+        Setting("bfloat16", "plain", 64, 4),
+        Setting("bfloat16", "fused", 64, 4),
+        Setting("bfloat16", "fused", 32, 4),
+        Setting("bfloat16", "fused", 128, 4),
+        Setting("bfloat16", "fused", 128, 1),
+        Setting("bfloat16", "fused", 128, 2),
+    ]
+    assert found.best == Setting("bfloat16", "fused", 128, 2)
+    assert found.tries[-1].relative == pytest.approx(2 * 3 * 1.2 * 1.5)
+    assert found.changes() == {
+        "train.precision": "bfloat16",
+        "train.fused": "true",
+        "train.batch_size": "128",
+    }
+
+
+def test_a_little_faster_is_not_enough(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = decide(config, monkeypatch, lambda one: 1.0 if one == OWN else 1.02)
+    assert (found.best, found.changes(), found.close) == (OWN, {}, None)
+
+
+def test_another_batch_size_must_be_a_tenth_faster(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = decide(
+        config, monkeypatch, lambda one: {64: 100.0, 32: 106.0, 128: 109.0}[one.batch_size]
+    )
+    assert (found.best, found.changes()) == (OWN, {})
+    assert found.close == Setting("float32", "plain", 128, 4)
+
+
+def test_what_does_not_fit_into_memory_is_left(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = decide(config, monkeypatch, lambda one: None if one.batch_size == 128 else 1.0)
+    big = Setting("float32", "plain", 128, 4)
+    assert next(one for one in found.tries if one.setting == big) == Try(big, None, 0.0)
+    assert found.best == OWN
+
+
+def test_memory_that_is_not_enough(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    ready = tune.ready
+
+    def limited(*arguments: Any) -> Any:
+        if arguments[3].batch_size > 64:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        if arguments[3].batch_size < 64:
+            raise RuntimeError("another failure")
+        return ready(*arguments)
+
+    monkeypatch.setattr(tune, "ready", limited)
+    cpu, graph = machine.choose("cpu", "float32", fused=False), config.graph(3)
+    own = Setting("float32", "plain", 64, cpu.threads)
+    found = compete(config, graph, cpu, own, [Setting("float32", "plain", 128, 1)], 0.05)
+    assert list(found) == [own]
+    with pytest.raises(RuntimeError, match="another failure"):
+        compete(config, graph, cpu, own, [Setting("float32", "plain", 32, 1)], 0.05)
+
+
+def test_a_real_one(tmp_path: Path) -> None:
+    config = load(write_config(tmp_path))
+    cpu = machine.choose("cpu", "float32")
+    found = tune.tune(config, config.graph(3), cpu, 0.5)
+    assert found.best in [one.setting for one in found.tries]
+    assert all(one.images_per_second and one.relative > 0 for one in found.tries)
+    assert {one.setting.batch_size for one in found.tries} == {8, 16, 32}
+    assert {one.setting.precision for one in found.tries} == {"float32", "bfloat16"}
+    assert torch.get_num_threads() == cpu.threads
