@@ -22,7 +22,7 @@ from typing import BinaryIO
 from sepcnn.cache import cache_folder, keep
 
 SOURCES = Path(__file__).parent
-FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fopenmp", "-fPIC", "-w")
+FLAGS = ("-std=c++17", "-O2", "-march=native", "-fno-math-errno", "-fopenmp", "-fPIC", "-w")
 TYPES = ("float32", "bfloat16")
 DIGEST_BYTES = 16
 SECONDS = 120

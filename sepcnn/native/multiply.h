@@ -119,14 +119,10 @@ void panel(const Word<T> *a, size_t row_stride, size_t word_stride, const Word<T
             block<T, 12, COLUMNS>(a + row * row_stride, row_stride, word_stride, b, b_stride, words, row, column, to);
     for (; row + 6 <= rows; row += 6)
         block<T, 6, COLUMNS>(a + row * row_stride, row_stride, word_stride, b, b_stride, words, row, column, to);
-    a += row * row_stride;
-    switch (rows - row) {
-    case 5: return block<T, 5, COLUMNS>(a, row_stride, word_stride, b, b_stride, words, row, column, to);
-    case 4: return block<T, 4, COLUMNS>(a, row_stride, word_stride, b, b_stride, words, row, column, to);
-    case 3: return block<T, 3, COLUMNS>(a, row_stride, word_stride, b, b_stride, words, row, column, to);
-    case 2: return block<T, 2, COLUMNS>(a, row_stride, word_stride, b, b_stride, words, row, column, to);
-    case 1: return block<T, 1, COLUMNS>(a, row_stride, word_stride, b, b_stride, words, row, column, to);
-    }
+    for (; row + 2 <= rows; row += 2)
+        block<T, 2, COLUMNS>(a + row * row_stride, row_stride, word_stride, b, b_stride, words, row, column, to);
+    if (row < rows)
+        block<T, 1, COLUMNS>(a + row * row_stride, row_stride, word_stride, b, b_stride, words, row, column, to);
 }
 
 // A·B, given to `to.take<ROWS>(row, column, vectors)`: vectors of one column and of ROWS rows.
