@@ -49,12 +49,15 @@ def test_a_step_in_parts_is_the_loops_step(config: Config, cpu: Machine) -> None
 def test_parts_add_up_to_the_step(config: Config, cpu: Machine) -> None:
     training = Training(config, config.graph(3), cpu)
     training.warm_up(1)
-    start = time.perf_counter()
-    parts = training.timed_parts()
-    seconds = time.perf_counter() - start
-    assert len(parts) == len(PARTS)
-    assert min(parts) > 0
-    assert 0.5 * seconds < sum(parts) <= seconds
+    shares = []
+    for _ in range(5):
+        start = time.perf_counter()
+        parts = training.timed_parts()
+        shares.append(sum(parts) / (time.perf_counter() - start))
+        assert len(parts) == len(PARTS)
+        assert min(parts) > 0
+    assert max(shares) <= 1
+    assert max(shares) > 0.5, "the machine may be away between two parts, not five times"
 
 
 def test_images_are_random_and_the_same_each_time(config: Config) -> None:
