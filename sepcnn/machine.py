@@ -118,6 +118,16 @@ def choose_device(name: str) -> torch.device:
     raise InputError(f"there is no device {name} on this machine", "use device: auto or cpu")
 
 
+def send(values: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """The tensor on a device, to which it is copied unless it is there already.
+
+    Pinned for a GPU: a copy from ordinary memory may wait for all that it was asked to do before.
+    """
+    if device.type == "cuda" and values.device.type == "cpu":
+        values = values.pin_memory()
+    return values.to(device, non_blocking=True)
+
+
 def memory_exhausted(error: BaseException) -> MemoryExhaustedError | None:
     """What an error means if it says that memory was not enough, on the CPU or a GPU."""
     signs = ("can't allocate memory", "not enough memory", "Storage size calculation overflowed")

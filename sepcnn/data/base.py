@@ -15,6 +15,7 @@ import torch
 from sepcnn.data import images
 from sepcnn.data.batch import Batch
 from sepcnn.errors import DataError
+from sepcnn.machine import send
 from sepcnn.randomness import stream
 from sepcnn.spec import Choice, Table
 from sepcnn.values import ImageShape
@@ -67,7 +68,7 @@ class Resident(Split):
         return self.images.device
 
     def read(self, indices: torch.Tensor) -> Batch:
-        indices = indices.to(self.images.device, non_blocking=True)
+        indices = send(indices, self.images.device)
         return Batch(self.images[indices], self._device_labels[indices])
 
     def to(self, device: torch.device) -> Resident:

@@ -12,7 +12,7 @@ import torch
 from sepcnn.data.base import Resident, Split
 from sepcnn.data.batch import Batch
 from sepcnn.data.decoded import Rows
-from sepcnn.machine import free_memory
+from sepcnn.machine import free_memory, send
 
 IMAGES_AT_ONCE = 1024
 """when all of them are copied to a GPU"""
@@ -48,12 +48,7 @@ class OnDisk(Split):
         pinned = self.device.type == "cuda"
         images = torch.empty((len(indices), *self.shape), dtype=torch.uint8, pin_memory=pinned)
         self.rows.gather(self.places[indices].tolist(), images.flatten(1).numpy())
-        labels = self.labels[indices]
-        if self.device.type == "cpu":
-            return Batch(images, labels)
-        return Batch(
-            images.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
-        )
+        return Batch(send(images, self.device), send(self.labels[indices], self.device))
 
     def to(self, device: torch.device) -> Split:
         free = free_memory(device) if device.type == "cuda" else None

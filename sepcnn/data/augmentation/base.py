@@ -11,6 +11,7 @@ import torch
 
 from sepcnn.data.batch import Batch
 from sepcnn.errors import DataError
+from sepcnn.machine import send
 from sepcnn.spec import Choice, Table
 from sepcnn.values import ImageShape
 
@@ -34,7 +35,7 @@ class Draw:
 
     def uniform(self, count: int, low: float = 0.0, high: float = 1.0) -> torch.Tensor:
         """float32 [count] from ``low`` to below ``high``, on the device."""
-        return (low + (high - low) * self._shares(count)).to(self.device, non_blocking=True)
+        return send(low + (high - low) * self._shares(count), self.device)
 
     def chosen(self, count: int, probability: float | torch.Tensor) -> torch.Tensor:
         """bool [count]: each true with a probability."""
@@ -50,8 +51,7 @@ class Draw:
 
     def order(self, count: int) -> torch.Tensor:
         """A permutation int64 [count], on the device."""
-        permutation = torch.randperm(count, generator=self.generator)
-        return permutation.to(self.device, non_blocking=True)
+        return send(torch.randperm(count, generator=self.generator), self.device)
 
     def seed(self) -> int:
         """A number that another generator may start from."""

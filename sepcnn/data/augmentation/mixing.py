@@ -15,6 +15,7 @@ import torch
 from sepcnn.data.augmentation.base import Augmentation, Draw, each, rectangles, select
 from sepcnn.data.augmentation.ranges import ShareRange, from_zero
 from sepcnn.data.batch import Batch, fit
+from sepcnn.machine import send
 from sepcnn.values import PositiveNumber
 
 
@@ -38,7 +39,7 @@ def beta(count: int, alpha: float, draw: Draw) -> torch.Tensor:
     """float32 [count] of Beta(alpha, alpha), on the device."""
     # torch draws it from its global generator alone.
     numbers = np.random.default_rng(draw.seed()).beta(alpha, alpha, count)
-    return torch.from_numpy(numbers.astype(np.float32)).to(draw.device, non_blocking=True)
+    return send(torch.from_numpy(numbers.astype(np.float32)), draw.device)
 
 
 class MixUp(Mixing):

@@ -13,6 +13,7 @@ from sepcnn.data.augmentation.base import Draw, PlaneAugmentation, check_colours
 from sepcnn.data.augmentation.colour import grey
 from sepcnn.data.augmentation.geometry import affine, resample, rotation
 from sepcnn.data.augmentation.ranges import ShareRange, from_zero
+from sepcnn.machine import send
 from sepcnn.values import ImageShape, PositiveInt
 
 
@@ -170,10 +171,9 @@ def operate(
     strength, sign = draw.uniform(count, *strengths), draw.signs(count)
     # Sorted by operation, the images that drew the same are one piece, changed where it lies.
     order = drawn.argsort(stable=True)
-    places, back = (
-        indices.to(draw.device, non_blocking=True) for indices in (drawn[order], order.argsort())
+    places, back, order = (
+        send(indices, draw.device) for indices in (drawn[order], order.argsort(), order)
     )
-    order = order.to(draw.device, non_blocking=True)
     planes = planes.index_select(0, order)  # rows as a whole: faster than planes[order]
     strength, sign = strength[order], sign[order]
     lengths = torch.bincount(drawn, minlength=len(OPERATIONS)).tolist()  # on the CPU: no waiting
