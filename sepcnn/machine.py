@@ -6,8 +6,10 @@ import ctypes
 import os
 import platform
 import sys
+import warnings
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import torch
@@ -16,7 +18,10 @@ from sepcnn.errors import InputError, MemoryExhaustedError, counted
 from sepcnn.native import library
 
 Precision = Literal["auto", "float32", "bfloat16"]
-Form = Literal["plain", "fused"]
+Form = Literal["plain", "fused", "compiled"]
+
+WORTH_COMPILING = 1000
+"""steps from which on compiling pays on a GPU: it takes about a minute"""
 
 # glibc's parameter numbers and our values: see mallopt(3).
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
@@ -32,7 +37,8 @@ class Machine:
     precision: Literal["float32", "bfloat16"]
     threads: int
     form: Form = "plain"
-    """how a net is computed: module by module, or with the kernels of `sepcnn.fuse`"""
+    """how a net is computed: module by module, with the kernels of `sepcnn.fuse`, or as
+    `sepcnn.compiled` has it"""
 
     def autocast(self) -> AbstractContextManager[object]:
         """Compute in bfloat16 where that is the precision; weights stay float32."""
@@ -48,8 +54,8 @@ class Machine:
             where = f"{torch.cuda.get_device_name(self.device)} ({self.device})"
         else:
             where = str(self.device)
-        fused = ", fused" if self.form == "fused" else ""
-        return f"{where}, {self.precision}, channels_last{fused}"
+        form = "" if self.form == "plain" else f", {self.form}"
+        return f"{where}, {self.precision}, channels_last{form}"
 
     def facts(self) -> dict[str, object]:
         """What a checkpoint and ``environment.json`` keep."""
@@ -77,11 +83,27 @@ def choose(device: str = "auto", precision: Precision = "auto", fused: bool = Tr
 
 def lacking(machine: Machine, fused: bool) -> list[str]:
     """What would make it faster and is not there, for people."""
-    if machine.device.type != "cpu" or machine.form == "fused" or not fused:
+    if machine.device.type != "cpu" or machine.form != "plain" or not fused:
         return []
     if not sys.platform.startswith("linux"):
         return []
     return ["no C++ compiler is here: with g++ (GCC) training would be faster"]
+
+
+def worth_compiling(device: torch.device, steps: int) -> bool:
+    """Whether a run of so many steps wins back the time that compiling takes."""
+    return device.type == "cuda" and steps >= WORTH_COMPILING and compiles(device)
+
+
+@cache
+def compiles(device: torch.device) -> bool:
+    """Whether torch.compile works on a device: it needs Triton, compilers and their headers."""
+    with warnings.catch_warnings(action="ignore"):  # of torch to itself
+        try:
+            torch.compile(torch.square, dynamic=False)(torch.ones(8, device=device))
+        except Exception:  # each of them fails in its own way
+            return False
+    return True
 
 
 def cuda(index: int) -> torch.device:

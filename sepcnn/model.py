@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -34,6 +35,8 @@ class Plain:
 
 
 PLAIN = Plain()
+Step = tuple[str, tuple[str, ...], list[str]]
+"""a leaf's name, its inputs, and the values that nothing below it reads"""
 
 
 class Net(nn.Module):
@@ -47,7 +50,7 @@ class Net(nn.Module):
     def __init__(self, graph: Graph) -> None:
         super().__init__()
         self.graph = graph
-        self._steps = _steps(graph)
+        self.steps = _steps(graph)
         self.ending = graph.ending
         for leaf in graph.leaves:
             layer = self.ending.layer if leaf is graph.output else leaf.layer
@@ -65,14 +68,23 @@ class Net(nn.Module):
         One output z is [0, z], the logits of two classes. ``form`` is another way to compute it.
         """
         form = form or PLAIN
-        values = {INPUT: form.begin(x)}
-        for name, inputs, finished in self._steps:
+        values = self.walk(self.steps, {INPUT: form.begin(x)}, form)
+        return self.finish(form.end(values[self.graph.output.name]))
+
+    def walk(self, steps: Sequence[Step], values: Mapping[str, Any], form: Form) -> dict[str, Any]:
+        """Go through some of the layers; the values by name that others below them read."""
+        found = dict(values)
+        for name, inputs, finished in steps:
             module = self._modules[name]
             assert module is not None
-            values[name] = form.call(module, *(values[source] for source in inputs))
+            found[name] = form.call(module, *(found[source] for source in inputs))
             for source in finished:
-                del values[source]
-        logits = self.ending.logits(form.end(values[self.graph.output.name]))
+                del found[source]
+        return found
+
+    def finish(self, output: torch.Tensor) -> torch.Tensor:
+        """The logits, from what the last layer gives."""
+        logits = self.ending.logits(output)
         return logits if logits.dtype == torch.float64 else logits.float()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -98,8 +110,7 @@ def at_size(net: Net, graph: Graph) -> Net:
     return other
 
 
-def _steps(graph: Graph) -> list[tuple[str, tuple[str, ...], list[str]]]:
-    """Each leaf with its inputs, and the values that nothing below it reads."""
+def _steps(graph: Graph) -> list[Step]:
     last_reader = {source: readers[-1] for source, readers in graph.readers().items() if readers}
     return [
         (leaf.name, leaf.inputs, [source for source, by in last_reader.items() if by == leaf.name])

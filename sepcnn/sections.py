@@ -88,6 +88,17 @@ Device = Annotated[
 ]
 
 
+def _compile(value: object) -> bool | str:
+    if value == "auto" or isinstance(value, bool):
+        return value
+    raise refuse(f"expected auto, true or false, found {show(value)}", "auto knows where it pays")
+
+
+Compile = Annotated[
+    bool | str, PlainValidator(_compile), WithJsonSchema({"enum": ["auto", True, False]})
+]
+
+
 class Train(Spec):
     """The training run."""
 
@@ -123,6 +134,9 @@ class Train(Spec):
     """auto, cpu, cuda, cuda:1, mps"""
     fused: bool = True
     """on a CPU, compute with kernels that are compiled for it, where there is a C++ compiler"""
+    compile: Compile = "auto"
+    """compute with torch.compile; auto: on a CUDA GPU in runs of 1,000 steps and more. It takes
+    about a minute before the first step, and takes the place of fused"""
     seed: NonNegativeInt = 0
     """decides first weights, order, augmentation and dropout"""
     checkpoint_minutes: PositiveNumber = 3.0

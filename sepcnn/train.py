@@ -15,6 +15,7 @@ import torch
 from sepcnn import randomness
 from sepcnn.balance import BALANCED, weights_of_classes
 from sepcnn.checkpoint import CORRECT, FIRST_BAD_STEP, IMAGES, LOSS, State, check_loss
+from sepcnn.compiled import Compiled
 from sepcnn.config import Config
 from sepcnn.data.augmentation import augment
 from sepcnn.data.base import Dataset, Split
@@ -43,6 +44,8 @@ class Plan:
     class_weights: tuple[float, ...] | None = None
     nets: dict[Size, Net] = field(default_factory=dict)
     """forms of the model for smaller images, made when they are needed; they share its weights"""
+    compiled: dict[Net, Compiled] = field(default_factory=dict)
+    """the compiled form of each, likewise"""
 
     def progress(self, step: int) -> Progress:
         """Where the run stands after ``step`` completed steps."""
@@ -60,6 +63,17 @@ class Plan:
         if size not in self.nets:
             self.nets[size] = at_size(model, self.config.graph(model.graph.classes, size))
         return self.nets[size]
+
+    def logits(self, net: Net, x: torch.Tensor) -> torch.Tensor:
+        """Those of a batch, in the machine's form."""
+        form = self.machine.form
+        if form != "compiled":
+            return net.logits(x, FORMS[form])
+        if len(x) < self.config.train.batch_size:
+            return net.logits(x)  # an epoch's last batch is not worth compiling for
+        if net not in self.compiled:
+            self.compiled[net] = Compiled(net)
+        return self.compiled[net].logits(x)
 
 
 def steps_per_epoch(config: Config, images: Split) -> int:
@@ -144,7 +158,7 @@ def forward(plan: Plan, state: State, batch: Batch) -> tuple[torch.Tensor, torch
     model.train()
     begin_step(model, options.seed, plan.progress(state.step))
     with plan.machine.autocast():
-        logits = model.logits(to_input(batch.images), FORMS[plan.machine.form])
+        logits = plan.logits(model, to_input(batch.images))
     return logits, batch_loss(options.loss, logits, batch, plan.class_weights) + penalty(model)
 
 

@@ -32,7 +32,7 @@ LEVELS = [
     ["layers", "data"],
     ["graph", "ending", "defaults"],
     ["model", "summary"],
-    ["fuse"],
+    ["fuse", "compiled"],
     ["sections"],
     ["agreement"],
     ["config"],

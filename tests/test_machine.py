@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from sepcnn import machine
 from sepcnn.errors import InputError
 from sepcnn.machine import (
     Machine,
@@ -50,6 +51,15 @@ def test_what_is_lacking_is_told_where_it_is_wanted() -> None:
     assert lacking(plain, fused=False) == []
     assert lacking(replace(plain, form="fused"), fused=True) == []
     assert replace(plain, form="fused").describe() == f"{plain.describe()}, fused"
+
+
+def test_compiling_pays_on_a_gpu_in_long_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "compiles", lambda device: True)
+    gpu = torch.device("cuda", 0)
+    assert [machine.worth_compiling(gpu, steps) for steps in (999, 1000)] == [False, True]
+    assert not machine.worth_compiling(CPU, 1_000_000)
+    monkeypatch.setattr(machine, "compiles", lambda device: False)
+    assert not machine.worth_compiling(gpu, 1000)
 
 
 def test_precision_is_bfloat16_where_the_processor_has_it() -> None:

@@ -53,14 +53,18 @@ class PlainTraining(Steps):
         options = self.config.train
         progress = Progress(self.done, STEPS_AN_EPOCH, options.epochs * STEPS_AN_EPOCH)
         begin_step(self.model, options.seed, progress)
-        indices = self.batches[self.done % len(self.batches)]
+        pixels, labels = self.batch()
         self.optimizer.zero_grad()
-        logits = self.model.logits(self.pixels[indices])
-        loss = options.loss(logits, self.labels[indices]) + penalty(self.model)
+        loss = options.loss(self.model.logits(pixels), labels) + penalty(self.model)
         loss.backward()
         self.optimizer.step()
         self.done += 1
         return loss.detach()
+
+    def batch(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images and labels of the step."""
+        indices = self.batches[self.done % len(self.batches)]
+        return self.pixels[indices], self.labels[indices]
 
     def wait(self) -> None:
         wait_for(self.device)

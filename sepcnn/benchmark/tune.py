@@ -11,7 +11,7 @@ from sepcnn.benchmark.rounds import Spread, ratio, take_turns
 from sepcnn.benchmark.training import Training
 from sepcnn.config import Config
 from sepcnn.graph import Graph
-from sepcnn.machine import Form, Machine, memory_exhausted, processors, use_threads
+from sepcnn.machine import Form, Machine, compiles, memory_exhausted, processors, use_threads
 from sepcnn.native import library
 
 WARMING = 0.1
@@ -56,6 +56,7 @@ class Tuning:
         found = {
             "train.precision": (own.precision, self.best.precision),
             "train.fused": (own.form == "fused", self.best.form == "fused"),
+            "train.compile": (own.form == "compiled", self.best.form == "compiled"),
             "train.batch_size": (own.batch_size, self.best.batch_size),
         }
         return {key: str(new).lower() for key, (old, new) in found.items() if old != new}
@@ -68,9 +69,12 @@ def precisions(setting: Setting, machine: Machine) -> list[Setting]:
 
 
 def forms(setting: Setting, machine: Machine) -> list[Setting]:
-    if machine.device.type != "cpu" or library.load() is None:
-        return []
-    return [replace(setting, form="plain" if setting.form == "fused" else "fused")]
+    other: Form | None = None
+    if machine.device.type == "cuda":
+        other = "compiled" if compiles(machine.device) else None
+    elif machine.device.type == "cpu":
+        other = "fused" if library.load() is not None else None
+    return [replace(setting, form="plain" if setting.form == other else other)] if other else []
 
 
 def batch_sizes(setting: Setting, machine: Machine) -> list[Setting]:

@@ -18,8 +18,8 @@ from sepcnn.benchmark.rounds import Spread
 from sepcnn.benchmark.speed import Speed
 from sepcnn.benchmark.tune import WORTH_ANOTHER_BATCH, Setting, Tuning
 from sepcnn.commands.options import PATH, as_json, overrides
+from sepcnn.commands.session import check_trainable, choose_machine
 from sepcnn.commands.summary import size
-from sepcnn.commands.train import check_trainable, choose_machine
 from sepcnn.config import Config
 from sepcnn.errors import InputError, counted, typed
 from sepcnn.graph import Graph

@@ -13,7 +13,7 @@ from sepcnn import check, config, console, machine
 from sepcnn.check.base import SEVERITIES, Finding, Subject
 from sepcnn.check.opening import look
 from sepcnn.commands.options import PATH, as_json, overrides
-from sepcnn.commands.train import describe
+from sepcnn.commands.session import describe
 from sepcnn.errors import counted
 
 FAILED = 1

@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO
@@ -29,13 +30,36 @@ SECONDS = 120
 """a compiler that takes longer is stopped"""
 
 
+_begun: list[subprocess.Popen[bytes]] = []
+
+
+def begin() -> None:
+    """Compile the kernels, where that is still to be done, in a process for which `load` waits.
+
+    It ends by itself when they are in the cache, also where nobody waits for it any more.
+    """
+    command = compiler()
+    done = _begun or load.cache_info().currsize
+    if done or command is None or _is_whole(cache_folder() / _name(command)):
+        return
+    program = [sys.executable, "-c", "from sepcnn.native import library; library.load()"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    quiet = subprocess.DEVNULL
+    with suppress(OSError):
+        _begun.append(
+            subprocess.Popen(program, env=environment, stdin=quiet, stdout=quiet, stderr=quiet)
+        )
+
+
 @cache
 def load() -> ctypes.CDLL | None:
     """The compiled kernels; None where there is no compiler, or none that serves."""
     command = compiler()
     if command is None:
         return None
-    name = f"native/{_key(command)}.so"
+    for process in _begun:
+        process.wait()
+    name = _name(command)
     path = cache_folder() / name
     if _is_whole(path):
         return _open(path)
@@ -58,6 +82,11 @@ def compiler() -> list[str] | None:
         return shlex.split(given)
     found = shutil.which("g++")
     return [found] if found else None
+
+
+def _name(command: list[str]) -> str:
+    """That of the compiled kernels in the cache folder."""
+    return f"native/{_key(command)}.so"
 
 
 def _key(command: list[str]) -> str:

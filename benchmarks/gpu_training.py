@@ -1,0 +1,134 @@
+"""Images per second of training on a GPU, beside a plain PyTorch script with a DataLoader.
+
+    python benchmarks/gpu_training.py [CONFIG] [--batch-size 512] [--seconds 120] [--workers 8]
+    python benchmarks/gpu_training.py --device cpu --batch-size 32 --seconds 5 --no-compile
+
+The plain script trains the same net module by module: float images N×C×H×W, pinned, from worker
+processes, torch's optimizer and settings (with TF32), without augmentation; sepcnn augments as the
+config says. All take turns in one process. Prints medians and spread, the ratio to the plain
+script, and how much of the memory's speed, measured by a copy, the activations of a step take.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch.utils.data import DataLoader, Dataset, RandomSampler
+
+from sepcnn import machine
+from sepcnn.benchmark.plain_torch import PlainTraining
+from sepcnn.benchmark.roofline import roofline
+from sepcnn.benchmark.rounds import Runner, Spread, ratio, take_turns
+from sepcnn.benchmark.training import RandomImages, Training, random_images
+from sepcnn.config import Config, load
+from sepcnn.graph import Graph
+from sepcnn.machine import Machine, Precision
+from sepcnn.summary import summarize
+
+CONFIG = Path(__file__).parents[1] / "configs" / "xception_mini.yaml"
+PLAIN = "plain PyTorch, DataLoader"
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
+WARMING, MEASURING_THE_MACHINE, FOREVER = 0.05, 0.02, 1 << 40
+
+
+class Images(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """One image at a time, as a float tensor."""
+
+    def __init__(self, images: RandomImages) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        pixels = self.images.images[index].permute(2, 0, 1).float()
+        return pixels.contiguous(), self.images.labels[index]
+
+
+class LoaderTraining(PlainTraining):
+    """The loop of `sepcnn benchmark --against torch`, its images from a DataLoader."""
+
+    def __init__(self, config: Config, graph: Graph, device: torch.device, workers: int) -> None:
+        super().__init__(config, graph, device)
+        assert graph.ending.classes is not None
+        images = Images(random_images(config, graph.ending.classes))
+        self.loader: Iterator[list[torch.Tensor]] = iter(
+            DataLoader(
+                images,
+                config.train.batch_size,
+                sampler=RandomSampler(images, replacement=True, num_samples=FOREVER),
+                num_workers=workers,
+                pin_memory=device.type == "cuda",
+            )
+        )
+
+    def batch(self) -> tuple[torch.Tensor, torch.Tensor]:
+        pixels, labels = (values.to(self.device, non_blocking=True) for values in next(self.loader))
+        return pixels, labels
+
+    def timed(self, steps: int) -> float:
+        torch.backends.cudnn.allow_tf32 = True  # torch's own setting, which sepcnn turns off
+        try:
+            return super().timed(steps)
+        finally:
+            torch.backends.cudnn.allow_tf32 = False
+
+
+def machines(device: str, compiled: bool) -> dict[str, Machine]:
+    """By what is printed."""
+    found = {}
+    for precision in PRECISIONS:
+        chosen = machine.choose(device, precision)
+        found[f"sepcnn, {precision}"] = chosen
+        if compiled and machine.compiles(chosen.device):
+            found[f"sepcnn, {precision}, compiled"] = replace(chosen, form="compiled")
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("config", nargs="?", type=Path, default=CONFIG)
+    parser.add_argument("--batch-size", type=int, default=512)
+    parser.add_argument("--seconds", type=float, default=120.0)
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--classes", type=int, help="behind units: auto")
+    parser.add_argument("--workers", type=int, default=machine.processors())
+    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
+    arguments = parser.parse_args()
+    config = load(arguments.config, [f"train.batch_size={arguments.batch_size}"])
+    graph = config.graph(arguments.classes or config.known_classes)
+    chosen = machines(arguments.device, arguments.compile)
+    first, summary = next(iter(chosen.values())), summarize(graph)
+    runners: dict[str, Runner] = {}
+    plain = LoaderTraining(config, graph, first.device, arguments.workers)
+    for name, steps in [
+        (PLAIN, plain),
+        *((name, Training(config, graph, hardware)) for name, hardware in chosen.items()),
+    ]:
+        steps.step()  # compiles
+        steps.warm_up(WARMING * arguments.seconds)
+        runners[name] = steps
+    found = take_turns(runners, arguments.seconds)
+    print(f"torch {torch.__version__}, {first.describe()}, {arguments.workers} workers")
+    print(f"{arguments.config.name}, batch {arguments.batch_size}, {len(found[PLAIN])} rounds")
+    for name, speeds in found.items():
+        told, times = Spread.of(speeds), ratio(speeds, found[PLAIN]).median
+        spread = f"({told.lowest:,.0f} to {told.highest:,.0f})"
+        line = f"{name:<28}{told.median:>9,.0f} images/s {spread:<22}{times:>6.2f} ×"
+        if name in chosen:
+            seconds = MEASURING_THE_MACHINE * arguments.seconds
+            limits = roofline(summary, chosen[name], told.median, seconds)
+            step = limits.bytes / told.median * arguments.batch_size
+            line += (
+                f"  {step / 1e9:.2f} GB a step, {limits.bytes / 1e9:,.0f} of"
+                f" {limits.most_bytes / 1e9:,.0f} GB/s: {limits.bytes / limits.most_bytes:.0%}"
+            )
+        print(line)
+
+
+if __name__ == "__main__":
+    main()
