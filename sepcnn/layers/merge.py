@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import reduce
 from typing import ClassVar, Literal
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -34,8 +35,8 @@ class ElementwiseMerge(Merge):
         try:
             if len({len(shape) for shape in inputs}) > 1:
                 raise ValueError
-            return tuple(torch.broadcast_shapes(*inputs))
-        except (RuntimeError, ValueError):
+            return np.broadcast_shapes(*inputs)  # torch's imports sympy
+        except ValueError:
             shapes = " and ".join(show_shape(shape) for shape in inputs)
             hint = "bring them to one shape, as with Conv2D: {kernel_size: 1, …} or padding: same"
             message = f"cannot {self.verb} inputs of the shapes {shapes}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from sepcnn.values import FRACTION_SCHEMA
@@ -19,7 +20,7 @@ def words(part: dict[str, Any]) -> str:
     if "const" in part:
         return str(part["const"])
     if "enum" in part:
-        return either([str(value) for value in part["enum"]])
+        return either([v if isinstance(v, str) else json.dumps(v) for v in part["enum"]])
     if part["type"] in ("integer", "number"):
         return ("whole number" if part["type"] == "integer" else "number") + bounds(part)
     if part["type"] == "array":

@@ -25,7 +25,10 @@ def config(tmp_path: Path) -> Config:
 
 
 def decide(
-    config: Config, monkeypatch: pytest.MonkeyPatch, speed: Callable[[Setting], float | None]
+    config: Config,
+    monkeypatch: pytest.MonkeyPatch,
+    speed: Callable[[Setting], float | None],
+    hardware: Machine | None = None,
 ) -> Tuning:
     """Tuning on a machine of 4 processors with kernels, where ``speed`` tells how fast each is."""
 
@@ -38,8 +41,8 @@ def decide(
     monkeypatch.setattr(tune, "processors", lambda: 4)
     monkeypatch.setattr(tune.library, "load", lambda: True)
     monkeypatch.setattr(tune, "use_threads", lambda count: None)
-    cpu = Machine(torch.device("cpu"), "float32", 4)
-    return tune.tune(config, config.graph(3), cpu, 1.0)
+    hardware = hardware or Machine(torch.device("cpu"), "float32", 4)
+    return tune.tune(config, config.graph(3), hardware, 1.0)
 
 
 def test_each_axis_is_tried_with_the_best_so_far(
@@ -70,6 +73,24 @@ def test_each_axis_is_tried_with_the_best_so_far(
         "train.fused": "true",
         "train.batch_size": "128",
     }
+
+
+def test_on_a_gpu_compiling_is_tried(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = Machine(torch.device("cuda"), "bfloat16", 4)
+    monkeypatch.setattr(tune, "compiles", lambda device: True)
+    found = decide(config, monkeypatch, lambda one: 2.0 if one.form == "compiled" else 1.0, gpu)
+    own = Setting("bfloat16", "plain", 64, 4)
+    assert [one.setting for one in found.tries] == [
+        own,
+        Setting("float32", "plain", 64, 4),
+        Setting("bfloat16", "compiled", 64, 4),
+        Setting("bfloat16", "compiled", 32, 4),
+        Setting("bfloat16", "compiled", 128, 4),
+    ]
+    assert found.changes() == {"train.compile": "true"}
+    monkeypatch.setattr(tune, "compiles", lambda device: False)
+    found = decide(config, monkeypatch, lambda one: 1.0, gpu)
+    assert {one.setting.form for one in found.tries} == {"plain"}
 
 
 def test_a_little_faster_is_not_enough(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:

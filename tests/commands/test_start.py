@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import CONFIGS
 from tests.runs import environment, write_config
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="kernels are Linux'")
@@ -52,6 +53,23 @@ def test_a_compiler_that_fails_is_no_error(tmp_path: Path) -> None:
     called, code, said = started(tmp_path, "train", "colours.yaml")
     assert (called, code) == (True, 0), said
     assert "no C++ compiler is here" in said
+
+
+def test_reading_a_net_loads_nothing_slow() -> None:
+    """torch imports these, a second each, where some of its functions are called."""
+    code = (
+        "import sys; from sepcnn.cli import run; run(sys.argv[1:]); "
+        "print([name for name in ('sympy', 'torch._dynamo', 'torchvision') if name in sys.modules])"
+    )
+    config = str(CONFIGS / "xception_mini.yaml")
+    result = subprocess.run(
+        [sys.executable, "-c", code, "summary", config],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout.splitlines()[-1] == "[]"
 
 
 def test_arguments_are_read_before_torch_is_imported() -> None:

@@ -42,6 +42,25 @@ def test_compiled_once_and_kept(tmp_path: Path) -> None:
 
 
 @needs_compiler
+def test_begun_before_torch_is_imported(tmp_path: Path) -> None:
+    """Another process compiles, once, and this one waits for it."""
+    code = (
+        "from sepcnn.native import library; library.begin(); library.begin(); import torch; "
+        "library._compile = None; begun = library._begun; "
+        "print(len(begun), library.load() is not None, begun[0].returncode)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin", "XDG_CACHE_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout == "1 True 0\n"
+
+
+@needs_compiler
 def test_a_damaged_file_is_compiled_again(tmp_path: Path) -> None:
     assert loads(tmp_path)
     (kept,) = (tmp_path / "sepcnn" / "native").iterdir()
