@@ -104,6 +104,22 @@ def test_nothing_is_compiled_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("_without_kernels")
+@pytest.mark.parametrize("hardware", [PLAIN, COMPILED], ids=lambda hardware: hardware.form)
+def test_gradients_lie_in_memory_as_their_weights(tmp_path: Path, hardware: Machine) -> None:
+    """Else an optimizer's operations on all weights are many kernels on a GPU, not one."""
+    config = config_of(tmp_path)
+    state, plan = new_state(config, 3, CPU), Plan(config, hardware, 3)
+    images = torch.zeros((8, 12, 12, 3), dtype=torch.uint8)
+    batch = Resident(images, torch.arange(8) % 3).read(torch.arange(8))
+    _, loss = train.forward(plan, state, batch)
+    gradients = train.backward(state, loss)
+    for (name, weight), gradient in zip(
+        state.model.trained_weights().items(), gradients, strict=True
+    ):
+        assert gradient.stride() == weight.stride(), name
+
+
+@pytest.mark.usefixtures("_without_kernels")
 def test_sizes_on_the_way(tmp_path: Path) -> None:
     config = config_of(
         tmp_path, data="progressive_resizing: {start: 1/2, until: 6 steps, multiple: 2}"

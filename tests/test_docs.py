@@ -75,6 +75,8 @@ def test_every_other_command_is_set_up_or_a_check() -> None:
         "pip install -e . && sepcnn train configs/xception_mini.yaml",
         "pip install -e '.[dev]' && pytest",
         "python benchmarks/augmentation_speed.py",
+        "python benchmarks/gpu_training.py",
+        "python benchmarks/start_up.py",
         "python benchmarks/training_speed.py --keras PYTHON",
     }
     assert "pip install -e '.[dev]' && pytest\n" in (ROOT / ".ci" / "run").read_text()
