@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -13,10 +14,17 @@ from torch._dynamo.utils import counters
 
 from sepcnn import checkpoint, machine, train
 from sepcnn.checkpoint import State, new_state
+from sepcnn.compiled import Compiled
 from sepcnn.config import Config, load
 from sepcnn.data.base import Resident
+from sepcnn.graph import make_graph
+from sepcnn.layers import LAYERS
+from sepcnn.layers.module import begin_step
 from sepcnn.machine import Machine
+from sepcnn.model import build
+from sepcnn.schedules import Progress
 from sepcnn.train import Plan
+from tests.layers.test_every_layer import SHAPE, layers_of
 
 CPU = torch.device("cpu")
 PLAIN, COMPILED = Machine(CPU, "float32", 1), Machine(CPU, "float32", 1, "compiled")
@@ -83,6 +91,20 @@ def assert_alike(first: State, second: State) -> None:
 def test_all_that_changes_from_step_to_step(tmp_path: Path) -> None:
     """Masks and noise are those of the plain form, and limits those of the step."""
     assert_alike(*states(config_of(tmp_path), 8, PLAIN, COMPILED))
+
+
+@pytest.mark.usefixtures("_without_kernels")
+@pytest.mark.parametrize("name", LAYERS)
+def test_every_layer_in_one_piece(name: str) -> None:
+    """Where a graph breaks, each layer is compiled alone, and nothing is won."""
+    net = build(make_graph(layers_of(name), SHAPE)).train()
+    other = copy.deepcopy(net)
+    for one in (net, other):
+        begin_step(one, 0, Progress(3, 10, 100))
+    x = torch.rand(4, 3, 7, 9).to(memory_format=torch.channels_last)
+    counters.clear()
+    torch.testing.assert_close(Compiled(other).logits(x), net.logits(x))
+    assert not counters["graph_break"]
 
 
 @pytest.mark.usefixtures("_without_kernels")

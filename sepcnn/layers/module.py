@@ -101,7 +101,7 @@ class LayerModule(nn.Module):
 
 def activate(x: torch.Tensor, activation: ActivationFunction | None) -> torch.Tensor:
     """The activated tensor; ``x`` must belong to the calling layer, for it may be overwritten."""
-    return activation.apply(x, overwrite=True) if activation else x
+    return x if activation is None else activation.apply(x, overwrite=True)
 
 
 class SteppedModule(LayerModule):
