@@ -140,7 +140,7 @@ def pooled(module: MaxPoolingModule, seen: Seen) -> Seen | None:
     if size not in operators.POOL_SIZES:
         return None
     window = Window(size, strides, *window_size(seen.x.shape[2:], size, strides, module.padding))
-    return Seen(operators.max_pool(seen.x, seen.scale, seen.offset, seen.limits, window))
+    return replace(seen, x=operators.max_pool(seen.x, seen.scale, window), moments=None)
 
 
 FAST: dict[type[nn.Module], Callable[..., Seen | None]] = {

@@ -28,21 +28,21 @@
         see_backward(gradient, x, pixels, channels, view, x_gradient, scale_gradient,              \
                      offset_gradient, threads);                                                    \
     }                                                                                              \
-    void max_pool_##NAME(const T *x, Shape in, View view, Pool pool, T *y, int threads) {          \
+    void max_pool_##NAME(const T *x, Shape in, const float *scale, Pool pool, T *y,                \
+                         uint8_t *places, int threads) {                                           \
         const bool whole = in.channels % LANES == 0;                                               \
         auto run = pool.size == 2 ? (whole ? max_pool<T, 2, true> : max_pool<T, 2, false>)         \
                                   : (whole ? max_pool<T, 3, true> : max_pool<T, 3, false>);        \
-        run(x, in, view, pool, y, threads);                                                        \
+        run(x, in, scale, pool, y, places, threads);                                               \
     }                                                                                              \
-    void max_pool_backward_##NAME(const T *gradient, const T *x, Shape in, View view, Pool pool,   \
-                                  T *x_gradient, float *scale_gradient, float *offset_gradient,    \
-                                  int threads) {                                                   \
+    void max_pool_backward_##NAME(const T *gradient, const uint8_t *places, Shape in, Pool pool,   \
+                                  T *x_gradient, int threads) {                                    \
         const bool whole = in.channels % LANES == 0;                                               \
         auto run =                                                                                 \
             pool.size == 2                                                                         \
                 ? (whole ? max_pool_backward<T, 2, true> : max_pool_backward<T, 2, false>)         \
                 : (whole ? max_pool_backward<T, 3, true> : max_pool_backward<T, 3, false>);        \
-        run(gradient, x, in, view, pool, x_gradient, scale_gradient, offset_gradient, threads);    \
+        run(gradient, places, in, pool, x_gradient, threads);                                      \
     }                                                                                              \
     void separable_##NAME(const T *x, Shape in, View view, Separable op, T *y, float *moments,     \
                           int threads) {                                                           \

@@ -157,27 +157,22 @@ def _operation(depthwise: torch.Tensor, pointwise: torch.Tensor, window: Window)
 class _MaxPoolFunction(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any,
-        x: torch.Tensor,
-        scale: torch.Tensor | None,
-        offset: torch.Tensor | None,
-        limits: Limits,
-        window: Window,
+        ctx: Any, x: torch.Tensor, scale: torch.Tensor | None, window: Window
     ) -> torch.Tensor:
         y = _image((*x.shape[:2], *window.output), x)
-        _call("max_pool", x, x, _shape(x), _view(scale, offset, limits), _pool(window), y)
-        ctx.save_for_backward(x, scale, offset)
-        ctx.limits, ctx.window = limits, window
+        places = torch.empty_like(y, dtype=torch.uint8)
+        _call("max_pool", x, x, _shape(x), scale, _pool(window), y, places)
+        ctx.save_for_backward(places)
+        ctx.shape, ctx.window = x.shape, window
         return y
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> Any:
-        x, scale, offset = ctx.saved_tensors
-        to = _view_gradients(x, scale, offset)
-        view = _view(scale, offset, ctx.limits)
+        (places,) = ctx.saved_tensors
         gradient = _rows(gradient)
-        _call("max_pool_backward", x, gradient, x, _shape(x), view, _pool(ctx.window), *to)
-        return (*to, None, None)
+        to = _image(ctx.shape, gradient)
+        _call("max_pool_backward", gradient, gradient, places, _shape(to), _pool(ctx.window), to)
+        return to, None, None
 
 
 def _pool(window: Window) -> _Pool:
@@ -258,15 +253,13 @@ def separable(
     return result
 
 
-def max_pool(
-    x: torch.Tensor,
-    scale: torch.Tensor | None,
-    offset: torch.Tensor | None,
-    limits: Limits,
-    window: Window,
-) -> torch.Tensor:
-    """The largest of each window; padding never wins, and the first of equals has the gradient."""
-    y: torch.Tensor = _MaxPoolFunction.apply(x, scale, offset, limits, window)
+def max_pool(x: torch.Tensor, scale: torch.Tensor | None, window: Window) -> torch.Tensor:
+    """Of each window the value of x that is seen as the largest, with ``scale`` as a factor.
+
+    What is seen of the result is what the largest seen would be. Padding never wins, and the first
+    of equals has the gradient.
+    """
+    y: torch.Tensor = _MaxPoolFunction.apply(x, None if scale is None else scale.detach(), window)
     return y
 
 

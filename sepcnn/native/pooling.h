@@ -1,8 +1,10 @@
 // Max pooling, with windows of 2×2 and 3×3.
+//
+// A view puts values in the same order as they have in x or, where its scale is below zero, in the
+// opposite one. So the values of x itself are chosen; what is seen of them is left to the reader.
 
 #pragma once
 
-#include "sums.h"
 #include "window.h"
 
 namespace {
@@ -11,131 +13,117 @@ struct Pool {
     int size, down, across, top, left, height, width;  // window, strides, margins, output
 };
 
-constexpr float LOWEST = -std::numeric_limits<float>::infinity();
+typedef uint8_t Places __attribute__((vector_size(LANES), aligned(1), may_alias));
 
-// The pixels of one window, one vector of channels of each; outside of the image none is largest.
-template <int SIZE> struct Pixels {
-    Vector raw[SIZE][SIZE], seen[SIZE][SIZE], most = ZERO + LOWEST;
+Mask load_places(const uint8_t *from, int count) {
+    uint8_t some[LANES] = {};
+    if (count < LANES) from = static_cast<uint8_t *>(std::memcpy(some, from, count));
+#if defined(__AVX512F__)
+    return (Mask)_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i *>(from)));
+#else
+    return __builtin_convertvector(*reinterpret_cast<const Places *>(from), Mask);
+#endif
+}
 
-    template <class T, class Count>
-    Pixels(const T *image, Shape in, int top, int left, int c, Count count, const View &view, Vector scale,
-           Vector offset) {
-        const bool inside = top >= 0 && left >= 0 && top + SIZE <= in.height && left + SIZE <= in.width;
+void store_places(uint8_t *to, Mask value, int count) {
+#if defined(__AVX512F__)
+    const __m128i places = _mm512_cvtepi32_epi8((__m512i)value);
+#else
+    const Places places = __builtin_convertvector(value, Places);
+#endif
+    std::memcpy(to, &places, std::min(count, LANES));
+}
+
+// The value of one window that is largest as seen, and its place, row · SIZE + column.
+template <int SIZE> struct Largest {
+    Vector value = ZERO, key = ZERO;
+    Mask place = {};
+
+    // `here` tells which places are inside of the image. The first of equals wins; NaN is not hidden.
+    template <class T, class Here, class Count>
+    Largest(const T *corner, int row_stride, int stride, Vector sign, Here here, Count count) {
+        Mask none = {};
+        none = ~none;
         UNROLLED
         for (int i = 0; i < SIZE; i++)
             UNROLLED
             for (int j = 0; j < SIZE; j++) {
-                const int y = top + i, x = left + j;
-                const bool here = inside || (y >= 0 && y < in.height && x >= 0 && x < in.width);
-                raw[i][j] = here ? load(image + (y * in.width + x) * in.channels + c, count) : ZERO;
-                seen[i][j] = view.plain() ? raw[i][j] : view.at(raw[i][j], scale, offset);
-                if (!here) seen[i][j] = ZERO + LOWEST;
-                most = (seen[i][j] > most) | (seen[i][j] != seen[i][j]) ? seen[i][j] : most;
+                if (!here(i, j)) continue;
+                const Vector next = load(corner + i * row_stride + j * stride, count), next_key = next * sign;
+                const Mask wins = none | (next_key > key) | (next_key != next_key);
+                value = wins ? next : value;
+                key = wins ? next_key : key;
+                place = wins ? Mask{} + (i * SIZE + j) : place;
+                none = Mask{};
             }
     }
 };
 
 template <class T, int SIZE, bool WHOLE>
-void max_pool(const T *x, Shape in, View as_is, Pool pool, T *y, int threads) {
+void max_pool(const T *x, Shape in, const float *scale, Pool pool, T *y, uint8_t *places, int threads) {
     const int channels = in.channels;
-    const SpreadView view(as_is, channels, channels);
+    Aligned<float> signs(whole(channels), 1.0f);
+    for (int c = 0; scale && c < channels; c++) signs[c] = float((scale[c] > 0) - (scale[c] < 0));
     over_bands(threads, in.images, pool.height, [&](int n, int first, int last) {
         const T *image = x + size_t(n) * in.height * in.width * channels;
-        for (int row = first; row < last; row++) {
-            T *out = y + (size_t(n) * pool.height + row) * pool.width * channels;
-            for (int c = 0; c < channels; c += LANES) {
-                const auto count = counted<WHOLE>(channels - c);
-                const Vector scale = view.scales(c), offset = view.offsets(c);
-                for (int col = 0; col < pool.width; col++) {
-                    const int top = row * pool.down - pool.top, left = col * pool.across - pool.left;
-                    const Pixels<SIZE> pixels(image, in, top, left, c, count, view, scale, offset);
-                    store(out + col * channels + c, pixels.most, count);
+        size_t to = (size_t(n) * pool.height + first) * pool.width * channels;
+        for (int row = first; row < last; row++)
+            for (int col = 0; col < pool.width; col++, to += channels) {
+                const int top = row * pool.down - pool.top, left = col * pool.across - pool.left;
+                const auto here = [=](int i, int j) {
+                    return top + i >= 0 && top + i < in.height && left + j >= 0 && left + j < in.width;
+                };
+                const T *corner = image + (long(top) * in.width + left) * channels;
+                const bool inside = here(0, 0) && here(SIZE - 1, SIZE - 1);
+                for (int c = 0; c < channels; c += LANES) {
+                    const auto count = counted<WHOLE>(channels - c);
+                    auto find = [&](auto here) {
+                        const Largest<SIZE> found(corner + c, in.width * channels, channels, load(&signs[c]), here, count);
+                        store(y + to + c, found.value, count);
+                        store_places(places + to + c, found.place, count);
+                    };
+                    if (inside) find([](int, int) { return true; });
+                    else find(here);
                 }
             }
-        }
     });
 }
 
-// Each pixel's part of a window's gradient: `add(row of the window, column, part)`. The first of
-// equals gets it all.
-template <int SIZE, class Add>
-void share_out(const Pixels<SIZE> &pixels, Vector gradient, Shape in, int top, int left, ViewGradient &through,
-               Add add) {
-    gradient = through.inside(gradient, pixels.most);
-    const Vector scaled = gradient * through.factor;
-    through.offset += gradient;
-    auto open = pixels.most == pixels.most;
-    UNROLLED
-    for (int i = 0; i < SIZE; i++)
-        UNROLLED
-        for (int j = 0; j < SIZE; j++) {
-            const auto hit = open & (pixels.seen[i][j] == pixels.most);
-            open &= ~hit;
-            through.scale += (hit ? gradient : ZERO) * pixels.raw[i][j];
-            const int y = top + i, x = left + j;
-            if (y >= 0 && y < in.height && x >= 0 && x < in.width) add(i, x, hit ? scaled : ZERO);
-        }
-}
+// The first window that reaches a row or column, counted from the first window's edge.
+int first_window(int at, int size, int stride) { return at < size ? 0 : (at - size) / stride + 1; }
 
 template <class T, int SIZE, bool WHOLE>
-void max_pool_backward(const T *gradient, const T *x, Shape in, View as_is, Pool pool,
-                       T *x_gradient, float *scale_gradient, float *offset_gradient, int threads) {
-    const int channels = in.channels, step = whole(channels);
-    const bool apart = pool.down >= SIZE && pool.across >= SIZE;
-    const bool everywhere = apart && in.height == pool.height * SIZE && in.width == pool.width * SIZE;
-    const SpreadView view(as_is, channels, channels);
-    Sums sums(threads, 2, channels);
-    over_bands(threads, in.images, 1, [&](int n, int, int) {
-        const size_t size = size_t(in.height) * in.width * channels;
-        const T *image = x + n * size, *from = gradient + size_t(n) * pool.height * pool.width * channels;
-        T *to = x_gradient + n * size;
-        if (!everywhere) std::fill(to, to + size, T());
-        // Where windows overlap, gradients are added up in the rows that they reach.
-        const int rows = SIZE + pool.down;
-        Aligned<float> found(apart ? 0 : size_t(rows) * in.width * step);
-        auto row_of = [&](int y) { return &found[size_t(y % rows) * in.width * step]; };
-        int done = 0;  // rows that are written
-        for (int row = 0; row <= pool.height; row++) {
-            const int top = row * pool.down - pool.top;
-            // No later window reaches the rows above this one.
-            for (const int open = row < pool.height ? std::max(top, 0) : in.height; !apart && done < open; done++)
-                for (int col = 0; col < in.width; col++)
-                    for (int c = 0; c < channels; c += LANES) {
-                        float *sum = row_of(done) + col * step + c;
-                        store(to + (size_t(done) * in.width + col) * channels + c, load(sum),
-                              counted<WHOLE>(channels - c));
-                        store(sum, ZERO);
+void max_pool_backward(const T *gradient, const uint8_t *places, Shape in, Pool pool, T *x_gradient, int threads) {
+    const int channels = in.channels;
+    over_bands(threads, in.images, in.height, [&](int n, int first, int last) {
+        const size_t start = size_t(n) * pool.height * pool.width * channels;
+        T *to = x_gradient + (size_t(n) * in.height + first) * in.width * channels;
+        for (int y = first; y < last; y++) {
+            const int from_top = y + pool.top, top = first_window(from_top, SIZE, pool.down);
+            const int bottom = std::min(pool.height - 1, from_top / pool.down);
+            for (int x = 0; x < in.width; x++, to += channels) {
+                const int from_left = x + pool.left, left = first_window(from_left, SIZE, pool.across);
+                const int right = std::min(pool.width - 1, from_left / pool.across);
+                // The windows that this pixel lies in, and its place in each.
+                const T *gradients[SIZE * SIZE];
+                const uint8_t *chosen[SIZE * SIZE];
+                int own[SIZE * SIZE], windows = 0;
+                for (int row = top; row <= bottom; row++)
+                    for (int col = left; col <= right; col++, windows++) {
+                        const size_t at = start + (size_t(row) * pool.width + col) * channels;
+                        gradients[windows] = gradient + at, chosen[windows] = places + at;
+                        own[windows] = (from_top - row * pool.down) * SIZE + from_left - col * pool.across;
                     }
-            if (row == pool.height) break;
-            float *sums_of[SIZE];
-            for (int i = 0; i < SIZE && !apart; i++) sums_of[i] = row_of(std::max(top + i, 0));
-            for (int c = 0; c < channels; c += LANES) {
-                const auto count = counted<WHOLE>(channels - c);
-                const Vector scale = view.scales(c), offset = view.offsets(c);
-                ViewGradient through(view, scale);
-                for (int col = 0; col < pool.width; col++) {
-                    const int left = col * pool.across - pool.left;
-                    const Pixels<SIZE> pixels(image, in, top, left, c, count, view, scale, offset);
-                    const Vector g = load(from + (size_t(row) * pool.width + col) * channels + c, count);
-                    if (apart)
-                        share_out(pixels, g, in, top, left, through, [&](int i, int x, Vector part) {
-                            store(to + (size_t(top + i) * in.width + x) * channels + c, part, count);
-                        });
-                    else
-                        share_out(pixels, g, in, top, left, through, [&](int i, int x, Vector part) {
-                            float *sum = sums_of[i] + x * step + c;
-                            store(sum, load(sum) + part);
-                        });
+                for (int c = 0; c < channels; c += LANES) {
+                    const auto count = counted<WHOLE>(channels - c);
+                    Vector sum = ZERO;
+                    for (int i = 0; i < windows; i++)
+                        sum += load_places(chosen[i] + c, count) == own[i] ? load(gradients[i] + c, count) : ZERO;
+                    store(to + c, sum, count);
                 }
-                sums.add(0, c, through.scale);
-                sums.add(1, c, through.offset);
             }
         }
-        sums.settle();
     });
-    if (view.plain()) return;
-    sums.write(0, scale_gradient, channels);
-    sums.write(1, offset_gradient, channels);
 }
 
 }  // namespace

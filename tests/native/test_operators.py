@@ -142,7 +142,9 @@ def test_max_pool(
     torch.manual_seed(0)
     x, (scale, offset, limits) = image(shape, dtype), view(seen, shape[3])
     margin, output = window_size(x.shape[2:], size, strides, padding)
-    y = operators.max_pool(x, scale, offset, limits, Window(size, strides, margin, output))
+    y = operators.max_pool(x, scale, Window(size, strides, margin, output))
+    if scale is not None and offset is not None:
+        y = operators.see(y, scale, offset, limits)
     below = [
         (out - 1) * step + window - side - before
         for out, step, window, side, before in zip(
@@ -188,16 +190,27 @@ def test_moments(shape: tuple[int, ...], dtype: torch.dtype) -> None:
 
 def test_the_first_of_equals_has_the_gradient() -> None:
     x = torch.ones(1, 16, 2, 2).contiguous(memory_format=torch.channels_last).requires_grad_()
-    y = operators.max_pool(x, None, None, Limits(), Window((2, 2), (2, 2), (0, 0), (1, 1)))
+    y = operators.max_pool(x, None, Window((2, 2), (2, 2), (0, 0), (1, 1)))
     (gradient,) = torch.autograd.grad(y.sum(), x)
     assert gradient[0, 0].tolist() == [[1, 0], [0, 0]]
+
+
+@pytest.mark.parametrize(("scale", "expected"), [(0.0, -math.inf), (-2.0, -math.inf), (2.0, 1.0)])
+def test_infinite_values(scale: float, expected: float) -> None:
+    x = torch.tensor([[-math.inf, -math.inf], [0.0, 1.0]]).expand(1, 16, 2, 2)
+    x = x.contiguous(memory_format=torch.channels_last)
+    window = Window((2, 2), (2, 2), (0, 0), (1, 1))
+    y = operators.max_pool(x, torch.full([16], scale), window)
+    assert y.unique().tolist() == [expected]
+    lowest = operators.max_pool(x.clamp(max=-math.inf), torch.full([16], scale or 1.0), window)
+    assert lowest.unique().tolist() == [-math.inf]
 
 
 def test_a_value_that_is_not_a_number_is_not_hidden() -> None:
     x = torch.zeros(1, 3, 4, 4).contiguous(memory_format=torch.channels_last)
     x[0, 1, 2, 2] = math.nan
     ones, rectify = torch.ones(3), Limits(low=0.0)
-    pooled = operators.max_pool(x, ones, ones, rectify, Window((2, 2), (2, 2), (0, 0), (2, 2)))
+    pooled = operators.max_pool(x, ones, Window((2, 2), (2, 2), (0, 0), (2, 2)))
     assert pooled.isnan().sum() == 1
     assert operators.see(x, ones, ones, rectify).isnan().sum() == 1
     window = Window((3, 3), (1, 1), (0, 0), (2, 2))
