@@ -176,9 +176,11 @@ void separable_backward(const T *gradient, const T *y, const float *moment_gradi
                 for (int f = 0; f < filter_cut.lanes; f += LANES) {
                     const int at = col * filters + f;
                     const auto count = counted<OUT>(filter_cut.lanes - f);
-                    Vector g = load(gradient + start + at, count);
+                    const T *g_at = gradient + start + at, *y_at = y + start + at;
+                    fetch(g_at + op.width * filters), fetch(y_at + op.width * filters);
+                    Vector g = load(g_at, count);
                     if (moment_gradients)
-                        g += load(&once[f]) + 2 * load(&twice[f]) * load(y + start + at, count);
+                        g += load(&once[f]) + 2 * load(&twice[f]) * load(y_at, count);
                     store(&y_gradient.elements[at], g, count);
                 }
             pack_pixels<T>(y_gradient.elements.data(), op.width, filters, &right[size_t(open) * pairs * stride]);
@@ -199,6 +201,8 @@ void separable_backward(const T *gradient, const T *y, const float *moment_gradi
                 const int done = row - op.top;
                 if (done < 0) continue;
                 const size_t start = (size_t(n) * in.height + done) * in.width * channels;
+                T *to_row = to.x ? static_cast<T *>(to.x) + start : nullptr;
+                for (int i = 0; to_row && i < in.width * channels; i += LANES) fetch_to_write(to_row + i);
                 for (int c = 0; c < cut.lanes; c += LANES) {
                     const auto count = counted<IN>(cut.lanes - c);
                     Vector tap[K][K], tap_gradient[K][K];
@@ -214,7 +218,7 @@ void separable_backward(const T *gradient, const T *y, const float *moment_gradi
                         }
                     }
                     const T *raw = x + start + c;
-                    T *result = to.x ? static_cast<T *>(to.x) + start + c : nullptr;
+                    T *result = to_row ? to_row + c : nullptr;
                     for (int col = 0; col < cut.columns; col++) {
                         const Vector seen = load(seen_row);
                         Vector sum = ZERO;

@@ -63,6 +63,10 @@ void store(bfloat16 *to, Vector value) {
 #endif
 }
 
+// Memory is slow to begin with: what will be needed is asked for while something else is computed.
+void fetch(const void *from) { __builtin_prefetch(from, 0, 2); }
+void fetch_to_write(const void *to) { __builtin_prefetch(to, 1, 2); }
+
 // The last channels may be fewer than a vector.
 template <class T> Vector load(const T *from, int count) {
     if (count >= LANES) return load(from);

@@ -34,6 +34,7 @@ template <class T> struct Window {
             for (int c = 0; c < cut.lanes; c += LANES) {
                 const auto count = counted<WHOLE>(cut.lanes - c);
                 const int at = x * channels + c;
+                fetch(from + at + width * channels);
                 const Vector raw = load(from + at, count);
                 store(to + at, view.plain() ? raw : view.at(raw, view.scales(c), view.offsets(c)), count);
             }
