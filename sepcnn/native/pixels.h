@@ -11,7 +11,7 @@ constexpr int CHUNK = 64;  // pixels whose sums are float
 
 // Vectors of CHUNK pixels; the work gets the first value, how many there are, and the lane.
 template <class Start, class Work, class End>
-void over_pixels(int threads, long pixels, int channels, Start start, Work work, End end) {
+void over_pixels(int threads, long pixels, int channels, Sums &sums, Start start, Work work, End end) {
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (long first = 0; first < pixels; first += CHUNK) {
         const Row cut(int(std::min(pixels - first, long(CHUNK))), channels);
@@ -21,6 +21,7 @@ void over_pixels(int threads, long pixels, int channels, Start start, Work work,
                 work(state, (first + i) * channels + c, cut.lanes - c);
             end(state, c);
         }
+        sums.settle();
     }
 }
 
@@ -31,8 +32,9 @@ template <class T> void moments(const T *x, long pixels, int channels, float *re
     };
     Sums sums(threads, 2, Row(CHUNK, channels).lanes);
     over_pixels(
-        threads, pixels, channels, [](int) { return Two(); },
+        threads, pixels, channels, sums, [](int) { return Two(); },
         [&](Two &two, long at, int count) {
+            fetch(x + at + CHUNK * channels);
             const Vector value = load(x + at, count);
             two.sum += value;
             two.squares += value * value;
@@ -40,7 +42,6 @@ template <class T> void moments(const T *x, long pixels, int channels, float *re
         [&](const Two &two, int c) {
             sums.add(0, c, two.sum);
             sums.add(1, c, two.squares);
-            sums.settle();
         });
     sums.write(0, result, channels);
     sums.write(1, result + channels, channels);
@@ -53,13 +54,15 @@ void moments_backward(const T *gradient, const T *x, long pixels, int channels,
     const int lanes = Row(CHUNK, channels).lanes;
     const auto once = spread(moment_gradients, channels, lanes);
     const auto twice = spread(moment_gradients + channels, channels, lanes);
+    Sums none(threads, 0, 0);
     struct Two {
         Vector once, twice;
     };
     over_pixels(
-        threads, pixels, channels,
+        threads, pixels, channels, none,
         [&](int c) { return Two{load(&once[c]), 2 * load(&twice[c])}; },
         [&](const Two &two, long at, int count) {
+            fetch(gradient + at + CHUNK * channels), fetch(x + at + CHUNK * channels);
             const Vector g = load(gradient + at, count);
             store(x_gradient + at, g + two.once + two.twice * load(x + at, count), count);
         },
@@ -70,12 +73,14 @@ void moments_backward(const T *gradient, const T *x, long pixels, int channels,
 template <class T>
 void see(const T *x, long pixels, int channels, View as_is, T *y, int threads) {
     const SpreadView view(as_is, channels, Row(CHUNK, channels).lanes);
+    Sums none(threads, 0, 0);
     struct Two {
         Vector scale, offset;
     };
     over_pixels(
-        threads, pixels, channels, [&](int c) { return Two{view.scales(c), view.offsets(c)}; },
+        threads, pixels, channels, none, [&](int c) { return Two{view.scales(c), view.offsets(c)}; },
         [&](const Two &two, long at, int count) {
+            fetch(x + at + CHUNK * channels);
             store(y + at, view.at(load(x + at, count), two.scale, two.offset), count);
         },
         [](const Two &, int) {});
@@ -92,17 +97,18 @@ void see_backward(const T *gradient, const T *x, long pixels, int channels, View
         ViewGradient through;
     };
     over_pixels(
-        threads, pixels, channels, [&](int c) { return State{view.scales(c), view.offsets(c), {view, view.scales(c)}}; },
+        threads, pixels, channels, sums, [&](int c) { return State{view.scales(c), view.offsets(c), {view, view.scales(c)}}; },
         [&](State &state, long at, int count) {
+            fetch(gradient + at + CHUNK * channels), fetch(x + at + CHUNK * channels);
             const Vector raw = load(x + at, count);
             const Vector seen = view.at(raw, state.scale, state.offset);
+            fetch(gradient + at + CHUNK * channels), fetch(x + at + CHUNK * channels);
             const Vector g = load(gradient + at, count);
             store(x_gradient + at, state.through.of(g, raw, seen), count);
         },
         [&](const State &state, int c) {
             sums.add(0, c, state.through.scale);
             sums.add(1, c, state.through.offset);
-            sums.settle();
         });
     sums.write(0, scale_gradient, channels);
     sums.write(1, offset_gradient, channels);
