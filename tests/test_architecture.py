@@ -32,7 +32,7 @@ LEVELS = [
     ["layers", "data"],
     ["graph", "ending", "defaults"],
     ["model", "summary"],
-    ["fuse", "compiled"],
+    ["fuse", "compiled", "fold"],
     ["sections"],
     ["agreement"],
     ["config"],

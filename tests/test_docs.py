@@ -77,6 +77,7 @@ def test_every_other_command_is_set_up_or_a_check() -> None:
         "python benchmarks/augmentation_speed.py",
         "python benchmarks/gpu_training.py",
         "python benchmarks/start_up.py",
+        "python benchmarks/inference_speed.py",
         "python benchmarks/training_speed.py --keras PYTHON",
     }
     assert "pip install -e '.[dev]' && pytest\n" in (ROOT / ".ci" / "run").read_text()

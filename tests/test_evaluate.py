@@ -14,6 +14,7 @@ from sepcnn import evaluate
 from sepcnn.config import Config, load
 from sepcnn.data.base import Dataset
 from sepcnn.evaluate import Predictor
+from sepcnn.fold import folded
 from sepcnn.losses import CategoricalCrossentropy
 from sepcnn.model import Net, build
 from tests.runs import write_config
@@ -72,6 +73,17 @@ def test_predictor(net: Net, config: Config, dataset: Dataset) -> None:
     assert predictor.predict(images[:0]).shape == (0, 3)
     mirrored = predictor.predict(images[..., ::-1])  # a view with negative strides, as of OpenCV
     np.testing.assert_array_equal(mirrored, predictor.predict(images[..., ::-1].copy()))
+
+
+def test_predictor_of_a_folded_net(net: Net, config: Config, dataset: Dataset) -> None:
+    images = dataset.train.read(torch.arange(64)).images
+    for _ in range(20):  # which move the statistics
+        net.train().logits(evaluate.to_input(images))
+    predictor = Predictor(net.eval(), dataset.class_names, config)
+    expected = predictor.predict(images.numpy())
+    predictor.model = folded(net)
+    assert "batch_normalization.weight" not in predictor.model.state_dict()
+    np.testing.assert_allclose(predictor.predict(images.numpy()), expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from statistics import median, quantiles
+from typing import Literal
 
 import torch
 
@@ -12,6 +13,7 @@ from sepcnn.benchmark.rounds import ROUNDS, Spread, Steps, take_turns
 from sepcnn.benchmark.training import first_state, random_images, wait_for
 from sepcnn.config import Config
 from sepcnn.evaluate import batch_size, to_input
+from sepcnn.fold import folded
 from sepcnn.fuse import FORMS
 from sepcnn.graph import Graph
 from sepcnn.machine import Form, Machine
@@ -22,6 +24,8 @@ WARMING, ALONE = 0.05, 0.5
 """shares of the time: for the first steps of each, and for single images"""
 LEAST_IMAGES = 3
 """single images of a turn"""
+Way = Literal["plain", "folded", "fused"]
+"""module by module; normalizations folded; these in the kernels of `sepcnn.fuse`, too"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class InferenceSpeed:
-    """What `sepcnn benchmark --infer` tells of one form of a net."""
+    """What `sepcnn benchmark --infer` tells of one way to compute a net."""
 
     latency_ms: Latency
     batch_size: int
@@ -45,7 +49,7 @@ class InferenceSpeed:
 class Inference(Steps):
     """A net in inference mode on random images, float32 as in `sepcnn eval`."""
 
-    def __init__(self, net: Net, images: torch.Tensor, form: Form) -> None:
+    def __init__(self, net: Net, form: Form, images: torch.Tensor) -> None:
         """``images`` is one batch, uint8 [N, H, W, C], on the net's device."""
         self.net, self.pixels, self.form = net.eval(), images, FORMS[form]
         self.images = len(images)
@@ -67,8 +71,8 @@ class Inference(Steps):
 
 def measure_inference(
     config: Config, graph: Graph, machine: Machine, seconds: float
-) -> dict[Form, InferenceSpeed]:
-    """The plain form and, where the machine has its kernels, the fused one, in turns."""
+) -> dict[Way, InferenceSpeed]:
+    """Every way that the machine has, in turns."""
     classes = graph.ending.classes
     assert classes is not None
     end = time.perf_counter() + seconds
@@ -76,28 +80,35 @@ def measure_inference(
     images = random_images(config, classes)
     net = first_state(config, graph, images, machine.device).model
     pixels = images.images[torch.arange(size) % len(images)].to(machine.device)
-    forms: list[Form] = ["plain"]
-    if machine.device.type == "cpu" and library.load() is not None:
-        forms.append("fused")
-    alone = {form: Inference(net, pixels[:1], form) for form in forms}
-    batches = {form: Inference(net, pixels, form) for form in forms}
+    ways = ways_of(net, machine.device)
+    alone = {way: Inference(*ways[way], pixels[:1]) for way in ways}
+    batches = {way: Inference(*ways[way], pixels) for way in ways}
     for one in (*alone.values(), *batches.values()):
         one.warm_up(WARMING * seconds)
     latencies = single_images(alone, ALONE * (end - time.perf_counter()))
     speeds = take_turns(batches, max(end - time.perf_counter(), seconds / 4))
-    return {form: InferenceSpeed(latencies[form], size, Spread.of(speeds[form])) for form in forms}
+    return {way: InferenceSpeed(latencies[way], size, Spread.of(speeds[way])) for way in ways}
 
 
-def single_images(alone: dict[Form, Inference], seconds: float) -> dict[Form, Latency]:
+def ways_of(net: Net, device: torch.device) -> dict[Way, tuple[Net, Form]]:
+    """A net and how it is called, for every way that the machine has."""
+    less = folded(net)
+    found: dict[Way, tuple[Net, Form]] = {"plain": (net, "plain"), "folded": (less, "plain")}
+    if device.type == "cpu" and library.load() is not None:
+        found["fused"] = (less, "fused")
+    return found
+
+
+def single_images(alone: dict[Way, Inference], seconds: float) -> dict[Way, Latency]:
     """The latency of each, measured in turns."""
-    found: dict[Form, list[float]] = {form: [] for form in alone}
+    found: dict[Way, list[float]] = {way: [] for way in alone}
     end = time.perf_counter() + seconds
     for done in range(ROUNDS):
         if done and time.perf_counter() > end:
             break
-        for form, one in alone.items():
-            found[form] += one.times(seconds / ROUNDS / len(alone))
+        for way, one in alone.items():
+            found[way] += one.times(seconds / ROUNDS / len(alone))
     return {
-        form: Latency(1000 * median(times), 1000 * quantiles(times, n=20, method="inclusive")[-1])
-        for form, times in found.items()
+        way: Latency(1000 * median(times), 1000 * quantiles(times, n=20, method="inclusive")[-1])
+        for way, times in found.items()
     }

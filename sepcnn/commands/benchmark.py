@@ -12,7 +12,7 @@ import click
 from sepcnn import checkpoint, config, console, machine, source
 from sepcnn.benchmark import speed
 from sepcnn.benchmark import tune as tuning
-from sepcnn.benchmark.inference import InferenceSpeed, measure_inference
+from sepcnn.benchmark.inference import InferenceSpeed, Way, measure_inference
 from sepcnn.benchmark.plain_torch import NAME, PlainTorch
 from sepcnn.benchmark.rounds import Spread
 from sepcnn.benchmark.speed import Speed
@@ -23,7 +23,7 @@ from sepcnn.commands.summary import size
 from sepcnn.config import Config
 from sepcnn.errors import InputError, counted, typed
 from sepcnn.graph import Graph
-from sepcnn.machine import Form, Machine
+from sepcnn.machine import Machine
 from sepcnn.override import apply_override
 
 BUSY = 1.5
@@ -74,7 +74,7 @@ def command(
     if infer:
         speeds = measure_inference(settings, graph, hardware, seconds)
         if as_json:
-            forms = {form: asdict(one) for form, one in speeds.items()}
+            forms = {way: asdict(one) for way, one in speeds.items()}
             console.data(json.dumps({"machine": hardware.facts(), "forms": forms}))
         else:
             show_inference(speeds)
@@ -201,11 +201,11 @@ def told(setting: Setting) -> tuple[str, str, str, str]:
     return setting.precision, setting.form, str(setting.batch_size), str(setting.threads)
 
 
-def show_inference(speeds: Mapping[Form, InferenceSpeed]) -> None:
+def show_inference(speeds: Mapping[Way, InferenceSpeed]) -> None:
     rows = []
-    for form, one in speeds.items():
+    for way, one in speeds.items():
         latency = (f"{one.latency_ms.median:.2f}", f"{one.latency_ms.percentile95:.2f}")
-        rows.append([form, *latency, *spread(one.images_per_second, ",.0f")])
+        rows.append([way, *latency, *spread(one.images_per_second, ",.0f")])
     size = next(iter(speeds.values())).batch_size
-    columns = ["kernels", "1 image, ms", "95 %", f"images/s of {size}", "lowest to highest"]
+    columns = ["computed", "1 image, ms", "95 %", f"images/s of {size}", "lowest to highest"]
     console.table(columns, rows)

@@ -27,9 +27,9 @@ def cpu() -> Machine:
     return machine.choose("cpu", "float32")
 
 
-def test_each_form_that_the_machine_has(config: Config, cpu: Machine) -> None:
+def test_each_way_that_the_machine_has(config: Config, cpu: Machine) -> None:
     found = measure_inference(config, config.graph(3), cpu, 0.4)
-    assert list(found) == ["plain", "fused"] if library.load() else ["plain"]
+    assert list(found) == ["plain", "folded", *(["fused"] if library.load() else [])]
     for one in found.values():
         assert 0 < one.latency_ms.median <= one.latency_ms.percentile95
         assert 0 < one.images_per_second.lowest <= one.images_per_second.highest
@@ -40,7 +40,7 @@ def test_a_machine_without_kernels(
     config: Config, cpu: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inference.library, "load", lambda: None)
-    assert list(measure_inference(config, config.graph(3), cpu, 0.1)) == ["plain"]
+    assert list(measure_inference(config, config.graph(3), cpu, 0.1)) == ["plain", "folded"]
 
 
 def test_a_step_changes_nothing_and_keeps_no_gradients(config: Config) -> None:
@@ -48,7 +48,7 @@ def test_a_step_changes_nothing_and_keeps_no_gradients(config: Config) -> None:
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     seen: list[torch.Tensor] = []
     net.get_submodule("dense").register_forward_hook(lambda _, inputs, output: seen.append(output))
-    one = Inference(net, torch.randint(256, (4, 12, 12, 3), dtype=torch.uint8), "plain")
+    one = Inference(net, "plain", torch.randint(256, (4, 12, 12, 3), dtype=torch.uint8))
     one.step()
     assert seen[0].shape == (4, 3)
     assert not seen[0].requires_grad
@@ -59,7 +59,7 @@ def test_a_step_changes_nothing_and_keeps_no_gradients(config: Config) -> None:
 
 
 def test_a_slow_net_has_one_turn(config: Config) -> None:
-    one = Inference(build(config.graph(3)), torch.zeros(1, 12, 12, 3, dtype=torch.uint8), "plain")
+    one = Inference(build(config.graph(3)), "plain", torch.zeros(1, 12, 12, 3, dtype=torch.uint8))
     taken: list[float] = []
 
     def slow(steps: int) -> float:

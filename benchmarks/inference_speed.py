@@ -1,0 +1,197 @@
+"""One image and batches through a net in use, beside plain PyTorch and ONNX Runtime.
+
+    python benchmarks/inference_speed.py [CONFIG] [--repeats 5]
+
+ONNX Runtime takes part where Python finds it, with onnx and onnxscript, which write its file: run
+this with the Python of an environment that has them beside sepcnn.
+
+All compute the config's net in float32, with as many threads as torch takes, and must give the
+same logits before they are measured. Plain PyTorch is the net module by module, N×C×H×W, in
+inference mode; ONNX Runtime reads an export of the same. Both are given floats, sepcnn bytes. Each
+measurement is a process of its own, for the allocator's setting belongs to a process; the variants
+take turns, so that a machine that slows down slows all of them. Prints medians and spread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from sepcnn import machine
+from sepcnn.benchmark.inference import Way, ways_of
+from sepcnn.config import load
+from sepcnn.evaluate import batch_size, to_input
+from sepcnn.fuse import FORMS
+from sepcnn.layers.module import weights
+from sepcnn.model import Net, build
+from sepcnn.native import library
+
+CONFIG = Path(__file__).parents[1] / "configs" / "keras_sequential_bn.yaml"
+SECONDS, WARM_UP, LEAST = 2.0, 3, 5
+"""of each measurement; calls at first that do not count; calls that do, whatever they take"""
+TOLERANCE = 1e-4
+"""relative to the largest logit"""
+CPU = torch.device("cpu")
+
+Variant = tuple[Callable[[torch.Tensor], Any], Callable[[Any], Any]]
+"""what is done once with uint8 images N×H×W×C, and the logits of what comes of it: measured"""
+
+
+def floats(pixels: torch.Tensor) -> torch.Tensor:
+    """N×C×H×W, also in memory."""
+    return to_input(pixels).contiguous()
+
+
+def plain(net: Net) -> Variant:
+    net.to(memory_format=torch.contiguous_format)
+    return floats, torch.inference_mode()(net.logits)
+
+
+def ours(net: Net, way: Way) -> Variant:
+    machine.keep_memory()
+    found, form = ways_of(net, CPU)[way]
+    return lambda pixels: pixels, lambda pixels: found.logits(to_input(pixels), FORMS[form])
+
+
+class Logits(nn.Module):
+    """A net without the softmax at its end."""
+
+    def __init__(self, net: Net) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.net.logits(pixels)
+
+
+def onnx_runtime(net: Net) -> Variant:
+    import onnxruntime  # type: ignore[import-not-found, unused-ignore]
+
+    height, width, channels = net.graph.input_shape
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    with tempfile.TemporaryDirectory() as folder:
+        file = f"{folder}/net.onnx"
+        torch.onnx.export(
+            Logits(net).eval(),
+            (torch.zeros(2, channels, height, width),),
+            file,
+            input_names=["pixels"],
+            dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
+            verbose=False,
+        )
+        providers = ["CPUExecutionProvider"]
+        session = onnxruntime.InferenceSession(file, options, providers=providers)
+    return lambda pixels: {"pixels": floats(pixels).numpy()}, lambda x: session.run(None, x)[0]
+
+
+PLAIN, ONNX, FUSED = "plain PyTorch, NCHW", "ONNX Runtime", "sepcnn, fused"
+VARIANTS: dict[str, Callable[[Net], Variant]] = {
+    PLAIN: plain,
+    ONNX: onnx_runtime,
+    "sepcnn, plain": lambda net: ours(net, "plain"),
+    "sepcnn, folded": lambda net: ours(net, "folded"),
+    FUSED: lambda net: ours(net, "fused"),
+}
+
+
+def variants() -> list[str]:
+    """Those that there are here."""
+    missing = set()
+    if not all(find_spec(name) for name in ("onnx", "onnxscript", "onnxruntime")):
+        missing.add(ONNX)
+    if library.load() is None:
+        missing.add(FUSED)
+    return [name for name in VARIANTS if name not in missing]
+
+
+def some_net(config: Path) -> Net:
+    """A config's net with statistics as after some training: at first they do nothing."""
+    net = build(load(config).graph())
+    generator = torch.Generator().manual_seed(0)
+    for name, tensor, _ in weights(net):
+        if name.endswith("moving_mean"):
+            tensor.normal_(0, 0.1, generator=generator)
+        elif name.endswith("moving_variance"):
+            tensor.uniform_(0.5, 2, generator=generator)
+    return net.eval()
+
+
+@torch.no_grad()
+def measure(variant: str, config: Path) -> list[float]:
+    """Seconds of one image and of a batch in this process."""
+    net = some_net(config)
+    shape = net.graph.input_shape
+    pixels = torch.randint(256, (batch_size(shape), *shape), dtype=torch.uint8)
+    expected = net.logits(to_input(pixels))
+    prepare, logits = VARIANTS[variant](net)
+    found = []
+    for count in (1, len(pixels)):
+        x = prepare(pixels[:count])
+        difference = (torch.as_tensor(logits(x)) - expected[:count]).abs().max()
+        assert difference <= TOLERANCE * expected.abs().max(), f"{variant}: other logits"
+        found.append(seconds(lambda x=x: logits(x)))
+    return found
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """The median of as many calls as there is time for."""
+    found: list[float] = []
+    end = time.perf_counter() + SECONDS
+    while len(found) < WARM_UP + LEAST or time.perf_counter() < end:
+        start = time.perf_counter()
+        work()
+        found.append(time.perf_counter() - start)
+    return statistics.median(found[WARM_UP:])
+
+
+def show(title: str, found: dict[str, list[float]], form: str, more_is_better: bool) -> None:
+    base = statistics.median(found[PLAIN])
+    print(f"\n{title:<24}{'median':>8}  lowest to highest   times as fast")
+    for name, values in found.items():
+        middle = statistics.median(values)
+        spread = f"{min(values):{form}} to {max(values):{form}}"
+        faster = middle / base if more_is_better else base / middle
+        print(f"{name:<24}{middle:>8{form}}  {spread:<20}{faster:>6.2f} ×")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("config", metavar="CONFIG", nargs="?", type=Path, default=CONFIG)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--one", choices=VARIANTS, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        print(json.dumps(measure(arguments.one, arguments.config)))
+        return
+    names = variants()
+    found: dict[str, list[list[float]]] = {name: [] for name in names}
+    for _ in range(arguments.repeats):
+        for name in names:
+            command = [sys.executable, __file__, str(arguments.config), "--one", name]
+            output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+            found[name].append(json.loads(output.splitlines()[-1]))
+    size = batch_size(load(arguments.config).model.input_shape)
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.machine()}")
+    print(f"{arguments.config.name}, float32, median of {arguments.repeats} processes each")
+    alone = {name: [1000 * one for one, _ in times] for name, times in found.items()}
+    batches = {name: [size / batch for _, batch in times] for name, times in found.items()}
+    show("one image, ms", alone, ".2f", more_is_better=False)
+    show(f"images/s of {size}", batches, ",.0f", more_is_better=True)
+
+
+if __name__ == "__main__":
+    main()
