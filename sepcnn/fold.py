@@ -25,10 +25,12 @@ from sepcnn.model import Net
 def folded(net: Net) -> Net:
     """What ``net`` is in inference: fewer layers, on weights of their own, which do not train."""
     hosts = foldable(net.graph)
+    if not hosts:
+        return deepcopy(net).requires_grad_(False).eval()
     graph = without(net.graph, hosts)
     layers = {leaf.name: leaf.layer for leaf in graph.leaves}
     modules, state = dict(net.named_children()), net.state_dict()
-    like = next(iter(state.values()), torch.empty(0))
+    like = next(iter(state.values()))
     for name, host in hosts.items():
         normalization = deepcopy(modules[name]).cpu().double()  # in this order: MPS has no float64
         assert isinstance(normalization, BatchNormalizationModule)

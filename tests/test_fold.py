@@ -172,8 +172,9 @@ def test_frozen_normalizations_and_statistics_of_the_data() -> None:
 
 
 def test_a_net_without_weights() -> None:
-    net = read("GlobalAveragePooling2D", "Softmax")
-    x = torch.rand(2, 3, 8, 9)
+    resizing = "Resizing: {height: 5, width: 5, interpolation: bicubic}"
+    net = read(f"{resizing}, GlobalAveragePooling2D", "Softmax")
+    x = torch.rand(2, 3, 8, 9).double()
     assert torch.equal(folded(net)(x), net(x))
 
 
