@@ -40,8 +40,8 @@ template <class T> void moments(const T *x, long pixels, int channels, float *re
             two.squares += value * value;
         },
         [&](const Two &two, int c) {
-            sums.add(0, c, two.sum);
-            sums.add(1, c, two.squares);
+            sums.mine().add(0, c, two.sum);
+            sums.mine().add(1, c, two.squares);
         });
     sums.write(0, result, channels);
     sums.write(1, result + channels, channels);
@@ -107,8 +107,8 @@ void see_backward(const T *gradient, const T *x, long pixels, int channels, View
             store(x_gradient + at, state.through.of(g, raw, seen), count);
         },
         [&](const State &state, int c) {
-            sums.add(0, c, state.through.scale);
-            sums.add(1, c, state.through.offset);
+            sums.mine().add(0, c, state.through.scale);
+            sums.mine().add(1, c, state.through.offset);
         });
     sums.write(0, scale_gradient, channels);
     sums.write(1, offset_gradient, channels);

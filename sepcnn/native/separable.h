@@ -56,12 +56,14 @@ template <class T> struct RowOfWords {
 // One row of a depthwise convolution, from the window's K rows that begin at `top`.
 template <bool WHOLE, int K, class T, class To>
 void convolve_row(Window<T> &window, int top, const Taps<K * K> &taps, Row cut, int channels, To *to) {
+    const float *rows[K];
+    for (int i = 0; i < K; i++) rows[i] = window.row(top + i);
     for (int c = 0; c < cut.lanes; c += LANES) {
         Vector tap[K][K];
         const float *from[K];
         UNROLLED
         for (int i = 0; i < K; i++) {
-            from[i] = window.row(top + i) + c;
+            from[i] = rows[i] + c;
             UNROLLED
             for (int j = 0; j < K; j++) tap[i][j] = taps.at(i * K + j, c);
         }
@@ -111,7 +113,7 @@ void separable(const T *x, Shape in, View as_is, Separable op, T *y, float *mome
             middle.spread_out(pixels);
             T *out = y + (size_t(n) * op.height + row) * op.width * filters;
             multiply<T>(middle.words(), depth, 1, pointwise.data(), depth, pixels, filters,
-                        StoredWithMoments<T, OUT>{{out, filters}, sums.mine(0), sums.mine(1)});
+                        StoredWithMoments<T, OUT>{{out, filters}, sums.mine().of(0), sums.mine().of(1)});
             row += rows;
         }
         sums.settle();
@@ -146,6 +148,7 @@ void separable_backward(const T *gradient, const T *y, const float *moment_gradi
 #pragma omp parallel num_threads(threads)
     {
         Aligned<float> &products = pointwise_sums[omp_get_thread_num()];
+        const Sums::Mine mine = sums.mine();
         const int stride = whole(filters);
         products.resize(size_t(channels) * stride);
         Window<T> window(K, in.width, op.left, op.width + K - 1 - op.left - in.width, channels);
@@ -203,14 +206,16 @@ void separable_backward(const T *gradient, const T *y, const float *moment_gradi
                 const size_t start = (size_t(n) * in.height + done) * in.width * channels;
                 T *to_row = to.x ? static_cast<T *>(to.x) + start : nullptr;
                 for (int i = 0; to_row && i < in.width * channels; i += LANES) fetch_to_write(to_row + i);
+                const float *back_rows[K], *seen_from = window.row(done) + op.left * channels;
+                for (int i = 0; i < K; i++) back_rows[i] = back.row(row - K + 1 + i);
                 for (int c = 0; c < cut.lanes; c += LANES) {
                     const auto count = counted<IN>(cut.lanes - c);
                     Vector tap[K][K], tap_gradient[K][K];
-                    const float *from[K], *seen_row = window.row(done) + op.left * channels + c;
+                    const float *from[K], *seen_row = seen_from + c;
                     ViewGradient through(view, view.scales(c));
                     UNROLLED
                     for (int i = 0; i < K; i++) {
-                        from[i] = back.row(row - K + 1 + i) + c;
+                        from[i] = back_rows[i] + c;
                         UNROLLED
                         for (int j = 0; j < K; j++) {
                             tap[i][j] = turned.at(i * K + j, c);
@@ -237,9 +242,9 @@ void separable_backward(const T *gradient, const T *y, const float *moment_gradi
                         seen_row += channels, raw += channels;
                     }
                     for (int tap = 0; tap < K * K; tap++)
-                        sums.add(tap, c, tap_gradient[tap / K][tap % K]);
-                    sums.add(K * K, c, through.scale);
-                    sums.add(K * K + 1, c, through.offset);
+                        mine.add(tap, c, tap_gradient[tap / K][tap % K]);
+                    mine.add(K * K, c, through.scale);
+                    mine.add(K * K + 1, c, through.offset);
                 }
             }
             sums.settle();

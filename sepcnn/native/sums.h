@@ -19,14 +19,18 @@ struct Sums {
         : threads(threads), kinds(kinds), lanes(lanes), totals(size_t(threads) * kinds * lanes),
           open(size_t(threads) * kinds * whole(lanes)) {}
 
-    // The open sums of this thread, one a lane.
-    float *mine(int kind) {
-        return &open[(size_t(omp_get_thread_num()) * kinds + kind) * whole(lanes)];
-    }
-    void add(int kind, int lane, Vector value) {
-        float *to = mine(kind) + lane;
-        store(to, load(to) + value);
-    }
+    // The open sums of one thread.
+    struct Mine {
+        float *values;
+        int stride;
+
+        float *of(int kind) const { return values + size_t(kind) * stride; }
+        void add(int kind, int lane, Vector value) const {
+            float *to = of(kind) + lane;
+            store(to, load(to) + value);
+        }
+    };
+    Mine mine() { return {&open[size_t(omp_get_thread_num()) * kinds * whole(lanes)], whole(lanes)}; }
     // Adds the thread's open sums to its totals.
     void settle() {
         const size_t first = size_t(omp_get_thread_num()) * kinds;
