@@ -46,13 +46,17 @@
     }                                                                                              \
     void separable_##NAME(const T *x, Shape in, View view, Separable op, T *y, float *moments,     \
                           int threads) {                                                           \
-        auto run = op.filters % LANES ? separable<T, 3, false, false> : in.channels % LANES ? separable<T, 3, false, true> : separable<T, 3, true, true>;                              \
+        auto run = op.filters % LANES    ? separable<T, 3, false, false>                           \
+                   : in.channels % LANES ? separable<T, 3, false, true>                            \
+                                         : separable<T, 3, true, true>;                            \
         run(x, in, view, op, y, moments, threads);                                                 \
     }                                                                                              \
     void separable_backward_##NAME(const T *gradient, const T *y, const float *moment_gradients,   \
                                    const T *x, Shape in, View view, Separable op,                  \
                                    SeparableGradients to, int threads) {                           \
-        auto run = op.filters % LANES ? separable_backward<T, 3, false, false> : in.channels % LANES ? separable_backward<T, 3, false, true> : separable_backward<T, 3, true, true>;            \
+        auto run = op.filters % LANES    ? separable_backward<T, 3, false, false>                  \
+                   : in.channels % LANES ? separable_backward<T, 3, false, true>                   \
+                                         : separable_backward<T, 3, true, true>;                   \
         run(gradient, y, moment_gradients, x, in, view, op, to, threads);                          \
     }
 

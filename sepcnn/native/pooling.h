@@ -92,37 +92,42 @@ void max_pool(const T *x, Shape in, const float *scale, Pool pool, T *y, uint8_t
 // The first window that reaches a row or column, counted from the first window's edge.
 int first_window(int at, int size, int stride) { return at < size ? 0 : (at - size) / stride + 1; }
 
+// Row y of the gradient of image n: each pixel has the gradients of the windows that chose it.
+template <int SIZE, bool WHOLE, class T>
+APART void route_row(const T *gradient, const uint8_t *places, Shape in, Pool pool, int n, int y, T *to) {
+    const int channels = in.channels;
+    const size_t start = size_t(n) * pool.height * pool.width * channels;
+    const int from_top = y + pool.top, top = first_window(from_top, SIZE, pool.down);
+    const int bottom = std::min(pool.height - 1, from_top / pool.down);
+    for (int x = 0; x < in.width; x++, to += channels) {
+        const int from_left = x + pool.left, left = first_window(from_left, SIZE, pool.across);
+        const int right = std::min(pool.width - 1, from_left / pool.across);
+        // The windows that this pixel lies in, and its place in each.
+        const T *gradients[SIZE * SIZE];
+        const uint8_t *chosen[SIZE * SIZE];
+        int own[SIZE * SIZE], windows = 0;
+        for (int row = top; row <= bottom; row++)
+            for (int col = left; col <= right; col++, windows++) {
+                const size_t at = start + (size_t(row) * pool.width + col) * channels;
+                gradients[windows] = gradient + at, chosen[windows] = places + at;
+                own[windows] = (from_top - row * pool.down) * SIZE + from_left - col * pool.across;
+            }
+        for (int c = 0; c < channels; c += LANES) {
+            const auto count = counted<WHOLE>(channels - c);
+            Vector sum = ZERO;
+            for (int i = 0; i < windows; i++)
+                sum += load_places(chosen[i] + c, count) == own[i] ? load(gradients[i] + c, count) : ZERO;
+            store(to + c, sum, count);
+        }
+    }
+}
+
 template <class T, int SIZE, bool WHOLE>
 void max_pool_backward(const T *gradient, const uint8_t *places, Shape in, Pool pool, T *x_gradient, int threads) {
-    const int channels = in.channels;
+    const size_t row_size = size_t(in.width) * in.channels;
     over_bands(threads, in.images, in.height, [&](int n, int first, int last) {
-        const size_t start = size_t(n) * pool.height * pool.width * channels;
-        T *to = x_gradient + (size_t(n) * in.height + first) * in.width * channels;
-        for (int y = first; y < last; y++) {
-            const int from_top = y + pool.top, top = first_window(from_top, SIZE, pool.down);
-            const int bottom = std::min(pool.height - 1, from_top / pool.down);
-            for (int x = 0; x < in.width; x++, to += channels) {
-                const int from_left = x + pool.left, left = first_window(from_left, SIZE, pool.across);
-                const int right = std::min(pool.width - 1, from_left / pool.across);
-                // The windows that this pixel lies in, and its place in each.
-                const T *gradients[SIZE * SIZE];
-                const uint8_t *chosen[SIZE * SIZE];
-                int own[SIZE * SIZE], windows = 0;
-                for (int row = top; row <= bottom; row++)
-                    for (int col = left; col <= right; col++, windows++) {
-                        const size_t at = start + (size_t(row) * pool.width + col) * channels;
-                        gradients[windows] = gradient + at, chosen[windows] = places + at;
-                        own[windows] = (from_top - row * pool.down) * SIZE + from_left - col * pool.across;
-                    }
-                for (int c = 0; c < channels; c += LANES) {
-                    const auto count = counted<WHOLE>(channels - c);
-                    Vector sum = ZERO;
-                    for (int i = 0; i < windows; i++)
-                        sum += load_places(chosen[i] + c, count) == own[i] ? load(gradients[i] + c, count) : ZERO;
-                    store(to + c, sum, count);
-                }
-            }
-        }
+        for (int y = first; y < last; y++)
+            route_row<SIZE, WHOLE>(gradient, places, in, pool, n, y, x_gradient + (size_t(n) * in.height + y) * row_size);
     });
 }
 

@@ -55,7 +55,7 @@ template <class T> struct RowOfWords {
 
 // One row of a depthwise convolution, from the window's K rows that begin at `top`.
 template <bool WHOLE, int K, class T, class To>
-void convolve_row(Window<T> &window, int top, const Taps<K * K> &taps, Row cut, int channels, To *to) {
+APART void convolve_row(Window<T> &window, int top, const Taps<K * K> &taps, Row cut, int channels, To *to) {
     const float *rows[K];
     for (int i = 0; i < K; i++) rows[i] = window.row(top + i);
     for (int c = 0; c < cut.lanes; c += LANES) {

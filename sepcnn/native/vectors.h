@@ -14,6 +14,9 @@
 #include <immintrin.h>
 #endif
 
+// A function of its own, with its values in registers: the compiler must take any store to an image
+// for one that changes what it has not copied.
+#define APART __attribute__((noinline))
 #define UNROLLED _Pragma("GCC unroll 32")
 
 namespace {
