@@ -128,6 +128,71 @@ struct SeparableGradients {
     float *scale, *offset, *depthwise, *pointwise;
 };
 
+// A row of the gradient of y, with that of its moments where y is not null.
+template <bool WHOLE, class T, class To>
+APART void add_moment_gradients(const T *gradient, const T *y, const float *once, const float *twice, int width,
+                                int filters, To *to) {
+    const Row cut(width, filters);
+    for (int col = 0; col < cut.columns; col++)
+        for (int f = 0; f < cut.lanes; f += LANES) {
+            const int at = col * filters + f;
+            const auto count = counted<WHOLE>(cut.lanes - f);
+            fetch(gradient + at + width * filters);
+            Vector g = load(gradient + at, count);
+            if (y) {
+                fetch(y + at + width * filters);
+                g += load(once + f) + 2 * load(twice + f) * load(y + at, count);
+            }
+            store(to + at, g, count);
+        }
+}
+
+// A row of the gradient of x, unless `to` is null, and what it adds to those of the taps, the scale
+// and the offset. `back` are rows of the gradient of the depthwise result, with zeros around.
+template <bool WHOLE, int K, class T>
+APART void gradients_of_row(const float *const (&back)[K], const Taps<K * K> &turned, const float *seen_row,
+                            const T *raw_row, const View &as_is, Row cut, int channels, Sums::Mine sums, T *to_row) {
+    const View view = as_is;
+    for (int i = 0; to_row && i < cut.lanes * cut.columns; i += LANES) fetch_to_write(to_row + i);
+    for (int c = 0; c < cut.lanes; c += LANES) {
+        const auto count = counted<WHOLE>(cut.lanes - c);
+        Vector tap[K][K], tap_gradient[K][K];
+        const float *from[K], *seen_at = seen_row + c;
+        ViewGradient through(view, view.scales(c));
+        UNROLLED
+        for (int i = 0; i < K; i++) {
+            from[i] = back[i] + c;
+            UNROLLED
+            for (int j = 0; j < K; j++) {
+                tap[i][j] = turned.at(i * K + j, c);
+                tap_gradient[i][j] = ZERO;
+            }
+        }
+        const T *raw = raw_row + c;
+        T *to = to_row ? to_row + c : nullptr;
+        for (int col = 0; col < cut.columns; col++) {
+            const Vector seen = load(seen_at);
+            Vector sum = ZERO;
+            UNROLLED
+            for (int i = 0; i < K; i++) {
+                UNROLLED
+                for (int j = 0; j < K; j++) {
+                    const Vector g = load(from[i] + j * channels);
+                    sum += g * tap[i][j];
+                    tap_gradient[i][j] += g * seen;
+                }
+                from[i] += channels;
+            }
+            if (!view.plain()) sum = through.of(sum, load(raw, count), seen);
+            if (to) store(to, sum, count), to += channels;
+            seen_at += channels, raw += channels;
+        }
+        for (int tap = 0; tap < K * K; tap++) sums.add(tap, c, tap_gradient[tap / K][tap % K]);
+        sums.add(K * K, c, through.scale);
+        sums.add(K * K + 1, c, through.offset);
+    }
+}
+
 // From the gradient of y and, unless `moment_gradients` is null, of Σy and Σy².
 template <class T, int K, bool IN, bool OUT>
 void separable_backward(const T *gradient, const T *y, const float *moment_gradients, const T *x,
@@ -175,17 +240,8 @@ void separable_backward(const T *gradient, const T *y, const float *moment_gradi
             convolve_row<IN, K>(window, row - op.top, taps, out_cut, channels, middle.data());
             pack_pixels<T>(middle.data(), op.width, channels, &left[size_t(open) * pairs * whole(channels)]);
             const size_t start = (size_t(n) * op.height + row) * op.width * filters;
-            for (int col = 0; col < filter_cut.columns; col++)
-                for (int f = 0; f < filter_cut.lanes; f += LANES) {
-                    const int at = col * filters + f;
-                    const auto count = counted<OUT>(filter_cut.lanes - f);
-                    const T *g_at = gradient + start + at, *y_at = y + start + at;
-                    fetch(g_at + op.width * filters), fetch(y_at + op.width * filters);
-                    Vector g = load(g_at, count);
-                    if (moment_gradients)
-                        g += load(&once[f]) + 2 * load(&twice[f]) * load(y_at, count);
-                    store(&y_gradient.elements[at], g, count);
-                }
+            add_moment_gradients<OUT>(gradient + start, moment_gradients ? y + start : nullptr, once.data(),
+                                      twice.data(), op.width, filters, y_gradient.elements.data());
             pack_pixels<T>(y_gradient.elements.data(), op.width, filters, &right[size_t(open) * pairs * stride]);
             y_gradient.spread_out(op.width);
             multiply<T>(y_gradient.words(), depth, 1, pointwise.data(), depth, op.width, channels,
@@ -205,47 +261,10 @@ void separable_backward(const T *gradient, const T *y, const float *moment_gradi
                 if (done < 0) continue;
                 const size_t start = (size_t(n) * in.height + done) * in.width * channels;
                 T *to_row = to.x ? static_cast<T *>(to.x) + start : nullptr;
-                for (int i = 0; to_row && i < in.width * channels; i += LANES) fetch_to_write(to_row + i);
-                const float *back_rows[K], *seen_from = window.row(done) + op.left * channels;
+                const float *back_rows[K];
                 for (int i = 0; i < K; i++) back_rows[i] = back.row(row - K + 1 + i);
-                for (int c = 0; c < cut.lanes; c += LANES) {
-                    const auto count = counted<IN>(cut.lanes - c);
-                    Vector tap[K][K], tap_gradient[K][K];
-                    const float *from[K], *seen_row = seen_from + c;
-                    ViewGradient through(view, view.scales(c));
-                    UNROLLED
-                    for (int i = 0; i < K; i++) {
-                        from[i] = back_rows[i] + c;
-                        UNROLLED
-                        for (int j = 0; j < K; j++) {
-                            tap[i][j] = turned.at(i * K + j, c);
-                            tap_gradient[i][j] = ZERO;
-                        }
-                    }
-                    const T *raw = x + start + c;
-                    T *result = to_row ? to_row + c : nullptr;
-                    for (int col = 0; col < cut.columns; col++) {
-                        const Vector seen = load(seen_row);
-                        Vector sum = ZERO;
-                        UNROLLED
-                        for (int i = 0; i < K; i++) {
-                            UNROLLED
-                            for (int j = 0; j < K; j++) {
-                                const Vector g = load(from[i] + j * channels);
-                                sum += g * tap[i][j];
-                                tap_gradient[i][j] += g * seen;
-                            }
-                            from[i] += channels;
-                        }
-                        if (!view.plain()) sum = through.of(sum, load(raw, count), seen);
-                        if (result) store(result, sum, count), result += channels;
-                        seen_row += channels, raw += channels;
-                    }
-                    for (int tap = 0; tap < K * K; tap++)
-                        mine.add(tap, c, tap_gradient[tap / K][tap % K]);
-                    mine.add(K * K, c, through.scale);
-                    mine.add(K * K + 1, c, through.offset);
-                }
+                const float *seen = window.row(done) + op.left * channels;
+                gradients_of_row<IN, K>(back_rows, turned, seen, x + start, view, cut, channels, mine, to_row);
             }
             sums.settle();
         }
