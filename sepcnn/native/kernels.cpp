@@ -8,7 +8,7 @@
 
 #include "pixels.h"
 #include "pooling.h"
-#include "separable.h"
+#include "stem.h"
 
 // Compiled twice, once for each type.
 #define EXPORT(T, NAME)                                                                            \
@@ -54,7 +54,10 @@
     void separable_backward_##NAME(const T *gradient, const T *y, const float *moment_gradients,   \
                                    const T *x, Shape in, View view, Separable op,                  \
                                    SeparableGradients to, int threads) {                           \
-        auto run = op.filters % LANES    ? separable_backward<T, 3, false, false>                  \
+        const bool stem = !to.x && !to.scale && 9 * in.channels <= MOST_TAPS;                      \
+        auto run = stem && op.filters % LANES ? stem_backward<T, 3, false>                         \
+                   : stem                     ? stem_backward<T, 3, true>                          \
+                   : op.filters % LANES  ? separable_backward<T, 3, false, false>                  \
                    : in.channels % LANES ? separable_backward<T, 3, false, true>                   \
                                          : separable_backward<T, 3, true, true>;                   \
         run(gradient, y, moment_gradients, x, in, view, op, to, threads);                          \

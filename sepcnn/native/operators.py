@@ -127,8 +127,9 @@ class _SeparableFunction(torch.autograd.Function):
     def backward(ctx: Any, gradient: torch.Tensor, moment_gradients: torch.Tensor | None) -> Any:
         x, scale, offset, depthwise, pointwise, y = ctx.saved_tensors
         x_gradient = torch.empty_like(x) if ctx.needs_input_grad[0] else None
-        scale_gradient = None if scale is None else torch.empty_like(scale)
-        offset_gradient = None if offset is None else torch.empty_like(offset)
+        viewed = ctx.needs_input_grad[1] or ctx.needs_input_grad[2]
+        scale_gradient = torch.empty_like(scale) if viewed else None
+        offset_gradient = torch.empty_like(offset) if viewed else None
         kernels = torch.empty_like(depthwise), torch.empty_like(pointwise)
         gradient = _rows(gradient)
         if moment_gradients is not None:

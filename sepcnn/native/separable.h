@@ -125,7 +125,8 @@ void separable(const T *x, Shape in, View as_is, Separable op, T *y, float *mome
 
 struct SeparableGradients {
     void *x;  // null where nobody asks for it
-    float *scale, *offset, *depthwise, *pointwise;
+    float *scale, *offset;  // the same
+    float *depthwise, *pointwise;
 };
 
 // A row of the gradient of y, with that of its moments where y is not null.
@@ -278,7 +279,7 @@ void separable_backward(const T *gradient, const T *y, const float *moment_gradi
             for (const auto &products : pointwise_sums) total += products[size_t(c) * whole(filters) + f];
             to.pointwise[size_t(f) * channels + c] = float(total);
         }
-    if (view.plain()) return;
+    if (!to.scale) return;
     sums.write(K * K, to.scale, channels);
     sums.write(K * K + 1, to.offset, channels);
 }

@@ -92,6 +92,24 @@ def compare(
         assert (ours.double() - theirs.double()).norm() <= roundings * unit * size
 
 
+def compare_kernels(
+    found: tuple[torch.Tensor, ...],
+    expected: tuple[torch.Tensor, ...],
+    kernels: list[torch.Tensor],
+    most: float,
+) -> None:
+    sums = [torch.randn_like(y) for y in expected]
+    ours, theirs = (
+        torch.autograd.grad(
+            torch.stack([(y.double() * s).sum() for y, s in zip(ys, sums, strict=True)]).sum(),
+            kernels,
+        )
+        for ys in (found, expected)
+    )
+    for one, other in zip(ours, theirs, strict=True):
+        assert (one.double() - other.double()).norm() <= most * other.double().norm()
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize("seen", VIEWS)
 @pytest.mark.parametrize("padding", ["valid", "same"])
@@ -121,6 +139,17 @@ def test_separable(
     inputs = [x, scale, offset, depthwise, pointwise]
     compare((y,), (expected,), inputs, roundings=8)
     compare((y, moments), (expected, sums), inputs, roundings=16)
+    # Where the input is the images, nobody wants their gradient.
+    y, moments = operators.separable(
+        x.detach(),
+        None if scale is None else scale.detach(),
+        None if offset is None else offset.detach(),
+        limits,
+        depthwise,
+        pointwise,
+        Window((size, size), (1, 1), margin, output),
+    )
+    compare_kernels((y, moments), (expected, sums), [depthwise, pointwise], UNITS[dtype] * 16)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
