@@ -155,7 +155,7 @@ FAST: dict[type[nn.Module], Callable[..., Seen | None]] = {
 
 def seen(value: torch.Tensor) -> Any:
     """Images go on as `Seen`, all else as it is."""
-    if value.dim() == 4 and value.dtype in operators.DTYPES:
+    if value.dim() == 4 and operators.serve(value.dtype):
         return Seen(value.contiguous(memory_format=torch.channels_last))
     return value
 

@@ -77,7 +77,7 @@ def choose(device: str = "auto", precision: Precision = "auto", fused: bool = Tr
     chosen = choose_device(device)
     if precision == "auto":
         precision = "bfloat16" if computes_bfloat16(chosen) else "float32"
-    form: Form = "fused" if fused and chosen.type == "cpu" and library.load() else "plain"
+    form: Form = "fused" if fused and chosen.type == "cpu" and library.load(precision) else "plain"
     return Machine(chosen, precision, torch.get_num_threads(), form)
 
 
@@ -192,14 +192,7 @@ def computes_bfloat16(device: torch.device) -> bool:
     """Whether the processor multiplies bfloat16 in hardware, not by way of float32."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    if device.type == "cpu":
-        try:
-            with open("/proc/cpuinfo") as file:
-                flags = file.read()
-        except OSError:
-            return False
-        return "avx512_bf16" in flags or "amx_bf16" in flags
-    return False
+    return device.type == "cpu" and library.multiplies_bfloat16()
 
 
 def cpu_name() -> str:

@@ -19,7 +19,7 @@ from sepcnn.schedules import Progress
 from tests.layers.reading import read_layers
 
 pytestmark = pytest.mark.skipif(
-    library.load() is None, reason="no C++ compiler here that compiles the kernels"
+    library.load("float32") is None, reason="no C++ compiler here that compiles the kernels"
 )
 CONFIGS = Path(__file__).parents[1] / "configs"
 NETS = ["keras_sequential", "keras_sequential_bn", "xception_mini", "mobilenet_v2"]

@@ -40,7 +40,9 @@ with_gpu = pytest.mark.skipif(GPUS == 0, reason="this machine has no CUDA GPU")
 def test_a_cpu_with_a_given_precision(precision: Precision) -> None:
     plain = Machine(CPU, precision, torch.get_num_threads())
     assert choose("cpu", precision, fused=False) == plain
-    assert choose("cpu", precision) == (replace(plain, form="fused") if library.load() else plain)
+    assert choose("cpu", precision) == (
+        replace(plain, form="fused") if library.load(precision) else plain
+    )
 
 
 @on_linux

@@ -73,7 +73,7 @@ def forms(setting: Setting, machine: Machine) -> list[Setting]:
     if machine.device.type == "cuda":
         other = "compiled" if compiles(machine.device) else None
     elif machine.device.type == "cpu":
-        other = "fused" if library.load() is not None else None
+        other = "fused" if library.load(setting.precision) is not None else None
     return [replace(setting, form="plain" if setting.form == other else other)] if other else []
 
 

@@ -1,4 +1,4 @@
-"""Compiles the kernels once for this machine, and loads them.
+"""Compiles the kernels of a type once for this machine, and loads them.
 
 They are plain functions on pointers, so no headers of torch are read and a compiler needs seconds.
 OpenMP's functions are left unresolved: torch has loaded its own library of them, whose threads the
@@ -24,7 +24,6 @@ from sepcnn.cache import cache_folder, keep
 
 SOURCES = Path(__file__).parent
 FLAGS = ("-std=c++17", "-O2", "-march=native", "-fno-math-errno", "-fopenmp", "-fPIC", "-w")
-TYPES = ("float32", "bfloat16")
 DIGEST_BYTES = 16
 SECONDS = 120
 """a compiler that takes longer is stopped"""
@@ -36,13 +35,17 @@ _begun: list[subprocess.Popen[bytes]] = []
 def begin() -> None:
     """Compile the kernels, where that is still to be done, in a process for which `load` waits.
 
-    It ends by itself when they are in the cache, also where nobody waits for it any more.
+    Those of the type in which this processor is trained by itself. The process ends when they are
+    in the cache, also where nobody waits for it any more.
     """
     command = compiler()
-    done = _begun or load.cache_info().currsize
-    if done or command is None or _is_whole(cache_folder() / _name(command)):
+    if _begun or load.cache_info().currsize or command is None:
         return
-    program = [sys.executable, "-c", "from sepcnn.native import library; library.load()"]
+    precision = "bfloat16" if multiplies_bfloat16() else "float32"
+    if _is_whole(cache_folder() / _name(command, precision)):
+        return
+    code = f"from sepcnn.native import library; library.load({precision!r})"
+    program = [sys.executable, "-c", code]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     quiet = subprocess.DEVNULL
     with suppress(OSError):
@@ -52,18 +55,18 @@ def begin() -> None:
 
 
 @cache
-def load() -> ctypes.CDLL | None:
-    """The compiled kernels; None where there is no compiler, or none that serves."""
+def load(precision: str) -> ctypes.CDLL | None:
+    """The kernels for float32 or bfloat16; None where there is no compiler, or none that serves."""
     command = compiler()
     if command is None:
         return None
     for process in _begun:
         process.wait()
-    name = _name(command)
+    name = _name(command, precision)
     path = cache_folder() / name
     if _is_whole(path):
         return _open(path)
-    compiled = _compile(command)
+    compiled = _compile(command, precision)
     if compiled is None:
         return None
     if keep(name, lambda file: _write(file, compiled + _digest(compiled))):
@@ -84,9 +87,19 @@ def compiler() -> list[str] | None:
     return [found] if found else None
 
 
-def _name(command: list[str]) -> str:
+def multiplies_bfloat16() -> bool:
+    """Whether this processor does so in hardware, not by way of float32."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            flags = file.read()
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def _name(command: list[str], precision: str) -> str:
     """That of the compiled kernels in the cache folder."""
-    return f"native/{_key(command)}.so"
+    return f"native/{_key(command)}-{precision}.so"
 
 
 def _key(command: list[str]) -> str:
@@ -107,35 +120,22 @@ def _processor() -> list[str]:
         return sorted({line for line in file if line.startswith(("model name", "flags"))})
 
 
-def _compile(command: list[str]) -> bytes | None:
-    """The library's bytes; float32 and bfloat16 are compiled side by side."""
+def _compile(command: list[str], precision: str) -> bytes | None:
+    """The library's bytes."""
     with tempfile.TemporaryDirectory() as folder:
-        objects = {name: f"{folder}/{name}.o" for name in TYPES}
-        steps = [
-            [*command, *FLAGS, f"-D{name.upper()}", "-c", str(SOURCES / "kernels.cpp"), "-o", file]
-            for name, file in objects.items()
-        ]
         library = Path(folder) / "kernels.so"
-        link = [*command, "-shared", *objects.values(), "-o", str(library)]
-        if not (_succeed(steps) and _succeed([link]) and library.exists()):
+        source = [f"-D{precision.upper()}", str(SOURCES / "kernels.cpp")]
+        try:
+            subprocess.run(
+                [*command, *FLAGS, *source, "-shared", "-o", str(library)],
+                check=True,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=SECONDS,
+            )
+            return library.read_bytes()
+        except (OSError, subprocess.SubprocessError):
             return None
-        return library.read_bytes()
-
-
-def _succeed(commands: list[list[str]]) -> bool:
-    """Run commands side by side; whether all went well."""
-    running: list[subprocess.Popen[bytes]] = []
-    try:
-        for command in commands:
-            quiet = subprocess.DEVNULL
-            running.append(subprocess.Popen(command, stdout=quiet, stderr=quiet))
-        return all(process.wait(SECONDS) == 0 for process in running)
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    finally:
-        for process in running:
-            process.kill()
-            process.wait()
 
 
 def _write(file: BinaryIO, content: bytes) -> None:

@@ -22,6 +22,11 @@ KERNEL_SIZE = (3, 3)
 POOL_SIZES = ((2, 2), (3, 3))
 
 
+def serve(dtype: torch.dtype) -> bool:
+    """Whether this machine has the kernels for a type."""
+    return dtype in DTYPES and library.load(DTYPES[dtype]) is not None
+
+
 class _View(Structure):
     _fields_ = [("scale", c_void_p), ("offset", c_void_p), ("low", c_float), ("high", c_float)]
 
@@ -67,9 +72,10 @@ class Limits:
 
 
 def _call(name: str, x: torch.Tensor, *arguments: Any) -> None:
-    kernels = library.load()
+    precision = DTYPES[x.dtype]
+    kernels = library.load(precision)
     assert kernels is not None
-    function = getattr(kernels, f"{name}_{DTYPES[x.dtype]}")
+    function = getattr(kernels, f"{name}_{precision}")
     function.restype = None
     function(*map(_argument, arguments), torch.get_num_threads())
 

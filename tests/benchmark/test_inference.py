@@ -29,7 +29,7 @@ def cpu() -> Machine:
 
 def test_each_way_that_the_machine_has(config: Config, cpu: Machine) -> None:
     found = measure_inference(config, config.graph(3), cpu, 0.4)
-    assert list(found) == ["plain", "folded", *(["fused"] if library.load() else [])]
+    assert list(found) == ["plain", "folded", *(["fused"] if library.load("float32") else [])]
     for one in found.values():
         assert 0 < one.latency_ms.median <= one.latency_ms.percentile95
         assert 0 < one.images_per_second.lowest <= one.images_per_second.highest

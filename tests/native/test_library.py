@@ -13,13 +13,16 @@ from sepcnn.native import library
 
 ROOT = Path(__file__).parents[2]
 needs_compiler = pytest.mark.skipif(
-    library.load() is None, reason="no C++ compiler here that compiles the kernels"
+    library.load("float32") is None, reason="no C++ compiler here that compiles the kernels"
 )
 
 
 def loads(cache: Path, **environment: str) -> bool:
     """Whether a new process has the kernels; torch comes first, since its OpenMP is used."""
-    code = "import torch; from sepcnn.native import library; print(library.load() is not None)"
+    code = (
+        "import torch; from sepcnn.native import library; "
+        "print(library.load('float32') is not None)"
+    )
     result = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
@@ -47,7 +50,8 @@ def test_begun_before_torch_is_imported(tmp_path: Path) -> None:
     code = (
         "from sepcnn.native import library; library.begin(); library.begin(); import torch; "
         "library._compile = None; begun = library._begun; "
-        "print(len(begun), library.load() is not None, begun[0].returncode)"
+        "precision = 'bfloat16' if library.multiplies_bfloat16() else 'float32'; "
+        "print(len(begun), library.load(precision) is not None, begun[0].returncode)"
     )
     result = subprocess.run(
         [sys.executable, "-c", code],
