@@ -27,13 +27,15 @@ BATCH, WARM_UP, STEPS = 64, 5, 25
 IMAGES = 1024
 
 
-def plain_net() -> nn.Module:
-    """The net of the config as a PyTorch user writes it."""
+def plain_net(dense: bool) -> nn.Module:
+    """The net of the config as a PyTorch user writes it, or with dense convolutions instead."""
 
     def separable(inputs: int, outputs: int) -> list[nn.Module]:
         depthwise = nn.Conv2d(inputs, inputs, 3, groups=inputs, bias=False)
         pointwise = nn.Conv2d(inputs, outputs, 1, bias=False)
-        return [depthwise, pointwise, nn.BatchNorm2d(outputs, eps=1e-3), nn.ReLU()]
+        whole = nn.Conv2d(inputs, outputs, 3, bias=False)
+        convolution = [whole] if dense else [depthwise, pointwise]
+        return [*convolution, nn.BatchNorm2d(outputs, eps=1e-3), nn.ReLU()]
 
     return nn.Sequential(
         *separable(3, 32),
@@ -52,10 +54,10 @@ def plain_net() -> nn.Module:
     )
 
 
-def plain(channels_last: bool = False) -> Callable[[], None]:
+def plain(channels_last: bool = False, dense: bool = False) -> Callable[[], None]:
     """One step of plain PyTorch: float32, torch's own optimizer."""
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    net = plain_net().to(memory_format=layout)
+    net = plain_net(dense).to(memory_format=layout)
     optimizer = torch.optim.RMSprop(net.parameters(), 1e-3, alpha=0.9)
     loss = nn.CrossEntropyLoss()
     images = torch.rand(IMAGES, 3, 64, 64)
@@ -94,6 +96,7 @@ def ours(precision: str, fused: bool = True) -> Callable[[], None]:
 
 VARIANTS: dict[str, Callable[[], Callable[[], None]]] = {
     "plain PyTorch, NCHW, float32": plain,
+    "the same with dense convolutions": lambda: plain(dense=True),
     "plain PyTorch, channels_last, float32": lambda: plain(channels_last=True),
     "sepcnn, plain form, float32": lambda: ours("float32", fused=False),
     "sepcnn, plain form, bfloat16": lambda: ours("bfloat16", fused=False),
