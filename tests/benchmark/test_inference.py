@@ -39,7 +39,7 @@ def test_each_way_that_the_machine_has(config: Config, cpu: Machine) -> None:
 def test_a_machine_without_kernels(
     config: Config, cpu: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inference.library, "load", lambda: None)
+    monkeypatch.setattr(inference.library, "load", lambda precision: None)
     assert list(measure_inference(config, config.graph(3), cpu, 0.1)) == ["plain", "folded"]
 
 

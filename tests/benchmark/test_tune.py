@@ -39,7 +39,7 @@ def decide(
 
     monkeypatch.setattr(tune, "compete", told)
     monkeypatch.setattr(tune, "processors", lambda: 4)
-    monkeypatch.setattr(tune.library, "load", lambda: True)
+    monkeypatch.setattr(tune.library, "load", lambda precision: True)
     monkeypatch.setattr(tune, "use_threads", lambda count: None)
     hardware = hardware or Machine(torch.device("cpu"), "float32", 4)
     return tune.tune(config, config.graph(3), hardware, 1.0)
