@@ -113,7 +113,7 @@ def variants() -> list[str]:
     missing = set()
     if not all(find_spec(name) for name in ("onnx", "onnxscript", "onnxruntime")):
         missing.add(ONNX)
-    if library.load() is None:
+    if library.load("float32") is None:
         missing.add(FUSED)
     return [name for name in VARIANTS if name not in missing]
 

@@ -21,7 +21,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 Form = Literal["plain", "fused", "compiled"]
 
 WORTH_COMPILING = 1000
-"""steps from which on compiling pays on a GPU: it takes about a minute"""
+"""steps from which on compiling pays on a GPU: a guess, for it was not measured"""
 
 # glibc's parameter numbers and our values: see mallopt(3).
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3

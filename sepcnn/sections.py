@@ -135,8 +135,8 @@ class Train(Spec):
     fused: bool = True
     """on a CPU, compute with kernels that are compiled for it, where there is a C++ compiler"""
     compile: Compile = "auto"
-    """compute with torch.compile; auto: on a CUDA GPU in runs of 1,000 steps and more. It takes
-    about a minute before the first step, and takes the place of fused"""
+    """compute with torch.compile; auto: on a CUDA GPU in runs of 1,000 steps and more. The
+    first step waits for it, and it takes the place of fused"""
     seed: NonNegativeInt = 0
     """decides first weights, order, augmentation and dropout"""
     checkpoint_minutes: PositiveNumber = 3.0
