@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
 import torch
@@ -18,57 +19,58 @@ from torch import nn
 
 from sepcnn.activations import ActivationFunction, Linear, Relu, Relu6
 from sepcnn.layers.activation import ActivationModule
-from sepcnn.layers.convolution import SeparableConv2DModule
+from sepcnn.layers.convolution import Convolution, SeparableConv2DModule
+from sepcnn.layers.merge import FoldModule
 from sepcnn.layers.normalization import BatchNormalizationModule, BatchRenormalizationModule
 from sepcnn.layers.pooling import MaxPoolingModule
 from sepcnn.layers.scaling import RescalingModule
 from sepcnn.layers.window import window_size
 from sepcnn.model import PLAIN, Form
 from sepcnn.native import operators
-from sepcnn.native.operators import Limits, Window
+from sepcnn.native.arguments import Kernels, Limits, View, Window
 
 ALL = Limits()
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """``clamp(scale · x + offset, low, high)`` of an image x, not computed yet."""
+    """What is seen of an image, not computed yet."""
 
     x: torch.Tensor
     """N×C×H×W, channels_last"""
-    scale: torch.Tensor | None = None
-    """float32 [C], with an offset; None: as it is"""
-    offset: torch.Tensor | None = None
-    limits: Limits = ALL
+    view: View = View()
     moments: torch.Tensor | None = None
     """sums of x and of its squares, float32 [2, C], where they are known"""
 
     def tensor(self) -> torch.Tensor:
-        if self.scale is None or self.offset is None:
-            return self.x
-        return operators.see(self.x, self.scale, self.offset, self.limits)
+        return operators.see(self.x, self.view)
 
     def written(self) -> Seen:
         """The same with nothing left to do."""
-        return self if self.scale is None else Seen(self.tensor())
+        return self if self.view.scale is None else Seen(self.tensor())
 
     def mapped(self, scale: torch.Tensor, offset: torch.Tensor) -> Seen:
         """``scale · self + offset``."""
-        if self.limits != ALL:
+        seen = self.view
+        if seen.limits != ALL:
             return Seen(self.tensor()).mapped(scale, offset)
-        if self.scale is None or self.offset is None:
-            return replace(self, scale=scale, offset=offset)
-        return replace(self, scale=self.scale * scale, offset=self.offset * scale + offset)
+        if seen.scale is not None and seen.offset is not None:
+            scale, offset = seen.scale * scale, seen.offset * scale + offset
+        return replace(self, view=View(scale, offset))
 
     def clamped(self, limits: Limits) -> Seen:
         if limits == ALL:
             return self
-        scale, offset = self.scale, self.offset
+        scale, offset, before = self.view
         if scale is None or offset is None:
             channels = self.x.shape[1]
             scale, offset = torch.ones(channels), torch.zeros(channels)
-        low, high = max(self.limits.low, limits.low), min(self.limits.high, limits.high)
-        return replace(self, scale=scale, offset=offset, limits=Limits(low, high))
+        low, high = max(before.low, limits.low), min(before.high, limits.high)
+        return replace(self, view=View(scale, offset, Limits(low, high)))
+
+    def wants_gradient(self) -> bool:
+        """Whether anything above the layer that reads this is trained."""
+        return any(part is not None and part.requires_grad for part in (self.x, *self.view[:2]))
 
 
 def limits_of(activation: ActivationFunction | None) -> Limits | None:
@@ -84,30 +86,56 @@ def limits_of(activation: ActivationFunction | None) -> Limits | None:
 
 
 def separable(module: SeparableConv2DModule, seen: Seen) -> Seen | None:
-    depthwise, pointwise = module.depthwise, module.pointwise
-    limits = limits_of(pointwise.activation)
-    fits = (
-        depthwise.strides == depthwise.dilation == (1, 1)
-        and len(depthwise.weight) == depthwise.groups
-        and depthwise.weight.shape[2:] == operators.KERNEL_SIZE
-    )
-    if not fits or limits is None:
+    first, last = module.depthwise, module.pointwise
+    if not has_depthwise_kernel(first):
         return None
-    size, strides = operators.KERNEL_SIZE, (1, 1)
-    window = Window(size, strides, *window_size(seen.x.shape[2:], size, strides, depthwise.padding))
-    y, moments = operators.separable(
-        seen.x, seen.scale, seen.offset, seen.limits, depthwise.weight, pointwise.weight, window
-    )
+    return convolved(first, Kernels(depthwise=first.weight, pointwise=last.weight), last, seen)
+
+
+def convolution(module: Convolution, seen: Seen) -> Seen | None:
+    weight, size = module.weight, module.weight.shape[2:]
+    if has_depthwise_kernel(module):
+        kernels = Kernels(depthwise=weight)
+    elif module.groups > 1:
+        return None
+    elif size == (1, 1) and seen.x.shape[2:] != (1, 1):  # of one pixel it is a product of matrices
+        kernels = Kernels(pointwise=weight)
+    elif size == operators.KERNEL_SIZE and is_stem(weight, seen):
+        kernels = Kernels(dense=weight)
+    else:
+        return None
+    return convolved(module, kernels, module, seen)
+
+
+def is_stem(weight: torch.Tensor, seen: Seen) -> bool:
+    """The first convolution of a net: few channels, whose gradient nobody wants."""
+    return weight[0].numel() <= operators.MOST_STEM_TAPS and not seen.wants_gradient()
+
+
+def has_depthwise_kernel(module: Convolution) -> bool:
+    """One that the kernels know: as many channels come out as go in."""
+    one_a_channel = len(module.weight) == module.groups
+    return one_a_channel and module.weight.shape[1:] == (1, *operators.KERNEL_SIZE)
+
+
+def convolved(window: Convolution, kernels: Kernels, last: Convolution, seen: Seen) -> Seen | None:
+    """With the window of one step, and bias and activation of the last."""
+    limits = limits_of(last.activation)
+    if window.dilation != (1, 1) or limits is None:
+        return None
+    size, strides = window.window, window.strides
+    grid = Window(size, strides, *window_size(seen.x.shape[2:], size, strides, window.padding))
+    y, moments = operators.convolution(seen.x, seen.view, kernels, grid)
     result = Seen(y, moments=moments)
-    if pointwise.bias is not None:
-        result = result.mapped(torch.ones_like(pointwise.bias), pointwise.bias)
+    if last.bias is not None:
+        result = result.mapped(torch.ones_like(last.bias), last.bias)
     return result.clamped(limits)
 
 
 def normalized(module: BatchNormalizationModule, seen: Seen) -> Seen:
     if not module.training:
         return seen.mapped(*module.inference_coefficients())
-    if seen.limits != ALL:
+    if seen.view.limits != ALL:
         seen = seen.written()
     if seen.moments is None:
         x, moments = operators.moments(seen.x)
@@ -116,8 +144,9 @@ def normalized(module: BatchNormalizationModule, seen: Seen) -> Seen:
     count = seen.x.numel() // seen.x.shape[1]
     mean, square = (seen.moments / count).unbind()
     variance = (square - mean.square()).clamp(min=0)
-    if seen.scale is not None and seen.offset is not None:
-        mean, variance = seen.scale * mean + seen.offset, seen.scale.square() * variance
+    scale, offset, _ = seen.view
+    if scale is not None and offset is not None:
+        mean, variance = scale * mean + offset, scale.square() * variance
     return seen.mapped(*module.coefficients(mean, variance))
 
 
@@ -140,16 +169,24 @@ def pooled(module: MaxPoolingModule, seen: Seen) -> Seen | None:
     if size not in operators.POOL_SIZES:
         return None
     window = Window(size, strides, *window_size(seen.x.shape[2:], size, strides, module.padding))
-    return replace(seen, x=operators.max_pool(seen.x, seen.scale, window), moments=None)
+    return replace(seen, x=operators.max_pool(seen.x, seen.view.scale, window), moments=None)
+
+
+def added(module: FoldModule, *several: Seen) -> Seen | None:
+    if module.join is not torch.add or len({(seen.x.shape, seen.x.dtype) for seen in several}) > 1:
+        return None
+    return reduce(lambda a, b: Seen(operators.add(a.x, a.view, b.x, b.view)), several)
 
 
 FAST: dict[type[nn.Module], Callable[..., Seen | None]] = {
+    Convolution: convolution,
     SeparableConv2DModule: separable,
     ActivationModule: activated,
     RescalingModule: rescaled,
     MaxPoolingModule: pooled,
     BatchNormalizationModule: normalized,
     BatchRenormalizationModule: normalized,
+    FoldModule: added,
 }
 
 
@@ -171,7 +208,7 @@ class Fused:
 
     def call(self, module: nn.Module, *inputs: Any) -> Any:
         fast = FAST.get(type(module))
-        if fast and len(inputs) == 1 and isinstance(inputs[0], Seen):
+        if fast and all(isinstance(value, Seen) for value in inputs):
             result = fast(module, *inputs)
             if result is not None:
                 return result

@@ -10,57 +10,77 @@
 #include "pooling.h"
 #include "stem.h"
 
+constexpr bool fits(int channels) { return channels % LANES == 0; }
+
+template <class T> auto convolution_of(const Shape &in, const Kernels &kernels) {
+    const bool whole_in = fits(in.channels), whole_out = fits(kernels.filters);
+    if (kernels.dense) return whole_out ? dense<T, 3, true> : dense<T, 3, false>;
+    if (!kernels.pointwise) return whole_in ? depthwise<T, 3, true> : depthwise<T, 3, false>;
+    if (!kernels.depthwise)
+        return !whole_out ? separable<T, 1, false, false> : whole_in ? separable<T, 1, true, true> : separable<T, 1, false, true>;
+    return !whole_out ? separable<T, 3, false, false> : whole_in ? separable<T, 3, true, true> : separable<T, 3, false, true>;
+}
+
+template <class T> auto way_back_of(const Shape &in, const Kernels &kernels, const Gradients &to) {
+    const bool whole_in = fits(in.channels), whole_out = fits(kernels.filters);
+    if (kernels.dense) return whole_out ? dense_backward<T, 3, true> : dense_backward<T, 3, false>;
+    if (!kernels.pointwise) return whole_in ? depthwise_backward<T, 3, true> : depthwise_backward<T, 3, false>;
+    if (!kernels.depthwise)
+        return !whole_out ? separable_backward<T, 1, false, false>
+               : whole_in ? separable_backward<T, 1, true, true>
+                          : separable_backward<T, 1, false, true>;
+    if (!to.x && !to.scale && 9 * in.channels <= MOST_TAPS)
+        return whole_out ? stem_backward<T, 3, true> : stem_backward<T, 3, false>;
+    return !whole_out ? separable_backward<T, 3, false, false>
+           : whole_in ? separable_backward<T, 3, true, true>
+                      : separable_backward<T, 3, false, true>;
+}
+
 // Compiled twice, once for each type.
-#define EXPORT(T, NAME)                                                                            \
-    void moments_##NAME(const T *x, long pixels, int channels, float *result, int threads) {       \
-        moments(x, pixels, channels, result, threads);                                             \
-    }                                                                                              \
-    void moments_backward_##NAME(const T *gradient, const T *x, long pixels, int channels,         \
-                                 const float *moment_gradients, T *x_gradient, int threads) {      \
-        moments_backward(gradient, x, pixels, channels, moment_gradients, x_gradient, threads);    \
-    }                                                                                              \
-    void see_##NAME(const T *x, long pixels, int channels, View view, T *y, int threads) {         \
-        see(x, pixels, channels, view, y, threads);                                                \
-    }                                                                                              \
-    void see_backward_##NAME(const T *gradient, const T *x, long pixels, int channels, View view,  \
-                             T *x_gradient, float *scale_gradient, float *offset_gradient,         \
-                             int threads) {                                                        \
-        see_backward(gradient, x, pixels, channels, view, x_gradient, scale_gradient,              \
-                     offset_gradient, threads);                                                    \
-    }                                                                                              \
-    void max_pool_##NAME(const T *x, Shape in, const float *scale, Pool pool, T *y,                \
-                         uint8_t *places, int threads) {                                           \
-        const bool whole = in.channels % LANES == 0;                                               \
-        auto run = pool.size == 2 ? (whole ? max_pool<T, 2, true> : max_pool<T, 2, false>)         \
-                                  : (whole ? max_pool<T, 3, true> : max_pool<T, 3, false>);        \
-        run(x, in, scale, pool, y, places, threads);                                               \
-    }                                                                                              \
-    void max_pool_backward_##NAME(const T *gradient, const uint8_t *places, Shape in, Pool pool,   \
-                                  T *x_gradient, int threads) {                                    \
-        const bool whole = in.channels % LANES == 0;                                               \
-        auto run =                                                                                 \
-            pool.size == 2                                                                         \
-                ? (whole ? max_pool_backward<T, 2, true> : max_pool_backward<T, 2, false>)         \
-                : (whole ? max_pool_backward<T, 3, true> : max_pool_backward<T, 3, false>);        \
-        run(gradient, places, in, pool, x_gradient, threads);                                      \
-    }                                                                                              \
-    void separable_##NAME(const T *x, Shape in, View view, Separable op, T *y, float *moments,     \
-                          int threads) {                                                           \
-        auto run = op.filters % LANES    ? separable<T, 3, false, false>                           \
-                   : in.channels % LANES ? separable<T, 3, false, true>                            \
-                                         : separable<T, 3, true, true>;                            \
-        run(x, in, view, op, y, moments, threads);                                                 \
-    }                                                                                              \
-    void separable_backward_##NAME(const T *gradient, const T *y, const float *moment_gradients,   \
-                                   const T *x, Shape in, View view, Separable op,                  \
-                                   SeparableGradients to, int threads) {                           \
-        const bool stem = !to.x && !to.scale && 9 * in.channels <= MOST_TAPS;                      \
-        auto run = stem && op.filters % LANES ? stem_backward<T, 3, false>                         \
-                   : stem                     ? stem_backward<T, 3, true>                          \
-                   : op.filters % LANES  ? separable_backward<T, 3, false, false>                  \
-                   : in.channels % LANES ? separable_backward<T, 3, false, true>                   \
-                                         : separable_backward<T, 3, true, true>;                   \
-        run(gradient, y, moment_gradients, x, in, view, op, to, threads);                          \
+#define EXPORT(T, NAME)                                                                                                \
+    void moments_##NAME(const T *x, long pixels, int channels, float *result, int threads) {                           \
+        moments(x, pixels, channels, result, threads);                                                                 \
+    }                                                                                                                  \
+    void moments_backward_##NAME(const T *gradient, const T *x, long pixels, int channels,                             \
+                                 const float *moment_gradients, T *x_gradient, int threads) {                          \
+        moments_backward(gradient, x, pixels, channels, moment_gradients, x_gradient, threads);                        \
+    }                                                                                                                  \
+    void see_##NAME(const T *x, long pixels, int channels, View view, T *y, int threads) {                             \
+        see(x, pixels, channels, view, y, threads);                                                                    \
+    }                                                                                                                  \
+    void see_backward_##NAME(const T *gradient, const T *x, long pixels, int channels, View view,                      \
+                             T *x_gradient, float *scale_gradient, float *offset_gradient,                             \
+                             int threads) {                                                                            \
+        see_backward(gradient, x, pixels, channels, view, x_gradient, scale_gradient,                                  \
+                     offset_gradient, threads);                                                                        \
+    }                                                                                                                  \
+    void max_pool_##NAME(const T *x, Shape in, const float *scale, int size, Grid pool, T *y,                          \
+                         uint8_t *places, int threads) {                                                               \
+        const bool whole = fits(in.channels);                                                                          \
+        auto run = size == 2 ? (whole ? max_pool<T, 2, true> : max_pool<T, 2, false>)                                  \
+                                  : (whole ? max_pool<T, 3, true> : max_pool<T, 3, false>);                            \
+        run(x, in, scale, pool, y, places, threads);                                                                   \
+    }                                                                                                                  \
+    void max_pool_backward_##NAME(const T *gradient, const uint8_t *places, Shape in, int size, Grid pool,             \
+                                  T *x_gradient, int threads) {                                                        \
+        const bool whole = fits(in.channels);                                                                          \
+        auto run =                                                                                                     \
+            size == 2                                                                                                  \
+                ? (whole ? max_pool_backward<T, 2, true> : max_pool_backward<T, 2, false>)                             \
+                : (whole ? max_pool_backward<T, 3, true> : max_pool_backward<T, 3, false>);                            \
+        run(gradient, places, in, pool, x_gradient, threads);                                                          \
+    }                                                                                                                  \
+    void convolution_##NAME(const T *x, Shape in, View view, Grid grid, Kernels kernels, T *y, float *moments,         \
+                            int threads) {                                                                             \
+        convolution_of<T>(in, kernels)(x, in, view, grid, kernels, y, moments, threads);                               \
+    }                                                                                                                  \
+    void convolution_backward_##NAME(const T *gradient, const T *y, const float *moment_gradients, const T *x, Shape in, \
+                                     View view, Grid grid, Kernels kernels, Gradients to, int threads) {               \
+        way_back_of<T>(in, kernels, to)(gradient, y, moment_gradients, x, in, view, grid, kernels, to, threads);       \
+    }                                                                                                                  \
+    void add_##NAME(const T *x, const T *other, long pixels, int channels, View view, View other_view, T *y,           \
+                    int threads) {                                                                                     \
+        add(x, other, pixels, channels, view, other_view, y, threads);                                                 \
     }
 
 extern "C" {

@@ -140,15 +140,15 @@ void multiply(const Word<T> *a, size_t row_stride, size_t word_stride, const Wor
     }
 }
 
-// Where products go: rows of T or float, of so many columns.
+// Where products go: rows of T or float, of so many columns, `stride` apart.
 template <class T, bool WHOLE> struct Stored {
     T *to;
-    int columns;
+    int columns, stride;
 
     template <int ROWS> void take(int row, int column, const Vector (&values)[ROWS]) const {
         UNROLLED
         for (int i = 0; i < ROWS; i++)
-            store(to + size_t(row + i) * columns + column, values[i], counted<WHOLE>(columns - column));
+            store(to + size_t(row + i) * stride + column, values[i], counted<WHOLE>(columns - column));
     }
 };
 

@@ -1,24 +1,33 @@
 """The kernels as functions of tensors, with their gradients.
 
-Images are N×C×H×W, channels_last in memory, float32 or bfloat16. Each operation reads its input as
-``clamp(scale · x + offset, low, high)`` with one scale and offset a channel, so that normalization
-and rectifier cost no pass of their own; see `Seen` of `sepcnn.fuse`.
+Images are N×C×H×W, channels_last in memory, float32 or bfloat16. Each operation reads its input
+through a `View`, so that normalization and rectifier cost no pass of their own; see `Seen` of
+`sepcnn.fuse`.
 """
 
 from __future__ import annotations
 
-import math
-from ctypes import Structure, c_float, c_int, c_long, c_void_p
-from dataclasses import dataclass
+from ctypes import c_int, c_long
 from typing import Any
 
 import torch
 
 from sepcnn.native import library
+from sepcnn.native.arguments import (
+    DTYPES,
+    Kernels,
+    Limits,
+    View,
+    Window,
+    call,
+    gradients,
+    shape,
+)
 
-DTYPES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 KERNEL_SIZE = (3, 3)
-"""of separable convolutions"""
+"""of depthwise and dense convolutions"""
+MOST_STEM_TAPS = 64
+"""channels times taps of a dense convolution"""
 POOL_SIZES = ((2, 2), (3, 3))
 
 
@@ -27,138 +36,63 @@ def serve(dtype: torch.dtype) -> bool:
     return dtype in DTYPES and library.load(DTYPES[dtype]) is not None
 
 
-class _View(Structure):
-    _fields_ = [("scale", c_void_p), ("offset", c_void_p), ("low", c_float), ("high", c_float)]
-
-
-class _Shape(Structure):
-    _fields_ = [(name, c_int) for name in ("images", "height", "width", "channels")]
-
-
-class _Pool(Structure):
-    _fields_ = [
-        (name, c_int) for name in ("size", "down", "across", "top", "left", "height", "width")
-    ]
-
-
-class _Separable(Structure):
-    _fields_ = [
-        *((name, c_void_p) for name in ("depthwise", "pointwise")),
-        *((name, c_int) for name in ("size", "filters", "top", "left", "height", "width")),
-    ]
-
-
-class _SeparableGradients(Structure):
-    _fields_ = [(name, c_void_p) for name in ("x", "scale", "offset", "depthwise", "pointwise")]
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A window's geometry: rows then columns."""
-
-    size: tuple[int, int]
-    strides: tuple[int, int]
-    margin: tuple[int, int]
-    """rows above and columns to the left that lie outside of the image"""
-    output: tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a clamp lets through."""
-
-    low: float = -math.inf
-    high: float = math.inf
-
-
-def _call(name: str, x: torch.Tensor, *arguments: Any) -> None:
-    precision = DTYPES[x.dtype]
-    kernels = library.load(precision)
-    assert kernels is not None
-    function = getattr(kernels, f"{name}_{precision}")
-    function.restype = None
-    function(*map(_argument, arguments), torch.get_num_threads())
-
-
-def _argument(value: Any) -> Any:
-    if isinstance(value, torch.Tensor):
-        return c_void_p(value.data_ptr())
-    return value
-
-
-def _pointer(tensor: torch.Tensor | None) -> int | None:
-    return None if tensor is None else tensor.data_ptr()
-
-
-def _image(shape: tuple[int, int, int, int], like: torch.Tensor) -> torch.Tensor:
-    return torch.empty(shape, dtype=like.dtype, memory_format=torch.channels_last)
-
-
-def _shape(x: torch.Tensor) -> _Shape:
-    images, channels, height, width = x.shape
-    return _Shape(images, height, width, channels)
+def _image(size: tuple[int, int, int, int], like: torch.Tensor) -> torch.Tensor:
+    return torch.empty(size, dtype=like.dtype, memory_format=torch.channels_last)
 
 
 def _rows(x: torch.Tensor) -> torch.Tensor:
     return x.contiguous(memory_format=torch.channels_last)
 
 
-def _view(scale: torch.Tensor | None, offset: torch.Tensor | None, limits: Limits) -> _View:
-    return _View(_pointer(scale), _pointer(offset), limits.low, limits.high)
+def _pixels(x: torch.Tensor) -> tuple[c_long, int]:
+    """How many, and their channels."""
+    return c_long(x.numel() // x.shape[1]), x.shape[1]
 
 
-class _SeparableFunction(torch.autograd.Function):
+def _room(wanted: bool, like: torch.Tensor | None) -> torch.Tensor | None:
+    return torch.empty_like(like) if wanted and like is not None else None
+
+
+class _ConvolutionFunction(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
         x: torch.Tensor,
         scale: torch.Tensor | None,
         offset: torch.Tensor | None,
-        depthwise: torch.Tensor,
-        pointwise: torch.Tensor,
+        depthwise: torch.Tensor | None,
+        pointwise: torch.Tensor | None,
+        dense: torch.Tensor | None,
         limits: Limits,
         window: Window,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        filters = len(pointwise)
-        y = _image((len(x), filters, *window.output), x)
-        moments = torch.empty(2, filters)
-        operation = _operation(depthwise, pointwise, window)
-        _call("separable", x, x, _shape(x), _view(scale, offset, limits), operation, y, moments)
-        ctx.save_for_backward(x, scale, offset, depthwise, pointwise, y)
-        ctx.limits, ctx.window = limits, window
+        kernels, channels = Kernels(depthwise, pointwise, dense), x.shape[1]
+        filters = kernels.filters(channels)
+        y, moments = _image((len(x), filters, *window.output), x), torch.empty(2, filters)
+        view = View(scale, offset, limits)
+        geometry = (shape(x), view.argument(), window.argument(), kernels.argument(channels))
+        call("convolution", x.dtype, x, *geometry, y, moments)
+        ctx.save_for_backward(x, scale, offset, *kernels, y)
+        ctx.geometry = geometry
         ctx.set_materialize_grads(False)
         return y, moments
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor, moment_gradients: torch.Tensor | None) -> Any:
-        x, scale, offset, depthwise, pointwise, y = ctx.saved_tensors
-        x_gradient = torch.empty_like(x) if ctx.needs_input_grad[0] else None
-        viewed = ctx.needs_input_grad[1] or ctx.needs_input_grad[2]
-        scale_gradient = torch.empty_like(scale) if viewed else None
-        offset_gradient = torch.empty_like(offset) if viewed else None
-        kernels = torch.empty_like(depthwise), torch.empty_like(pointwise)
-        gradient = _rows(gradient)
+        x, scale, offset, *kernels, y = ctx.saved_tensors
+        wanted = ctx.needs_input_grad
+        viewed = wanted[1] or wanted[2]
+        to = (
+            _room(wanted[0], x),
+            _room(viewed, scale),
+            _room(viewed, offset),
+            *(_room(True, kernel) for kernel in kernels),
+        )
         if moment_gradients is not None:
             moment_gradients = moment_gradients.contiguous()
-        to = (x_gradient, scale_gradient, offset_gradient, *kernels)
-        _call(
-            "separable_backward",
-            x,
-            gradient,
-            y,
-            moment_gradients,
-            x,
-            _shape(x),
-            _view(scale, offset, ctx.limits),
-            _operation(depthwise, pointwise, ctx.window),
-            _SeparableGradients(*map(_pointer, to)),
-        )
+        results = (_rows(gradient), y, moment_gradients)
+        call("convolution_backward", x.dtype, *results, x, *ctx.geometry, gradients(*to))
         return (*to, None, None)
-
-
-def _operation(depthwise: torch.Tensor, pointwise: torch.Tensor, window: Window) -> _Separable:
-    weights = (depthwise.data_ptr(), pointwise.data_ptr())
-    return _Separable(*weights, depthwise.shape[-1], len(pointwise), *window.margin, *window.output)
 
 
 class _MaxPoolFunction(torch.autograd.Function):
@@ -168,9 +102,10 @@ class _MaxPoolFunction(torch.autograd.Function):
     ) -> torch.Tensor:
         y = _image((*x.shape[:2], *window.output), x)
         places = torch.empty_like(y, dtype=torch.uint8)
-        _call("max_pool", x, x, _shape(x), scale, _pool(window), y, places)
+        geometry = (c_int(window.size[0]), window.argument())
+        call("max_pool", x.dtype, x, shape(x), scale, *geometry, y, places)
         ctx.save_for_backward(places)
-        ctx.shape, ctx.window = x.shape, window
+        ctx.shape, ctx.geometry = x.shape, geometry
         return y
 
     @staticmethod
@@ -178,84 +113,106 @@ class _MaxPoolFunction(torch.autograd.Function):
         (places,) = ctx.saved_tensors
         gradient = _rows(gradient)
         to = _image(ctx.shape, gradient)
-        _call("max_pool_backward", gradient, gradient, places, _shape(to), _pool(ctx.window), to)
+        call("max_pool_backward", to.dtype, gradient, places, shape(to), *ctx.geometry, to)
         return to, None, None
-
-
-def _pool(window: Window) -> _Pool:
-    return _Pool(window.size[0], *window.strides, *window.margin, *window.output)
-
-
-def _view_gradients(
-    x: torch.Tensor, scale: torch.Tensor | None, offset: torch.Tensor | None
-) -> tuple[torch.Tensor | None, ...]:
-    return tuple(None if value is None else torch.empty_like(value) for value in (x, scale, offset))
 
 
 class _SeeFunction(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any,
-        x: torch.Tensor,
-        scale: torch.Tensor,
-        offset: torch.Tensor,
-        limits: Limits,
+        ctx: Any, x: torch.Tensor, scale: torch.Tensor, offset: torch.Tensor, limits: Limits
     ) -> torch.Tensor:
         y = torch.empty_like(x)
-        view = _view(scale, offset, limits)
-        _call("see", x, x, c_long(_pixels(x)), x.shape[1], view, y)
+        call("see", x.dtype, x, *_pixels(x), View(scale, offset, limits).argument(), y)
         ctx.save_for_backward(x, scale, offset)
         ctx.limits = limits
         return y
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> Any:
-        x, scale, offset = ctx.saved_tensors
-        to = _view_gradients(x, scale, offset)
-        view = _view(scale, offset, ctx.limits)
+        x, *view = ctx.saved_tensors
+        return (*_see_backward(_rows(gradient), x, View(*view, ctx.limits)), None)
+
+
+def _see_backward(
+    gradient: torch.Tensor, x: torch.Tensor, view: View
+) -> tuple[torch.Tensor | None, ...]:
+    """The gradients of x, scale and offset."""
+    if view.scale is None:
+        return gradient, None, None
+    to = tuple(torch.empty_like(value) for value in (x, view.scale, view.offset))
+    call("see_backward", x.dtype, gradient, x, *_pixels(x), view.argument(), *to)
+    return to
+
+
+class _AddFunction(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        scale: torch.Tensor | None,
+        offset: torch.Tensor | None,
+        other: torch.Tensor,
+        other_scale: torch.Tensor | None,
+        other_offset: torch.Tensor | None,
+        *limits: Limits,
+    ) -> torch.Tensor:
+        y = torch.empty_like(x)
+        views = View(scale, offset, limits[0]), View(other_scale, other_offset, limits[1])
+        call("add", x.dtype, x, other, *_pixels(x), *(view.argument() for view in views), y)
+        ctx.save_for_backward(x, scale, offset, other, other_scale, other_offset)
+        ctx.limits = limits
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> Any:
         gradient = _rows(gradient)
-        _call("see_backward", x, gradient, x, c_long(_pixels(x)), x.shape[1], view, *to)
-        return (*to, None)
+        x, scale, offset, other, other_scale, other_offset = ctx.saved_tensors
+        return (
+            *_see_backward(gradient, x, View(scale, offset, ctx.limits[0])),
+            *_see_backward(gradient, other, View(other_scale, other_offset, ctx.limits[1])),
+            *(None for _ in ctx.limits),
+        )
 
 
 class _MomentsFunction(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         moments = torch.empty(2, x.shape[1])
-        _call("moments", x, x, c_long(_pixels(x)), x.shape[1], moments)
+        call("moments", x.dtype, x, *_pixels(x), moments)
         ctx.save_for_backward(x)
         return x.view_as(x), moments
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor, moment_gradients: torch.Tensor) -> Any:
         (x,) = ctx.saved_tensors
-        to, gradient, pixels = torch.empty_like(x), _rows(gradient), c_long(_pixels(x))
-        moment_gradients = moment_gradients.contiguous()
-        _call("moments_backward", x, gradient, x, pixels, x.shape[1], moment_gradients, to)
+        to, gradient, moment_gradients = (
+            torch.empty_like(x),
+            _rows(gradient),
+            moment_gradients.contiguous(),
+        )
+        call("moments_backward", x.dtype, gradient, x, *_pixels(x), moment_gradients, to)
         return to
 
 
-def _pixels(x: torch.Tensor) -> int:
-    return x.numel() // x.shape[1]
-
-
-def separable(
-    x: torch.Tensor,
-    scale: torch.Tensor | None,
-    offset: torch.Tensor | None,
-    limits: Limits,
-    depthwise: torch.Tensor,
-    pointwise: torch.Tensor,
-    window: Window,
+def convolution(
+    x: torch.Tensor, view: View, kernels: Kernels, window: Window
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """A separable convolution with stride 1, and the sums of its values and of their squares.
+    """A convolution, and the sums of its values and of their squares.
 
-    ``depthwise`` is C×1×3×3, ``pointwise`` F×C×1×1, both float32. The result is N×F×H×W of x's
-    type, the sums float32 [2, F]. In bfloat16 the depthwise result and both kernels of the
-    pointwise product are rounded, as autocast does; the sums are those of the unrounded result.
+    The result is N×F×H×W of x's type, the sums float32 [2, F]. In bfloat16 kernels are rounded where
+    they are multiplied over the channels, and what lies between depthwise and pointwise step, as
+    autocast does; the sums are those of the unrounded result.
+
+    A dense kernel is for images: at most `MOST_STEM_TAPS` channels times taps, and neither x nor its
+    view may want a gradient.
     """
-    result: tuple[torch.Tensor, torch.Tensor] = _SeparableFunction.apply(
-        x, scale, offset, depthwise, pointwise, limits, window
+    dense = kernels.dense
+    if dense is not None:
+        assert len(dense[0]) * dense[0, 0].numel() <= MOST_STEM_TAPS
+        kernels = kernels._replace(dense=_rows(dense))
+    result: tuple[torch.Tensor, torch.Tensor] = _ConvolutionFunction.apply(
+        x, view.scale, view.offset, *kernels, view.limits, window
     )
     return result
 
@@ -270,9 +227,19 @@ def max_pool(x: torch.Tensor, scale: torch.Tensor | None, window: Window) -> tor
     return y
 
 
-def see(x: torch.Tensor, scale: torch.Tensor, offset: torch.Tensor, limits: Limits) -> torch.Tensor:
-    """``clamp(scale · x + offset, low, high)``, written down."""
-    y: torch.Tensor = _SeeFunction.apply(x, scale, offset, limits)
+def see(x: torch.Tensor, view: View) -> torch.Tensor:
+    """What is seen of x, written down."""
+    if view.scale is None:
+        return x
+    y: torch.Tensor = _SeeFunction.apply(x, *view)
+    return y
+
+
+def add(x: torch.Tensor, view: View, other: torch.Tensor, other_view: View) -> torch.Tensor:
+    """The sum of what is seen of two images of one shape."""
+    y: torch.Tensor = _AddFunction.apply(
+        x, view.scale, view.offset, other, *other_view[:2], view.limits, other_view.limits
+    )
     return y
 
 

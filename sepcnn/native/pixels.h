@@ -69,6 +69,28 @@ void moments_backward(const T *gradient, const T *x, long pixels, int channels,
         [](const Two &, int) {});
 }
 
+// The sum of two images as they are seen.
+template <class T>
+void add(const T *x, const T *other, long pixels, int channels, View as_is, View other_as_is, T *y, int threads) {
+    const int lanes = Row(CHUNK, channels).lanes;
+    const SpreadView view(as_is, channels, lanes), other_view(other_as_is, channels, lanes);
+    Sums none(threads, 0, 0);
+    struct Two {
+        Vector scale, offset, other_scale, other_offset;
+    };
+    over_pixels(
+        threads, pixels, channels, none,
+        [&](int c) {
+            return Two{view.scales(c), view.offsets(c), other_view.scales(c), other_view.offsets(c)};
+        },
+        [&](const Two &two, long at, int count) {
+            fetch(x + at + CHUNK * channels), fetch(other + at + CHUNK * channels);
+            const Vector one = view.at(load(x + at, count), two.scale, two.offset);
+            store(y + at, one + other_view.at(load(other + at, count), two.other_scale, two.other_offset), count);
+        },
+        [](const Two &, int) {});
+}
+
 // What a view shows, written down.
 template <class T>
 void see(const T *x, long pixels, int channels, View as_is, T *y, int threads) {

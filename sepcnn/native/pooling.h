@@ -9,10 +9,6 @@
 
 namespace {
 
-struct Pool {
-    int size, down, across, top, left, height, width;  // window, strides, margins, output
-};
-
 typedef uint8_t Places __attribute__((vector_size(LANES), aligned(1), may_alias));
 
 Mask load_places(const uint8_t *from, int count) {
@@ -60,7 +56,7 @@ template <int SIZE> struct Largest {
 };
 
 template <class T, int SIZE, bool WHOLE>
-void max_pool(const T *x, Shape in, const float *scale, Pool pool, T *y, uint8_t *places, int threads) {
+void max_pool(const T *x, Shape in, const float *scale, Grid pool, T *y, uint8_t *places, int threads) {
     const int channels = in.channels;
     Aligned<float> signs(whole(channels), 1.0f);
     for (int c = 0; scale && c < channels; c++) signs[c] = float((scale[c] > 0) - (scale[c] < 0));
@@ -94,7 +90,7 @@ int first_window(int at, int size, int stride) { return at < size ? 0 : (at - si
 
 // Row y of the gradient of image n: each pixel has the gradients of the windows that chose it.
 template <int SIZE, bool WHOLE, class T>
-APART void route_row(const T *gradient, const uint8_t *places, Shape in, Pool pool, int n, int y, T *to) {
+APART void route_row(const T *gradient, const uint8_t *places, Shape in, Grid pool, int n, int y, T *to) {
     const int channels = in.channels;
     const size_t start = size_t(n) * pool.height * pool.width * channels;
     const int from_top = y + pool.top, top = first_window(from_top, SIZE, pool.down);
@@ -123,7 +119,7 @@ APART void route_row(const T *gradient, const uint8_t *places, Shape in, Pool po
 }
 
 template <class T, int SIZE, bool WHOLE>
-void max_pool_backward(const T *gradient, const uint8_t *places, Shape in, Pool pool, T *x_gradient, int threads) {
+void max_pool_backward(const T *gradient, const uint8_t *places, Shape in, Grid pool, T *x_gradient, int threads) {
     const size_t row_size = size_t(in.width) * in.channels;
     over_bands(threads, in.images, in.height, [&](int n, int first, int last) {
         for (int y = first; y < last; y++)

@@ -1,8 +1,9 @@
-// The gradients of a separable convolution on the images themselves, whose own gradient nobody wants.
+// What reads the images themselves: few channels, which would fill few lanes, and whose gradient nobody wants.
 //
-// With P[t, c, f] = Σ x[p + t, c] · dy[p, f] over all pixels p, for each tap t, channel c and filter f,
-// the pointwise kernel's gradient is Σ over t of D[c, t] · P[t, c, f] and the depthwise kernel's Σ over
-// f of W[f, c] · P[t, c, f]: one product, where few channels would fill few lanes of the other way.
+// A window of all channels is then one row of a product. With P[t, c, f] = Σ x[p + t, c] · dy[p, f] over
+// all pixels p, for each tap t, channel c and filter f, a convolution's kernel has the gradient P itself. Of
+// a separable one the pointwise kernel's is Σ over t of D[c, t] · P[t, c, f] and the depthwise kernel's Σ over
+// f of W[f, c] · P[t, c, f].
 
 #pragma once
 
@@ -12,63 +13,105 @@ namespace {
 
 constexpr int MOST_TAPS = 4 * LANES;  // of all channels: with more, the general way is faster
 
-// What each pixel of a row of the result reads: pixels × (K · K · channels).
+// What each pixel of a row of the result reads: pixels × (K · K · channels), `step` values apart.
 template <int K, class T, class To>
-APART void gather_taps(Window<T> &window, int top, int width, int channels, To *to) {
+APART void gather_taps(Window<T> &window, int top, Grid grid, int channels, To *to, int step) {
     const float *rows[K];
     for (int i = 0; i < K; i++) rows[i] = window.row(top + i);
     const int run = K * channels;
-    for (int p = 0; p < width; p++)
-        for (int i = 0; i < K; i++, to += run)
+    for (int p = 0; p < grid.width; p++, to += step)
+        for (int i = 0; i < K; i++)
             // What a vector writes beyond the run is written again by the next.
-            for (int k = 0; k < run; k += LANES) store(to + k, load(rows[i] + p * channels + k));
+            for (int k = 0; k < run; k += LANES)
+                store(to + i * run + k, load(rows[i] + p * grid.across * channels + k));
 }
 
+// A convolution's y, and Σy and Σy² of each filter unless `moments` is null.
 template <class T, int K, bool OUT>
-void stem_backward(const T *gradient, const T *y, const float *moment_gradients, const T *x, Shape in, View as_is,
-                   Separable op, SeparableGradients to, int threads) {
-    const int channels = in.channels, filters = op.filters, taps = K * K * channels;
-    const int pairs = words_of<T>(op.width), stride = whole(filters);
+void dense(const T *x, Shape in, View as_is, Grid grid, Kernels kernels, T *y, float *moments,
+                 int threads) {
+    const int channels = in.channels, taps = K * K * channels, depth = words_of<T>(taps), filters = kernels.filters;
     const SpreadView view(as_is, channels, Row(in.width, channels).lanes);
-    const int filter_lanes = Row(op.width, filters).lanes;
-    const auto once = spread(moment_gradients, filters, filter_lanes);
-    const auto twice = spread(moment_gradients ? moment_gradients + filters : nullptr, filters, filter_lanes);
-    std::vector<double> total(size_t(threads) * taps * stride);
+    const auto packed_kernel = packed<T>(kernels.dense, taps, filters, 1, taps);
+    Sums sums(threads, 2, filters);
+    over_bands(threads, in.images, grid.height, [&](int n, int first, int last) {
+        const T *image = x + size_t(n) * in.height * in.width * channels;
+        Window<T> window(K, in.width, grid.left, grid.right(K, in.width), channels);
+        window.next = first * grid.down - grid.top;
+        Aligned<Word<T>> read(size_t(grid.width) * depth + LANES);
+        for (int row = first; row < last; row++) {
+            const int top = row * grid.down - grid.top;
+            window.template reach<false>(image, in.height, top, view);
+            gather_taps<K>(window, top, grid, channels, reinterpret_cast<Element<T> *>(read.data()),
+                           depth * Words<T>::DEPTH);
+            multiply<T>(read.data(), depth, 1, packed_kernel.data(), depth, grid.width, filters,
+                        StoredWithMoments<T, OUT>{{y + (size_t(n) * grid.height + row) * grid.width * filters, filters, filters},
+                                                  sums.mine().of(0), sums.mine().of(1)});
+        }
+        sums.settle();
+    });
+    if (!moments) return;
+    sums.write(0, moments, filters);
+    sums.write(1, moments + filters, filters);
+}
+
+// P: (taps × channels) × filters, from the gradient of y and, unless `moment_gradients` is null, of Σy and Σy².
+template <class T, int K, bool OUT>
+std::vector<double> tap_products(const T *gradient, const T *y, const float *moment_gradients, const T *x, Shape in,
+                                 View as_is, Grid grid, int filters, int threads) {
+    const int channels = in.channels, taps = K * K * channels;
+    const int pairs = words_of<T>(grid.width), stride = whole(filters);
+    const SpreadView view(as_is, channels, Row(in.width, channels).lanes);
+    const ResultGradient<T> result(gradient, y, moment_gradients, grid.width, filters, filters);
+    Sums sums(threads, taps, filters);
 #pragma omp parallel num_threads(threads)
     {
-        double *mine = &total[size_t(omp_get_thread_num()) * taps * stride];
-        Aligned<float> products(size_t(taps) * stride);
-        Window<T> window(K, in.width, op.left, op.width + K - 1 - op.left - in.width, channels);
-        Aligned<Element<T>> read(op.width * taps + LANES), y_gradient(op.width * filters + LANES);
+        Window<T> window(K, in.width, grid.left, grid.right(K, in.width), channels);
+        Aligned<Element<T>> read(grid.width * taps + LANES), y_gradient(grid.width * filters + LANES);
         Aligned<Word<T>> left(size_t(pairs) * whole(taps)), right(size_t(pairs) * stride);
 #pragma omp for schedule(static)
         for (int n = 0; n < in.images; n++) {
             const T *image = x + size_t(n) * in.height * in.width * channels;
-            for (int i = 0; i < K - 1; i++) window.template read<false>(image, in.height, i - op.top, view);
-            for (int row = 0; row < op.height; row++) {
-                window.template read<false>(image, in.height, row - op.top + K - 1, view);
-                gather_taps<K>(window, row - op.top, op.width, channels, read.data());
-                pack_pixels<T>(read.data(), op.width, taps, left.data());
-                const size_t start = (size_t(n) * op.height + row) * op.width * filters;
-                add_moment_gradients<OUT>(gradient + start, moment_gradients ? y + start : nullptr, once.data(),
-                                          twice.data(), op.width, filters, y_gradient.data());
-                pack_pixels<T>(y_gradient.data(), op.width, filters, right.data());
+            window.next = -grid.top;
+            for (int row = 0; row < grid.height; row++) {
+                const int top = row * grid.down - grid.top;
+                window.template reach<false>(image, in.height, top, view);
+                gather_taps<K>(window, top, grid, channels, read.data(), taps);
+                pack_pixels<T>(read.data(), grid.width, taps, left.data());
+                result.template read<OUT>(size_t(n) * grid.height + row, y_gradient.data());
+                pack_pixels<T>(y_gradient.data(), grid.width, filters, right.data());
                 multiply<T>(left.data(), 1, whole(taps), right.data(), pairs, taps, filters,
-                            Added{products.data(), stride});
+                            Added{sums.mine().of(0), stride});
             }
-            for (size_t i = 0; i < products.size(); i++) mine[i] += products[i];
-            std::fill(products.begin(), products.end(), 0.0f);
+            sums.settle();
         }
     }
+    return sums.added_up();
+}
+
+template <class T, int K, bool OUT>
+void dense_backward(const T *gradient, const T *y, const float *moment_gradients, const T *x, Shape in, View view,
+                          Grid grid, Kernels kernels, Gradients to, int threads) {
+    const int filters = kernels.filters, taps = K * K * in.channels;
+    const auto products = tap_products<T, K, OUT>(gradient, y, moment_gradients, x, in, view, grid, filters, threads);
+    for (int f = 0; f < filters; f++)
+        for (int tap = 0; tap < taps; tap++)
+            to.dense[size_t(f) * taps + tap] = float(products[size_t(tap) * filters + f]);
+}
+
+template <class T, int K, bool OUT>
+void stem_backward(const T *gradient, const T *y, const float *moment_gradients, const T *x, Shape in, View view,
+                   Grid grid, Kernels kernels, Gradients to, int threads) {
+    const int channels = in.channels, filters = kernels.filters;
+    const auto products = tap_products<T, K, OUT>(gradient, y, moment_gradients, x, in, view, grid, filters, threads);
     for (int c = 0; c < channels; c++) {
         std::vector<double> pointwise(filters);
         for (int tap = 0; tap < K * K; tap++) {
+            const double *sums = &products[size_t(tap * channels + c) * filters];
             double depthwise = 0;
             for (int f = 0; f < filters; f++) {
-                double sum = 0;
-                for (int t = 0; t < threads; t++) sum += total[(size_t(t) * taps + tap * channels + c) * stride + f];
-                depthwise += sum * op.pointwise[size_t(f) * channels + c];
-                pointwise[f] += sum * op.depthwise[size_t(c) * K * K + tap];
+                depthwise += sums[f] * kernels.pointwise[size_t(f) * channels + c];
+                pointwise[f] += sums[f] * kernels.depthwise[size_t(c) * K * K + tap];
             }
             to.depthwise[size_t(c) * K * K + tap] = float(depthwise);
         }

@@ -40,6 +40,12 @@ struct Sums {
                 open[kind * whole(lanes) + i] = 0;
             }
     }
+    // All threads' totals: kinds × lanes.
+    std::vector<double> added_up() const {
+        std::vector<double> result(size_t(kinds) * lanes);
+        for (size_t i = 0; i < totals.size(); i++) result[i % result.size()] += totals[i];
+        return result;
+    }
     // One value a channel, `stride` apart.
     void write(int kind, float *to, int channels, int stride = 1) const {
         std::vector<double> total(channels);

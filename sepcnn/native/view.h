@@ -40,13 +40,13 @@ struct ViewGradient {
 };
 
 // A row of pixels is `columns` times `lanes` values: of each pixel its channels, or all pixels at
-// once where the channels do not fill whole vectors.
+// once where the channels do not fill whole vectors and nothing lies between pixels.
 struct Row {
     int lanes, columns;
 
-    Row(int width, int channels)
-        : lanes(channels % LANES ? width * channels : channels),
-          columns(channels % LANES ? 1 : width) {}
+    Row(int width, int channels, bool dense = true)
+        : lanes(dense && channels % LANES ? width * channels : channels),
+          columns(dense && channels % LANES ? 1 : width) {}
 };
 
 // One value a channel, repeated for all lanes.

@@ -10,9 +10,19 @@ struct Shape {
     int images, height, width, channels;
 };
 
+// Where windows lie: strides, margins and the size of the result.
+struct Grid {
+    int down, across, top, left, height, width;
+
+    // Columns beside the image that windows of `size` reach into.
+    int right(int size, int image_width) const {
+        return std::max(0, (width - 1) * across + size - left - image_width);
+    }
+};
+
 // As many rows of an image as a kernel is high, with zeros around, in float.
 template <class T> struct Window {
-    int rows, width, left, channels, stride;
+    int rows, width, left, channels, stride, next = 0;
     Aligned<float> values;
 
     Window(int rows, int width, int left, int right, int channels)
@@ -20,6 +30,11 @@ template <class T> struct Window {
           stride(whole((left + width + right) * channels + LANES)), values(size_t(rows) * stride) {}
 
     float *row(int y) { return values.data() + size_t((y + rows) % rows) * stride; }
+
+    // Reads on until all rows from y on are there; `next`, the first that is not, is set before an image.
+    template <bool WHOLE> void reach(const T *image, int height, int y, const View &view) {
+        for (next = std::max(next, y); next < y + rows; next++) read<WHOLE>(image, height, next, view);
+    }
 
     // Row y of an image as it is seen; zeros outside of it.
     template <bool WHOLE> void read(const T *image, int height, int y, const View &view) {
@@ -37,6 +52,43 @@ template <class T> struct Window {
                 fetch(from + at + width * channels);
                 const Vector raw = load(from + at, count);
                 store(to + at, view.plain() ? raw : view.at(raw, view.scales(c), view.offsets(c)), count);
+            }
+    }
+};
+
+// The gradient of an operation's result y and, unless `moment_gradients` is null, of Σy and Σy².
+template <class T> struct ResultGradient {
+    const T *gradient, *y;
+    const int width, channels, step;
+    const Row cut;
+    const Aligned<float> once, twice;
+
+    // Rows are written with `step` values between pixels.
+    ResultGradient(const T *gradient, const T *y, const float *moment_gradients, int width, int channels, int step)
+        : gradient(gradient), y(moment_gradients ? y : nullptr), width(width), channels(channels), step(step),
+          cut(width, channels, step == channels), once(spread(moment_gradients, channels, cut.lanes)),
+          twice(spread(moment_gradients ? moment_gradients + channels : nullptr, channels, cut.lanes)) {}
+
+    // Row `row` of all images' rows, in one gradient.
+    template <bool WHOLE, class To> void read(size_t row, To *to) const {
+        const size_t start = row * width * channels;
+        add<WHOLE>(gradient + start, y ? y + start : nullptr, once.data(), twice.data(), cut, channels, to, step);
+    }
+
+    template <bool WHOLE, class To>
+    APART static void add(const T *gradient, const T *y, const float *once, const float *twice, Row cut, int channels,
+                          To *to, int step) {
+        for (int col = 0; col < cut.columns; col++)
+            for (int c = 0; c < cut.lanes; c += LANES) {
+                const int at = col * channels + c;
+                const auto count = counted<WHOLE>(cut.lanes - c);
+                fetch(gradient + at + cut.columns * cut.lanes);
+                Vector g = load(gradient + at, count);
+                if (y) {
+                    fetch(y + at + cut.columns * cut.lanes);
+                    g += load(once + c) + 2 * load(twice + c) * load(y + at, count);
+                }
+                store(to + col * step + c, g, count);
             }
     }
 };

@@ -9,9 +9,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from sepcnn.layers.window import Padding, window_size
+from sepcnn.layers.window import Padding, same_padding, window_size
 from sepcnn.native import library, operators
-from sepcnn.native.operators import Limits, Window
+from sepcnn.native.arguments import Kernels, Limits, View, Window
+
+Pair = tuple[int, int]
 
 pytestmark = pytest.mark.skipif(
     library.load("float32") is None, reason="no C++ compiler here that compiles the kernels"
@@ -42,18 +44,24 @@ def image(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
     return x.contiguous(memory_format=torch.channels_last).requires_grad_()
 
 
-def view(name: str, channels: int) -> tuple[torch.Tensor | None, torch.Tensor | None, Limits]:
+def make_view(name: str, channels: int) -> View:
     limits = VIEWS[name]
     if limits is None:
-        return None, None, Limits()
+        return View()
     scale, offset = torch.randn(channels), torch.randn(channels)
-    return scale.requires_grad_(), offset.requires_grad_(), limits
+    return View(scale.requires_grad_(), offset.requires_grad_(), limits)
 
 
-def looked_at(
-    x: torch.Tensor, scale: torch.Tensor | None, offset: torch.Tensor | None, limits: Limits
-) -> torch.Tensor:
+def detached(view: View) -> View:
+    scale, offset, limits = view
+    return (
+        view if scale is None or offset is None else View(scale.detach(), offset.detach(), limits)
+    )
+
+
+def looked_at(x: torch.Tensor, view: View) -> torch.Tensor:
     """What an operation sees, in float64."""
+    scale, offset, limits = view
     if scale is None or offset is None:
         return x.double()
     y = x.double() * scale.double()[:, None, None] + offset.double()[:, None, None]
@@ -110,46 +118,92 @@ def compare_kernels(
         assert (one.double() - other.double()).norm() <= most * other.double().norm()
 
 
+def make_kernels(kind: str, channels: int, filters: int) -> Kernels:
+    depthwise = torch.randn(channels, 1, 3, 3, requires_grad=True)
+    pointwise = torch.randn(filters, channels, 1, 1, requires_grad=True)
+    if kind == "dense":
+        dense = torch.randn(filters, channels, 3, 3)
+        dense = dense.contiguous(memory_format=torch.channels_last)
+        return Kernels(dense=dense.requires_grad_())
+    return Kernels(
+        None if kind == "pointwise" else depthwise, None if kind == "depthwise" else pointwise
+    )
+
+
+def convolved(
+    seen: torch.Tensor, kernels: Kernels, strides: Pair, padding: Padding
+) -> torch.Tensor:
+    """By torch in float64, with TensorFlow's padding."""
+    last = kernels.pointwise
+    size = (3, 3) if last is None or kernels.depthwise is not None else (1, 1)
+    if padding == "same":
+        (top, bottom), (left, right) = (
+            same_padding(*axis) for axis in zip(seen.shape[2:], size, strides, strict=True)
+        )
+        seen = functional.pad(seen, (left, right, top, bottom))
+    if kernels.dense is not None:
+        return functional.conv2d(seen, kernels.dense.double(), stride=strides)
+    if kernels.depthwise is not None:
+        channels = seen.shape[1]
+        seen = functional.conv2d(seen, kernels.depthwise.double(), stride=strides, groups=channels)
+        strides = (1, 1)
+    return seen if last is None else functional.conv2d(seen, last.double(), stride=strides)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize("seen", VIEWS)
 @pytest.mark.parametrize("padding", ["valid", "same"])
-@pytest.mark.parametrize("filters", [21, 32])
+@pytest.mark.parametrize(
+    ("kind", "strides", "filters"),
+    [
+        ("separable", (1, 1), 21),
+        ("separable", (1, 1), 32),
+        ("separable", (2, 1), 21),
+        ("separable", (2, 2), 32),
+        ("depthwise", (1, 1), 0),
+        ("depthwise", (2, 2), 0),
+        ("pointwise", (1, 1), 32),
+        ("pointwise", (1, 1), 21),
+        ("pointwise", (3, 2), 21),
+        ("dense", (1, 1), 32),
+        ("dense", (2, 2), 21),
+    ],
+)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.usefixtures("threads")
-def test_separable(
-    shape: tuple[int, ...], filters: int, padding: Padding, seen: str, dtype: torch.dtype
+def test_convolution(
+    shape: tuple[int, ...],
+    kind: str,
+    strides: Pair,
+    filters: int,
+    padding: Padding,
+    seen: str,
+    dtype: torch.dtype,
 ) -> None:
     torch.manual_seed(0)
-    channels, size = shape[3], 3
-    x, (scale, offset, limits) = image(shape, dtype), view(seen, channels)
-    depthwise = torch.randn(channels, 1, size, size, requires_grad=True)
-    pointwise = torch.randn(filters, channels, 1, 1, requires_grad=True)
-    margin, output = window_size(x.shape[2:], (size, size), (1, 1), padding)
-    y, moments = operators.separable(
-        x, scale, offset, limits, depthwise, pointwise, Window((size, size), (1, 1), margin, output)
+    channels = shape[3]
+    x, view, kernels = (
+        image(shape, dtype),
+        make_view(seen, channels),
+        make_kernels(kind, channels, filters),
     )
-    same = size // 2 if padding == "same" else 0
-    middle = functional.conv2d(
-        looked_at(x, scale, offset, limits), depthwise.double(), padding=same, groups=channels
-    )
-    expected = functional.conv2d(middle, pointwise.double())
-    assert y.dtype == dtype
-    assert y.is_contiguous(memory_format=torch.channels_last)
+    size = (1, 1) if kind == "pointwise" else (3, 3)
+    window = Window(size, strides, *window_size(x.shape[2:], size, strides, padding))
+    expected = convolved(looked_at(x, view), kernels, strides, padding)
     sums = torch.stack([expected.sum((0, 2, 3)), expected.square().sum((0, 2, 3))])
-    inputs = [x, scale, offset, depthwise, pointwise]
-    compare((y,), (expected,), inputs, roundings=8)
-    compare((y, moments), (expected, sums), inputs, roundings=16)
+    weights = [kernel for kernel in kernels if kernel is not None]
+    if kind != "dense":
+        inputs = [x, view.scale, view.offset, *weights]
+        y, moments = operators.convolution(x, view, kernels, window)
+        assert y.dtype == dtype
+        assert y.is_contiguous(memory_format=torch.channels_last)
+        compare((y,), (expected,), inputs, roundings=8)
+        compare((y, moments), (expected, sums), inputs, roundings=16)
+    elif 9 * channels > operators.MOST_STEM_TAPS:
+        return
     # Where the input is the images, nobody wants their gradient.
-    y, moments = operators.separable(
-        x.detach(),
-        None if scale is None else scale.detach(),
-        None if offset is None else offset.detach(),
-        limits,
-        depthwise,
-        pointwise,
-        Window((size, size), (1, 1), margin, output),
-    )
-    compare_kernels((y, moments), (expected, sums), [depthwise, pointwise], UNITS[dtype] * 16)
+    y, moments = operators.convolution(x.detach(), detached(view), kernels, window)
+    compare_kernels((y, moments), (expected, sums), weights, UNITS[dtype] * 16)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
@@ -169,11 +223,10 @@ def test_max_pool(
     dtype: torch.dtype,
 ) -> None:
     torch.manual_seed(0)
-    x, (scale, offset, limits) = image(shape, dtype), view(seen, shape[3])
+    x, view = image(shape, dtype), make_view(seen, shape[3])
     margin, output = window_size(x.shape[2:], size, strides, padding)
-    y = operators.max_pool(x, scale, Window(size, strides, margin, output))
-    if scale is not None and offset is not None:
-        y = operators.see(y, scale, offset, limits)
+    y = operators.max_pool(x, view.scale, Window(size, strides, margin, output))
+    y = operators.see(y, view)
     below = [
         (out - 1) * step + window - side - before
         for out, step, window, side, before in zip(
@@ -181,13 +234,12 @@ def test_max_pool(
         )
     ]
     padded = functional.pad(
-        looked_at(x, scale, offset, limits),
+        looked_at(x, view),
         (margin[1], max(below[1], 0), margin[0], max(below[0], 0)),
         value=-math.inf,
     )
     expected = functional.max_pool2d(padded, size, strides)
-    inputs = [x, scale, offset]
-    compare((y,), (expected,), inputs, roundings=4)
+    compare((y,), (expected,), [x, view.scale, view.offset], roundings=4)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
@@ -198,11 +250,24 @@ def test_what_is_seen_is_written_down(
     shape: tuple[int, ...], seen: str, dtype: torch.dtype
 ) -> None:
     torch.manual_seed(0)
-    x, (scale, offset, limits) = image(shape, dtype), view(seen, shape[3])
-    assert scale is not None
-    assert offset is not None
-    y = operators.see(x, scale, offset, limits)
-    compare((y,), (looked_at(x, scale, offset, limits),), [x, scale, offset], roundings=4)
+    x, view = image(shape, dtype), make_view(seen, shape[3])
+    y = operators.see(x, view)
+    compare((y,), (looked_at(x, view),), [x, view.scale, view.offset], roundings=4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("other_seen", ["as it is", "rectified"])
+@pytest.mark.parametrize("seen", ["as it is", "scaled", "clamped"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.usefixtures("threads")
+def test_add(shape: tuple[int, ...], seen: str, other_seen: str, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    x, other = image(shape, dtype), image(shape, dtype)
+    view, other_view = make_view(seen, shape[3]), make_view(other_seen, shape[3])
+    y = operators.add(x, view, other, other_view)
+    expected = looked_at(x, view) + looked_at(other, other_view)
+    inputs = [x, view.scale, view.offset, other, other_view.scale, other_view.offset]
+    compare((y,), (expected,), inputs, roundings=4)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
@@ -239,13 +304,13 @@ def test_a_value_that_is_not_a_number_is_not_hidden() -> None:
     x = torch.zeros(1, 3, 4, 4).contiguous(memory_format=torch.channels_last)
     x[0, 1, 2, 2] = math.nan
     ones, rectify = torch.ones(3), Limits(low=0.0)
+    view = View(ones, ones, rectify)
     pooled = operators.max_pool(x, ones, Window((2, 2), (2, 2), (0, 0), (2, 2)))
     assert pooled.isnan().sum() == 1
-    assert operators.see(x, ones, ones, rectify).isnan().sum() == 1
+    assert operators.see(x, view).isnan().sum() == 1
     window = Window((3, 3), (1, 1), (0, 0), (2, 2))
-    y, moments = operators.separable(
-        x, ones, ones, rectify, torch.ones(3, 1, 3, 3), torch.ones(2, 3, 1, 1), window
-    )
+    kernels = Kernels(torch.ones(3, 1, 3, 3), torch.ones(2, 3, 1, 1))
+    y, moments = operators.convolution(x, view, kernels, window)
     assert y.isnan().all()
     assert moments.isnan().all()
 
@@ -253,13 +318,12 @@ def test_a_value_that_is_not_a_number_is_not_hidden() -> None:
 def test_equal_numbers_in_every_run() -> None:
     torch.manual_seed(0)
     x = image((5, 13, 11, 24), torch.bfloat16)
-    scale, offset, limits = view("rectified", 24)
-    depthwise, pointwise = torch.randn(24, 1, 3, 3), torch.randn(40, 24, 1, 1)
-    weights = [depthwise.requires_grad_(), pointwise.requires_grad_()]
+    view, kernels = make_view("rectified", 24), make_kernels("separable", 24, 40)
+    weights = [kernel for kernel in kernels if kernel is not None]
     window = Window((3, 3), (1, 1), (1, 1), (13, 11))
 
     def run() -> list[torch.Tensor]:
-        y, moments = operators.separable(x, scale, offset, limits, depthwise, pointwise, window)
+        y, moments = operators.convolution(x, view, kernels, window)
         loss = y.float().square().sum() + moments.sum()
         return [y, moments, *torch.autograd.grad(loss, [x, *weights])]
 

@@ -1,0 +1,121 @@
+"""How the kernels are called: what they take beside tensors, and the call."""
+
+from __future__ import annotations
+
+import math
+from ctypes import Structure, c_float, c_int, c_void_p
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+
+from sepcnn.native import library
+
+DTYPES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
+
+
+class _View(Structure):
+    _fields_ = [("scale", c_void_p), ("offset", c_void_p), ("low", c_float), ("high", c_float)]
+
+
+class _Shape(Structure):
+    _fields_ = [(name, c_int) for name in ("images", "height", "width", "channels")]
+
+
+class _Grid(Structure):
+    _fields_ = [(name, c_int) for name in ("down", "across", "top", "left", "height", "width")]
+
+
+class _Kernels(Structure):
+    _fields_ = [
+        *((name, c_void_p) for name in ("depthwise", "pointwise", "dense")),
+        ("filters", c_int),
+    ]
+
+
+class _Gradients(Structure):
+    _fields_ = [
+        (name, c_void_p) for name in ("x", "scale", "offset", "depthwise", "pointwise", "dense")
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a clamp lets through."""
+
+    low: float = -math.inf
+    high: float = math.inf
+
+
+class View(NamedTuple):
+    """How an operation sees an image x: ``clamp(scale · x + offset, low, high)``."""
+
+    scale: torch.Tensor | None = None
+    """float32 [C], with an offset; None: as it is, without limits"""
+    offset: torch.Tensor | None = None
+    limits: Limits = Limits()
+
+    def argument(self) -> Structure:
+        pointers = (_pointer(self.scale), _pointer(self.offset))
+        return _View(*pointers, self.limits.low, self.limits.high)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A window's geometry: rows then columns."""
+
+    size: tuple[int, int]
+    strides: tuple[int, int]
+    margin: tuple[int, int]
+    """rows above and columns to the left that lie outside of the image"""
+    output: tuple[int, int]
+
+    def argument(self) -> Structure:
+        return _Grid(*self.strides, *self.margin, *self.output)
+
+
+class Kernels(NamedTuple):
+    """Those of a convolution, float32 and contiguous."""
+
+    depthwise: torch.Tensor | None = None
+    """C×1×3×3: a window on each channel"""
+    pointwise: torch.Tensor | None = None
+    """F×C×1×1: a product over the channels, after the depthwise step if there is one"""
+    dense: torch.Tensor | None = None
+    """F×C×3×3, channels_last: alone"""
+
+    def filters(self, channels: int) -> int:
+        """Channels of the result."""
+        last = self.dense if self.pointwise is None else self.pointwise
+        return channels if last is None else len(last)
+
+    def argument(self, channels: int) -> Structure:
+        return _Kernels(*map(_pointer, self), self.filters(channels))
+
+
+def gradients(*to: torch.Tensor | None) -> Structure:
+    """Where those of x, scale, offset and the three kernels go; None where nobody wants them."""
+    return _Gradients(*map(_pointer, to))
+
+
+def shape(x: torch.Tensor) -> Structure:
+    images, channels, height, width = x.shape
+    return _Shape(images, height, width, channels)
+
+
+def call(name: str, dtype: torch.dtype, *arguments: Any) -> None:
+    """Run a kernel for a type, on as many threads as torch uses."""
+    precision = DTYPES[dtype]
+    kernels = library.load(precision)
+    assert kernels is not None
+    function = getattr(kernels, f"{name}_{precision}")
+    function.restype = None
+    function(*map(_argument, arguments), torch.get_num_threads())
+
+
+def _argument(value: Any) -> Any:
+    return c_void_p(value.data_ptr()) if isinstance(value, torch.Tensor) else value
+
+
+def _pointer(tensor: torch.Tensor | None) -> int | None:
+    return None if tensor is None else tensor.data_ptr()
