@@ -32,7 +32,7 @@ def cache_folder() -> Path:
         return Path(tempfile.gettempdir()) / "sepcnn-cache"
 
 
-def keep(name: str, write: Callable[[BinaryIO], None]) -> bool:
+def keep(name: str, write: Callable[[BinaryIO], object]) -> bool:
     """Write a cache file whole or not at all; whether it worked.
 
     A full disk or a read-only home only costs time in the next run, so it is no error.

@@ -30,6 +30,7 @@ from sepcnn.native import operators
 from sepcnn.native.arguments import Kernels, Limits, View, Window
 
 ALL = Limits()
+AS_IS = View()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Seen:
 
     x: torch.Tensor
     """N×C×H×W, channels_last"""
-    view: View = View()
+    view: View = AS_IS
     moments: torch.Tensor | None = None
     """sums of x and of its squares, float32 [2, C], where they are known"""
 
@@ -190,21 +191,21 @@ FAST: dict[type[nn.Module], Callable[..., Seen | None]] = {
 }
 
 
-def seen(value: torch.Tensor) -> Any:
-    """Images go on as `Seen`, all else as it is."""
-    if value.dim() == 4 and operators.serve(value.dtype):
-        return Seen(value.contiguous(memory_format=torch.channels_last))
-    return value
-
-
 class Fused:
     """The fast form of a net: modules are called with what they see."""
 
     def begin(self, x: torch.Tensor) -> Any:
-        """The input of a net; under autocast in its type, which holds pixels of 8 bits exactly."""
+        """Images go on as `Seen`, under autocast in its type, which holds pixels of 8 bits exactly.
+
+        All else goes on as it is.
+        """
+        if x.dim() != 4:
+            return x
         if torch.is_autocast_enabled("cpu"):
             x = x.to(torch.get_autocast_dtype("cpu"))
-        return seen(x)
+        if not operators.serve(x.dtype):
+            return x
+        return Seen(x.contiguous(memory_format=torch.channels_last))
 
     def call(self, module: nn.Module, *inputs: Any) -> Any:
         fast = FAST.get(type(module))
@@ -212,7 +213,7 @@ class Fused:
             result = fast(module, *inputs)
             if result is not None:
                 return result
-        return seen(module(*map(self.end, inputs)))
+        return self.begin(module(*map(self.end, inputs)))
 
     def end(self, value: Any) -> torch.Tensor:
         return value.tensor() if isinstance(value, Seen) else value

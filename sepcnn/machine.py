@@ -87,7 +87,7 @@ def lacking(machine: Machine, fused: bool) -> list[str]:
         return []
     if not sys.platform.startswith("linux"):
         return []
-    return ["no C++ compiler is here: with g++ (GCC) training would be faster"]
+    return ["no C++ compiler here makes the kernels: with g++ (GCC) training would be faster"]
 
 
 def worth_compiling(device: torch.device, steps: int) -> bool:

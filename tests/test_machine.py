@@ -48,7 +48,7 @@ def test_a_cpu_with_a_given_precision(precision: Precision) -> None:
 @on_linux
 def test_what_is_lacking_is_told_where_it_is_wanted() -> None:
     plain = Machine(CPU, "float32", 2)
-    told = ["no C++ compiler is here: with g++ (GCC) training would be faster"]
+    told = ["no C++ compiler here makes the kernels: with g++ (GCC) training would be faster"]
     assert lacking(plain, fused=True) == told
     assert lacking(plain, fused=False) == []
     assert lacking(replace(plain, form="fused"), fused=True) == []

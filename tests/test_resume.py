@@ -98,7 +98,11 @@ def test_a_signal_saves_and_leaves_with_130(
     workplace: Path, never_stopped: Path, number: signal.Signals
 ) -> None:
     run = workplace / number.name
-    process = start(workplace, "colours.yaml", "--run-dir", run.name)
+    before = signal.signal(number, signal.SIG_DFL)  # whoever runs the tests may ignore it
+    try:
+        process = start(workplace, "colours.yaml", "--run-dir", run.name)
+    finally:
+        signal.signal(number, before)
     wait_for(run / "metrics.jsonl", process)
     process.send_signal(number)
     assert process.wait(timeout=60) == 130
@@ -106,6 +110,19 @@ def test_a_signal_saves_and_leaves_with_130(
     assert stopped < checkpoint.read(never_stopped / "last.safetensors").step
     assert sepcnn("train", "--resume", run.name, cwd=workplace).returncode == 0
     assert_same_run(run, never_stopped)
+
+
+def test_an_ignored_signal_stops_nothing(workplace: Path) -> None:
+    """nohup has a run ignore that its terminal is closed."""
+    arguments = ["colours.yaml", "--set", "train.epochs=3", "--run-dir", "ignored"]
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        process = start(workplace, *arguments)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    wait_for(workplace / "ignored" / "metrics.jsonl", process)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(timeout=60) == 0
 
 
 def test_resuming_cuts_records_after_the_checkpoint(workplace: Path, never_stopped: Path) -> None:

@@ -63,11 +63,11 @@ class Steps(ABC):
         return (time.perf_counter() - start) / steps
 
     def warm_up(self, seconds: float) -> None:
-        """The first steps, as many as fit: at least one, at most `WARM_UP`."""
+        """The first steps, as many as fit: two, as the first may compile, to `WARM_UP`."""
         end = time.perf_counter() + seconds
-        for _ in range(WARM_UP):
+        for done in range(WARM_UP):
             self.pace = self.timed(1)
-            if time.perf_counter() + self.pace > end:
+            if done and time.perf_counter() + self.pace > end:
                 return
 
     def run(self, seconds: float) -> float:

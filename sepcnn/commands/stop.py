@@ -6,6 +6,7 @@ import os
 import signal
 from contextlib import suppress
 from types import FrameType
+from typing import Any
 
 SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -14,24 +15,26 @@ SIGNALS = [
 
 
 class Stop:
-    """The wish to stop: set by SIGINT and SIGTERM, heard after the running step.
+    """The wish to stop: set by one of `SIGNALS`, heard after the running step.
 
-    A second signal does not wait: it ends the process where it is.
+    A second signal does not wait: it ends the process where it is. A signal that whoever started
+    the process had it ignore, as nohup does, is still ignored.
     """
 
     def __init__(self) -> None:
         self.wanted = False
         self.listening = False  # before the first step there is nothing to save: end at once
-        self.previous: dict[int, object] = {}
+        self.previous: dict[int, Any] = {}
 
     def __enter__(self) -> Stop:
         for number in SIGNALS:
-            self.previous[number] = signal.signal(number, self._hear)
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                self.previous[number] = signal.signal(number, self._hear)
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self.previous.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
+            signal.signal(number, handler)
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         if self.wanted or not self.listening:

@@ -90,6 +90,7 @@ class Kernels(NamedTuple):
         return channels if last is None else len(last)
 
     def argument(self, channels: int) -> Structure:
+        assert all(kernel is None or kernel.dtype == torch.float32 for kernel in self)
         return _Kernels(*map(_pointer, self), self.filters(channels))
 
 

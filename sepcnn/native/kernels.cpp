@@ -12,28 +12,26 @@
 
 constexpr bool fits(int channels) { return channels % LANES == 0; }
 
+// Known before: whether the channels of both sides fill whole vectors.
+#define OF_BOTH(RUN, T, K)                                                                                             \
+    (!whole_out ? RUN<T, K, false, false> : whole_in ? RUN<T, K, true, true> : RUN<T, K, false, true>)
+#define OF_ONE(RUN, T, K, WHOLE) (WHOLE ? RUN<T, K, true> : RUN<T, K, false>)
+
 template <class T> auto convolution_of(const Shape &in, const Kernels &kernels) {
     const bool whole_in = fits(in.channels), whole_out = fits(kernels.filters);
-    if (kernels.dense) return whole_out ? dense<T, 3, true> : dense<T, 3, false>;
-    if (!kernels.pointwise) return whole_in ? depthwise<T, 3, true> : depthwise<T, 3, false>;
-    if (!kernels.depthwise)
-        return !whole_out ? separable<T, 1, false, false> : whole_in ? separable<T, 1, true, true> : separable<T, 1, false, true>;
-    return !whole_out ? separable<T, 3, false, false> : whole_in ? separable<T, 3, true, true> : separable<T, 3, false, true>;
+    if (kernels.dense) return OF_ONE(dense, T, 3, whole_out);
+    if (!kernels.pointwise) return OF_ONE(depthwise, T, 3, whole_in);
+    if (!kernels.depthwise) return OF_BOTH(separable, T, 1);
+    return OF_BOTH(separable, T, 3);
 }
 
 template <class T> auto way_back_of(const Shape &in, const Kernels &kernels, const Gradients &to) {
     const bool whole_in = fits(in.channels), whole_out = fits(kernels.filters);
-    if (kernels.dense) return whole_out ? dense_backward<T, 3, true> : dense_backward<T, 3, false>;
-    if (!kernels.pointwise) return whole_in ? depthwise_backward<T, 3, true> : depthwise_backward<T, 3, false>;
-    if (!kernels.depthwise)
-        return !whole_out ? separable_backward<T, 1, false, false>
-               : whole_in ? separable_backward<T, 1, true, true>
-                          : separable_backward<T, 1, false, true>;
-    if (!to.x && !to.scale && 9 * in.channels <= MOST_TAPS)
-        return whole_out ? stem_backward<T, 3, true> : stem_backward<T, 3, false>;
-    return !whole_out ? separable_backward<T, 3, false, false>
-           : whole_in ? separable_backward<T, 3, true, true>
-                      : separable_backward<T, 3, false, true>;
+    if (kernels.dense) return OF_ONE(dense_backward, T, 3, whole_out);
+    if (!kernels.pointwise) return OF_ONE(depthwise_backward, T, 3, whole_in);
+    if (!kernels.depthwise) return OF_BOTH(separable_backward, T, 1);
+    if (!to.x && !to.scale && 9 * in.channels <= MOST_TAPS) return OF_ONE(stem_backward, T, 3, whole_out);
+    return OF_BOTH(separable_backward, T, 3);
 }
 
 // Compiled twice, once for each type.

@@ -1,8 +1,8 @@
 """Compiles the kernels of a type once for this machine, and loads them.
 
 They are plain functions on pointers, so no headers of torch are read and a compiler needs seconds.
-OpenMP's functions are left unresolved: torch has loaded its own library of them, whose threads the
-kernels then share.
+The library asks for GNU's OpenMP by the name that torch's own copy has, which is loaded already: so
+both share its threads.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import tempfile
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import BinaryIO
 
 from sepcnn.cache import cache_folder, keep
 
@@ -27,7 +26,8 @@ FLAGS = ("-std=c++17", "-O2", "-march=native", "-fno-math-errno", "-fopenmp", "-
 DIGEST_BYTES = 16
 SECONDS = 120
 """a compiler that takes longer is stopped"""
-
+PROCESSOR = ("model name", "flags", "CPU implementer", "CPU part", "Features")
+"""lines of /proc/cpuinfo that tell what a processor can do: of x86, and of Arm"""
 
 _begun: list[subprocess.Popen[bytes]] = []
 
@@ -69,12 +69,15 @@ def load(precision: str) -> ctypes.CDLL | None:
     compiled = _compile(command, precision)
     if compiled is None:
         return None
-    if keep(name, lambda file: _write(file, compiled + _digest(compiled))):
+    if keep(name, lambda file: file.write(compiled + _digest(compiled))):
         return _open(path)
-    with tempfile.TemporaryDirectory() as folder:  # a full or read-only cache
-        path = Path(folder) / "kernels.so"
-        path.write_bytes(compiled)
-        return _open(path)
+    try:
+        with tempfile.TemporaryDirectory() as folder:  # a full or read-only cache
+            path = Path(folder) / "kernels.so"
+            path.write_bytes(compiled)
+            return _open(path)
+    except OSError:
+        return None
 
 
 def compiler() -> list[str] | None:
@@ -82,7 +85,9 @@ def compiler() -> list[str] | None:
     if not sys.platform.startswith("linux"):
         return None
     if given := os.environ.get("CXX"):
-        return shlex.split(given)
+        with suppress(ValueError):  # an open quotation
+            return shlex.split(given) or None
+        return None
     found = shutil.which("g++")
     return [found] if found else None
 
@@ -116,16 +121,19 @@ def _key(command: list[str]) -> str:
 
 def _processor() -> list[str]:
     """What the processor can do, so that a home shared by several machines serves each."""
-    with open("/proc/cpuinfo") as file:
-        return sorted({line for line in file if line.startswith(("model name", "flags"))})
+    try:
+        with open("/proc/cpuinfo") as file:
+            return sorted({line for line in file if line.startswith(PROCESSOR)})
+    except OSError:
+        return []
 
 
 def _compile(command: list[str], precision: str) -> bytes | None:
     """The library's bytes."""
-    with tempfile.TemporaryDirectory() as folder:
-        library = Path(folder) / "kernels.so"
-        source = [f"-D{precision.upper()}", str(SOURCES / "kernels.cpp")]
-        try:
+    source = [f"-D{precision.upper()}", str(SOURCES / "kernels.cpp")]
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            library = Path(folder) / "kernels.so"
             subprocess.run(
                 [*command, *FLAGS, *source, "-shared", "-o", str(library)],
                 check=True,
@@ -134,12 +142,8 @@ def _compile(command: list[str], precision: str) -> bytes | None:
                 timeout=SECONDS,
             )
             return library.read_bytes()
-        except (OSError, subprocess.SubprocessError):
-            return None
-
-
-def _write(file: BinaryIO, content: bytes) -> None:
-    file.write(content)
+    except (OSError, subprocess.SubprocessError):
+        return None
 
 
 def _digest(compiled: bytes) -> bytes:

@@ -11,6 +11,7 @@ from ctypes import c_int, c_long
 from typing import Any
 
 import torch
+from torch.autograd.function import once_differentiable
 
 from sepcnn.native import library
 from sepcnn.native.arguments import (
@@ -78,7 +79,10 @@ class _ConvolutionFunction(torch.autograd.Function):
         return y, moments
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor, moment_gradients: torch.Tensor | None) -> Any:
+    @once_differentiable
+    def backward(
+        ctx: Any, gradient: torch.Tensor | None, moment_gradients: torch.Tensor | None
+    ) -> Any:
         x, scale, offset, *kernels, y = ctx.saved_tensors
         wanted = ctx.needs_input_grad
         viewed = wanted[1] or wanted[2]
@@ -88,9 +92,10 @@ class _ConvolutionFunction(torch.autograd.Function):
             _room(viewed, offset),
             *(_room(True, kernel) for kernel in kernels),
         )
+        gradient = torch.zeros_like(y) if gradient is None else _rows(gradient)
         if moment_gradients is not None:
             moment_gradients = moment_gradients.contiguous()
-        results = (_rows(gradient), y, moment_gradients)
+        results = (gradient, y, moment_gradients)
         call("convolution_backward", x.dtype, *results, x, *ctx.geometry, gradients(*to))
         return (*to, None, None)
 
@@ -109,6 +114,7 @@ class _MaxPoolFunction(torch.autograd.Function):
         return y
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> Any:
         (places,) = ctx.saved_tensors
         gradient = _rows(gradient)
@@ -129,18 +135,20 @@ class _SeeFunction(torch.autograd.Function):
         return y
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> Any:
-        x, *view = ctx.saved_tensors
-        return (*_see_backward(_rows(gradient), x, View(*view, ctx.limits)), None)
+        x, scale, offset = ctx.saved_tensors
+        return (*_see_backward(_rows(gradient), x, View(scale, offset, ctx.limits)), None)
 
 
 def _see_backward(
     gradient: torch.Tensor, x: torch.Tensor, view: View
 ) -> tuple[torch.Tensor | None, ...]:
     """The gradients of x, scale and offset."""
-    if view.scale is None:
+    scale, offset, _ = view
+    if scale is None or offset is None:
         return gradient, None, None
-    to = tuple(torch.empty_like(value) for value in (x, view.scale, view.offset))
+    to = (torch.empty_like(x), torch.empty_like(scale), torch.empty_like(offset))
     call("see_backward", x.dtype, gradient, x, *_pixels(x), view.argument(), *to)
     return to
 
@@ -165,6 +173,7 @@ class _AddFunction(torch.autograd.Function):
         return y
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> Any:
         gradient = _rows(gradient)
         x, scale, offset, other, other_scale, other_offset = ctx.saved_tensors
@@ -184,6 +193,7 @@ class _MomentsFunction(torch.autograd.Function):
         return x.view_as(x), moments
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor, moment_gradients: torch.Tensor) -> Any:
         (x,) = ctx.saved_tensors
         to, gradient, moment_gradients = (
@@ -200,12 +210,12 @@ def convolution(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """A convolution, and the sums of its values and of their squares.
 
-    The result is N×F×H×W of x's type, the sums float32 [2, F]. In bfloat16 kernels are rounded where
-    they are multiplied over the channels, and what lies between depthwise and pointwise step, as
-    autocast does; the sums are those of the unrounded result.
+    The result is N×F×H×W of x's type, the sums float32 [2, F]. In bfloat16 kernels are rounded
+    where they are multiplied over the channels, and so is what lies between depthwise and pointwise
+    step, as autocast does; the sums are those of the unrounded result.
 
-    A dense kernel is for images: at most `MOST_STEM_TAPS` channels times taps, and neither x nor its
-    view may want a gradient.
+    A dense kernel is for images: it has at most `MOST_STEM_TAPS` channels times taps, and neither x
+    nor its view may want a gradient.
     """
     dense = kernels.dense
     if dense is not None:

@@ -119,12 +119,12 @@ void see_backward(const T *gradient, const T *x, long pixels, int channels, View
         ViewGradient through;
     };
     over_pixels(
-        threads, pixels, channels, sums, [&](int c) { return State{view.scales(c), view.offsets(c), {view, view.scales(c)}}; },
+        threads, pixels, channels, sums,
+        [&](int c) { return State{view.scales(c), view.offsets(c), {view, view.scales(c)}}; },
         [&](State &state, long at, int count) {
             fetch(gradient + at + CHUNK * channels), fetch(x + at + CHUNK * channels);
             const Vector raw = load(x + at, count);
             const Vector seen = view.at(raw, state.scale, state.offset);
-            fetch(gradient + at + CHUNK * channels), fetch(x + at + CHUNK * channels);
             const Vector g = load(gradient + at, count);
             store(x_gradient + at, state.through.of(g, raw, seen), count);
         },

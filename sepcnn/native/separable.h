@@ -85,11 +85,10 @@ void separable_backward(const T *gradient, const T *y, const float *moment_gradi
     const auto pointwise = packed<T>(kernels.pointwise, filters, channels, channels, 1);
     const ResultGradient<T> result(gradient, y, moment_gradients, grid.width, filters, filters);
     WayBack<T, K, IN> way(x, in, view, grid, kernels.depthwise, threads);
-    std::vector<Aligned<float>> pointwise_sums(threads);
+    std::vector<Aligned<float>> pointwise_sums(threads, Aligned<float>(size_t(channels) * stride));
 #pragma omp parallel num_threads(threads)
     {
         Aligned<float> &products = pointwise_sums[omp_get_thread_num()];
-        products.resize(size_t(channels) * stride);
         auto rows = way.rows();
         Aligned<Element<T>> middle(grid.width * channels + LANES);
         RowOfWords<T> y_gradient(grid.width, filters);

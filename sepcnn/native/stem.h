@@ -29,7 +29,7 @@ APART void gather_taps(Window<T> &window, int top, Grid grid, int channels, To *
 // A convolution's y, and Σy and Σy² of each filter unless `moments` is null.
 template <class T, int K, bool OUT>
 void dense(const T *x, Shape in, View as_is, Grid grid, Kernels kernels, T *y, float *moments,
-                 int threads) {
+           int threads) {
     const int channels = in.channels, taps = K * K * channels, depth = words_of<T>(taps), filters = kernels.filters;
     const SpreadView view(as_is, channels, Row(in.width, channels).lanes);
     const auto packed_kernel = packed<T>(kernels.dense, taps, filters, 1, taps);
@@ -44,9 +44,9 @@ void dense(const T *x, Shape in, View as_is, Grid grid, Kernels kernels, T *y, f
             window.template reach<false>(image, in.height, top, view);
             gather_taps<K>(window, top, grid, channels, reinterpret_cast<Element<T> *>(read.data()),
                            depth * Words<T>::DEPTH);
+            T *out = y + (size_t(n) * grid.height + row) * grid.width * filters;
             multiply<T>(read.data(), depth, 1, packed_kernel.data(), depth, grid.width, filters,
-                        StoredWithMoments<T, OUT>{{y + (size_t(n) * grid.height + row) * grid.width * filters, filters, filters},
-                                                  sums.mine().of(0), sums.mine().of(1)});
+                        StoredWithMoments<T, OUT>{{out, filters, filters}, sums.mine().of(0), sums.mine().of(1)});
         }
         sums.settle();
     });
@@ -91,7 +91,7 @@ std::vector<double> tap_products(const T *gradient, const T *y, const float *mom
 
 template <class T, int K, bool OUT>
 void dense_backward(const T *gradient, const T *y, const float *moment_gradients, const T *x, Shape in, View view,
-                          Grid grid, Kernels kernels, Gradients to, int threads) {
+                    Grid grid, Kernels kernels, Gradients to, int threads) {
     const int filters = kernels.filters, taps = K * K * in.channels;
     const auto products = tap_products<T, K, OUT>(gradient, y, moment_gradients, x, in, view, grid, filters, threads);
     for (int f = 0; f < filters; f++)

@@ -95,7 +95,7 @@ template <class T> struct ResultGradient {
 
 // Images are shared out among threads; few images are cut into bands of rows.
 template <class Work> void over_bands(int threads, int images, int rows, Work work) {
-    const int bands = images >= threads ? 1 : std::min(rows, (threads + images - 1) / images);
+    const int bands = images >= threads || !images ? 1 : std::min(rows, (threads + images - 1) / images);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int task = 0; task < images * bands; task++) {
         const int image = task / bands, band = task % bands;

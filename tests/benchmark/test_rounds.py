@@ -72,4 +72,4 @@ def test_steps_are_counted_by_the_pace_of_the_last() -> None:
 def test_a_warm_up_ends_when_its_time_is_over() -> None:
     sleeper = Sleeper(0.01)
     sleeper.warm_up(0)
-    assert sleeper.steps == 1
+    assert sleeper.steps == 2  # the first may have compiled

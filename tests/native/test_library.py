@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -88,8 +89,27 @@ def test_without_a_compiler_there_are_no_kernels(tmp_path: Path, compiler: str) 
     assert not (tmp_path / "sepcnn").exists()
 
 
-def test_every_source_is_part_of_the_key() -> None:
-    found = {path.name for path in library.SOURCES.iterdir() if path.suffix in {".h", ".cpp"}}
-    matched = {path.name for path in library.SOURCES.glob("*.[ch]*")}
-    assert found == matched
-    assert shutil.which("sh")
+@pytest.mark.parametrize("compiler", ["  ", "g++ 'open", "/"], ids=["blank", "quotation", "folder"])
+def test_a_compiler_that_is_none(tmp_path: Path, compiler: str) -> None:
+    assert not loads(tmp_path, CXX=compiler)
+
+
+@needs_compiler
+def test_without_a_temporary_folder_there_are_no_kernels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert library.load.__wrapped__("float32") is None
+
+
+@pytest.mark.parametrize("source", ["kernels.cpp", "view.h"])
+def test_other_sources_are_other_kernels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    shutil.copytree(library.SOURCES, tmp_path / "native")
+    monkeypatch.setattr(library, "SOURCES", tmp_path / "native")
+    before = library._key(["g++"])
+    path = tmp_path / "native" / source
+    path.write_text(path.read_text() + "// changed\n")
+    assert library._key(["g++"]) != before
