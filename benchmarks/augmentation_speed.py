@@ -37,11 +37,11 @@ FIELDS: dict[str, dict[str, Any]] = {
 LIGHT = ["RandomBrightness", "RandomContrast"]
 USUAL = {
     "flip, translation": ["RandomFlip", "RandomTranslation"],
-    "flip, crop, light, erasing": ["RandomFlip", "RandomCrop", *LIGHT, "RandomErasing"],
-    "flip, crop, light, erasing, CutMix": [
+    "flip, crop, brightness, contrast, erasing": ["RandomFlip", "RandomCrop", *LIGHT, "RandomErasing"],
+    "the same with CutMix": [
         *("RandomFlip", "RandomCrop", *LIGHT, "RandomErasing", "CutMix"),
     ],
-    "flip, rotation, zoom, shear, light": [
+    "flip, rotation, zoom, shear, brightness, contrast": [
         *("RandomFlip", "RandomRotation", "RandomZoom", "RandomShear", *LIGHT),
     ],
     "flip, crop, RandAugment, erasing": [
@@ -104,7 +104,7 @@ def main() -> None:
     for name, seconds in found.items():
         middle = statistics.median(seconds)
         spread = f"({min(seconds) * 1e3:.1f} to {max(seconds) * 1e3:.1f})"
-        print(f"{name:<38}{middle * 1e3:>7.1f} ms {spread:<18}{middle / step:>7.1%} of a step")
+        print(f"{name:<50}{middle * 1e3:>7.1f} ms {spread:<18}{middle / step:>7.1%} of a step")
 
 
 if __name__ == "__main__":

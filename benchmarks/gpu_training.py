@@ -5,7 +5,8 @@
 
 The plain script trains the same net module by module: float images N×C×H×W, pinned, from worker
 processes, torch's optimizer and settings (with TF32), without augmentation; sepcnn augments as the
-config says. All take turns in one process. Prints medians and spread, the ratio to the plain
+config says. All take turns in one process. Batches from workers go through shared memory: in a container
+give it some GB (--shm-size), or fewer --workers. Prints medians and spread, the ratio to the plain
 script, and how much of the memory's speed, measured by a copy, the activations of a step take.
 """
 
@@ -25,6 +26,7 @@ from sepcnn.benchmark.roofline import roofline
 from sepcnn.benchmark.rounds import Runner, Spread, ratio, take_turns
 from sepcnn.benchmark.training import RandomImages, Training, random_images
 from sepcnn.config import Config, load
+from sepcnn.errors import SepcnnError
 from sepcnn.graph import Graph
 from sepcnn.machine import Machine, Precision
 from sepcnn.summary import summarize
@@ -92,16 +94,26 @@ def machines(device: str, compiled: bool) -> dict[str, Machine]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("config", nargs="?", type=Path, default=CONFIG)
-    parser.add_argument("--batch-size", type=int, default=512)
-    parser.add_argument("--seconds", type=float, default=120.0)
-    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--batch-size", type=int, default=512, help="images of a step (512)")
+    parser.add_argument("--seconds", type=float, default=120.0, help="how long, about (120)")
+    parser.add_argument("--device", default="cuda", help="as train.device (cuda)")
     parser.add_argument("--classes", type=int, help="behind units: auto")
-    parser.add_argument("--workers", type=int, default=machine.processors())
-    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument(
+        "--workers", type=int, default=machine.processors(), help="processes of the DataLoader"
+    )
+    parser.add_argument(
+        "--compile",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="measure the compiled form, too",
+    )
     arguments = parser.parse_args()
-    config = load(arguments.config, [f"train.batch_size={arguments.batch_size}"])
-    graph = config.graph(arguments.classes or config.known_classes)
-    chosen = machines(arguments.device, arguments.compile)
+    try:
+        config = load(arguments.config, [f"train.batch_size={arguments.batch_size}"])
+        graph = config.graph(arguments.classes or config.known_classes)
+        chosen = machines(arguments.device, arguments.compile)
+    except SepcnnError as problem:
+        parser.error(str(problem))
     first, summary = next(iter(chosen.values())), summarize(graph)
     runners: dict[str, Runner] = {}
     plain = LoaderTraining(config, graph, first.device, arguments.workers)

@@ -33,6 +33,7 @@ from torch import nn
 from sepcnn import machine
 from sepcnn.benchmark.inference import Way, ways_of
 from sepcnn.config import load
+from sepcnn.errors import SepcnnError
 from sepcnn.evaluate import batch_size, to_input
 from sepcnn.fuse import FORMS
 from sepcnn.layers.module import weights
@@ -171,12 +172,16 @@ def show(title: str, found: dict[str, list[float]], form: str, more_is_better: b
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("config", metavar="CONFIG", nargs="?", type=Path, default=CONFIG)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=5, help="processes of each (5)")
     parser.add_argument("--one", choices=VARIANTS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
         print(json.dumps(measure(arguments.one, arguments.config)))
         return
+    try:
+        size = batch_size(load(arguments.config).model.input_shape)
+    except SepcnnError as problem:
+        parser.error(str(problem))
     names = variants()
     found: dict[str, list[list[float]]] = {name: [] for name in names}
     for _ in range(arguments.repeats):
@@ -184,7 +189,6 @@ def main() -> None:
             command = [sys.executable, __file__, str(arguments.config), "--one", name]
             output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
             found[name].append(json.loads(output.splitlines()[-1]))
-    size = batch_size(load(arguments.config).model.input_shape)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.machine()}")
     print(f"{arguments.config.name}, float32, median of {arguments.repeats} processes each")
     alone = {name: [1000 * one for one, _ in times] for name, times in found.items()}

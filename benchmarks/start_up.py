@@ -90,7 +90,7 @@ MEASURED: dict[str, Callable[[Path], float]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=5, help="rounds (5)")
     repeats = parser.parse_args().repeats
     found: dict[str, list[float]] = {name: [] for name in MEASURED}
     with tempfile.TemporaryDirectory() as folder:

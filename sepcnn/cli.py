@@ -6,6 +6,7 @@ sepcnn · 130 interrupted.
 
 from __future__ import annotations
 
+import errno
 import re
 import sys
 import traceback
@@ -31,6 +32,10 @@ COMMANDS = {
     "manual": "Show the manual of all that a config can name.",
     "schema": "Print a JSON schema of the config for editors.",
 }
+
+
+OUTPUT_LOST = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+"""of an error without a file's name: standard output goes to a disk that is full, or gone"""
 
 
 class LazyGroup(click.Group):
@@ -155,6 +160,9 @@ def report(problem: Exception, debug: bool) -> int:
     if told is not None:
         console.error(told)
         return told.exit_code
+    if isinstance(problem, OSError) and problem.filename is None and problem.errno in OUTPUT_LOST:
+        print(f"error: the output could not be written: {problem.strerror}", file=sys.stderr)
+        return 1
     if not debug:
         traceback.print_exc()
     versions = f"sepcnn {__version__}, Python {sys.version.split()[0]}, {sys.platform}"

@@ -49,7 +49,7 @@ class Machine:
     def describe(self) -> str:
         """One line for people."""
         if self.device.type == "cpu":
-            where = f"{cpu_name()}, {self.threads} threads"
+            where = f"{cpu_name()}, {counted(self.threads, 'thread')}"
         elif self.device.type == "cuda":
             where = f"{torch.cuda.get_device_name(self.device)} ({self.device})"
         else:
@@ -166,14 +166,6 @@ def processors() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def load_average() -> float | None:
-    """How many processors all programs together wanted in the last minute; None on Windows."""
-    try:
-        return os.getloadavg()[0]
-    except (AttributeError, OSError):
-        return None
 
 
 def free_memory(device: torch.device | None = None) -> int | None:

@@ -110,6 +110,24 @@ def test_a_reader_that_goes_away(arguments: list[str]) -> None:
     process.stderr.close()
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk here that is always full")
+@pytest.mark.parametrize(
+    "arguments", [["schema"], ["layers"], ["summary", "keras_sequential.yaml"], ["--help"]]
+)
+def test_a_full_disk_is_no_bug(arguments: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        process = subprocess.run(
+            command(*arguments),
+            cwd=CONFIGS,
+            env=environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert process.returncode == 1
+    assert process.stderr == "error: the output could not be written: No space left on device\n"
+
+
 def test_a_terminal_without_our_characters(tmp_path: Path) -> None:
     environment_of_ascii = {**environment(), "PYTHONIOENCODING": "ascii"}
     result = subprocess.run(

@@ -44,6 +44,7 @@ class InferenceSpeed:
     batch_size: int
     images_per_second: Spread
     """in batches"""
+    rounds: int
 
 
 class Inference(Steps):
@@ -87,7 +88,10 @@ def measure_inference(
         one.warm_up(WARMING * seconds)
     latencies = single_images(alone, ALONE * (end - time.perf_counter()))
     speeds = take_turns(batches, max(end - time.perf_counter(), seconds / 4))
-    return {way: InferenceSpeed(latencies[way], size, Spread.of(speeds[way])) for way in ways}
+    return {
+        way: InferenceSpeed(latencies[way], size, Spread.of(found), len(found))
+        for way, found in speeds.items()
+    }
 
 
 def ways_of(net: Net, device: torch.device) -> dict[Way, tuple[Net, Form]]:

@@ -47,6 +47,8 @@ class Tuning:
 
     tries: list[Try]
     best: Setting
+    rounds: int
+    """the fewest of all turns"""
     close: Setting | None = None
     """another batch size that was faster, but not by enough to change the training for"""
 
@@ -105,6 +107,7 @@ def tune(config: Config, graph: Graph, machine: Machine, seconds: float) -> Tuni
     """
     best = Setting(machine.precision, machine.form, config.train.batch_size, machine.threads)
     tries: list[Try] = []
+    rounds: list[int] = []
     relative, close = 1.0, None
     try:
         for axis, worth in AXES.items():
@@ -114,6 +117,7 @@ def tune(config: Config, graph: Graph, machine: Machine, seconds: float) -> Tuni
             speeds = compete(config, graph, machine, best, others, seconds / len(AXES))
             if not tries:
                 tries.append(Try(best, Spread.of(speeds[best]), relative))
+            rounds.append(len(speeds[best]))
             gains = {
                 one: ratio(speeds[one], speeds[best]).median for one in others if one in speeds
             }
@@ -128,7 +132,7 @@ def tune(config: Config, graph: Graph, machine: Machine, seconds: float) -> Tuni
     finally:
         if machine.device.type == "cpu":
             use_threads(machine.threads)
-    return Tuning(tries, best, close)
+    return Tuning(tries, best, min(rounds), close)
 
 
 def compete(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import click
 
 from sepcnn import checkpoint, config, console, machine, source
 from sepcnn.benchmark import speed
 from sepcnn.benchmark import tune as tuning
+from sepcnn.benchmark.company import Company
 from sepcnn.benchmark.inference import InferenceSpeed, Way, measure_inference
 from sepcnn.benchmark.plain_torch import NAME, PlainTorch
 from sepcnn.benchmark.rounds import Spread
@@ -26,8 +29,8 @@ from sepcnn.graph import Graph
 from sepcnn.machine import Machine
 from sepcnn.override import apply_override
 
-BUSY = 1.5
-"""load for each processor from which others must be running, not only a benchmark before this"""
+BUSY = 0.1
+"""share of the processors that others may use unmentioned"""
 FEW_ROUNDS = 3
 """so few say little about the spread"""
 
@@ -59,9 +62,12 @@ def command(
     tries precision, kernels, batch size and threads one after the other and keeps the best.
     """
     if infer + tune + bool(against) > 1:
-        raise click.UsageError("give one of --infer, --against and --tune")
+        raise click.UsageError("at most one of --infer, --against and --tune")
     if write and (overrides or not tune):
         raise click.UsageError("--write goes with --tune, and without --set: it changes CONFIG")
+    if write and not os.access(path.resolve().parent, os.W_OK):
+        hint = "without --write the settings are only told"
+        raise InputError(f"the folder of {path} cannot be written", hint)
     machine.keep_memory()
     settings = config.load(path, overrides)
     check_trainable(settings)
@@ -70,42 +76,58 @@ def command(
     if infer:
         hardware = replace(hardware, precision="float32", form="plain")
     console.note(f"{typed('benchmark', path)} on {hardware.describe()}")
-    console.notes(disturbances())
+    console.notes(machine.lacking(hardware, settings.train.fused))
+    facts = {"machine": hardware.facts()}
     if infer:
-        speeds = measure_inference(settings, graph, hardware, seconds)
-        if as_json:
-            forms = {way: asdict(one) for way, one in speeds.items()}
-            console.data(json.dumps({"machine": hardware.facts(), "forms": forms}))
-        else:
-            show_inference(speeds)
-        return
-    if tune:
-        settle(path, tuning.tune(settings, graph, hardware, seconds), write, as_json)
-        return
-    if against:
-        result = beside_torch(settings, graph, hardware, seconds)
+        with Company() as company:
+            speeds = measure_inference(settings, graph, hardware, seconds)
+        forms = {way: asdict(one) for way, one in speeds.items()}
+        tell(facts | {"forms": forms}, as_json, lambda: show_inference(speeds))
+        doubt(next(iter(speeds.values())).rounds, company)
+    elif tune:
+        with Company() as company:
+            found = tuning.tune(settings, graph, hardware, seconds)
+        tuned = facts | asdict(found) | {"changes": found.changes()}
+        tell(tuned, as_json, lambda: show_tuning(path, found, write))
+        doubt(found.rounds, company)
+        if write:
+            put_into(path, found.changes())
     else:
-        result = speed.measure(settings, graph, hardware, seconds)
+        with Company() as company:
+            if against:
+                result = beside_torch(settings, graph, hardware, seconds)
+            else:
+                result = speed.measure(settings, graph, hardware, seconds)
+        tell(facts | asdict(result), as_json, lambda: show(result))
+        doubt(result.rounds, company)
+
+
+def tell(facts: Mapping[str, Any], as_json: bool, show: Callable[[], None]) -> None:
+    """The result, for programs or for people."""
     if as_json:
-        console.data(json.dumps({"machine": hardware.facts(), **asdict(result)}))
+        console.data(json.dumps(facts))
     else:
-        show(result)
+        show()
 
 
-def disturbances() -> list[str]:
-    """What to say of others that use the processors: they slow down some more than others."""
-    load, count = machine.load_average(), machine.processors()
-    if load is None or load < BUSY * count:
-        return []
-    wanted = f"{counted(round(load), 'processor')} of {count}"
-    return [f"other programs want {wanted}: figures will be low, and ratios uncertain"]
+def doubt(rounds: int, company: Company) -> None:
+    """What makes figures uncertain: few rounds, and others that use the processors."""
+    if rounds < FEW_ROUNDS:
+        text = f"{counted(rounds, 'round')} in this time: a higher --seconds tells the spread"
+        console.notes([text])
+    count = machine.processors()
+    if company.processors is not None and company.processors > BUSY * count:
+        used = f"{company.processors:.1f} of {counted(count, 'processor')}"
+        text = f"other programs used {used} meanwhile: figures are low, and ratios uncertain"
+        console.notes([text])
 
 
 def graph_of(settings: Config, classes: int | None) -> Graph:
     """Errors: `InputError` where the number of classes is not known."""
     graph = settings.graph(classes or settings.known_classes)
     if graph.ending.classes is None:
-        raise InputError("the number of classes is not known", "give --classes N")
+        hint = "units: auto takes it from the data, which is not read here: give --classes N"
+        raise InputError("the number of classes is not known", hint)
     return graph
 
 
@@ -120,11 +142,6 @@ def beside_torch(settings: Config, graph: Graph, hardware: Machine, seconds: flo
 
 
 def show(result: Speed) -> None:
-    if result.rounds < FEW_ROUNDS:
-        text = (
-            f"{counted(result.rounds, 'round')} in this time: a higher --seconds tells the spread"
-        )
-        console.notes([text])
     rows = [["sepcnn", *spread(result.images_per_second, ",.0f"), ""]]
     for name, rival in result.rivals.items():
         rows.append([name, *spread(rival.images_per_second, ",.0f"), times(rival.ratio)])
@@ -156,19 +173,15 @@ def times(found: Spread) -> str:
     return f"{found.median:.1f} × ({found.lowest:.1f} to {found.highest:.1f})"
 
 
-def settle(path: Path, found: Tuning, write: bool, as_json: bool) -> None:
-    """Tell what was tried and what is best; write it into the config where that is wanted."""
-    changes = found.changes()
-    if as_json:
-        console.data(json.dumps({**asdict(found), "changes": changes}))
-    else:
-        show_tuning(path, found, write)
-    if write and changes:
-        text, node = source.read(path)
-        for key, value in changes.items():
-            text, node = apply_override(text, node, f"{key}={value}", Config)
-        checkpoint.write_whole(path.resolve(), text.encode())
-        console.note(f"written into {path}")
+def put_into(path: Path, changes: Mapping[str, str]) -> None:
+    """Write values into a config, whose comments stay."""
+    if not changes:
+        return
+    text, node = source.read(path)
+    for key, value in changes.items():
+        text, node = apply_override(text, node, f"{key}={value}", Config)
+    checkpoint.write_whole(path.resolve(), text.encode())
+    console.note(f"written into {path}")
 
 
 def show_tuning(path: Path, found: Tuning, write: bool) -> None:
@@ -190,7 +203,7 @@ def show_tuning(path: Path, found: Tuning, write: bool) -> None:
     if best.batch_size != own.batch_size:
         console.say("another batch size is another training: try its learning rate, too")
     if found.close is not None:
-        least = f"{WORTH_ANOTHER_BATCH - 1:.0%}"
+        least = f"{100 * (WORTH_ANOTHER_BATCH - 1):.0f} %"
         console.say(f"batch_size {found.close.batch_size} is faster, too, but by less than {least}")
     if best.threads != own.threads:
         console.say(f"threads have no field: set OMP_NUM_THREADS={best.threads} before training")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +12,10 @@ import pytest
 
 from sepcnn import machine
 from sepcnn.benchmark import rounds, tune
+from sepcnn.benchmark.company import Company
 from sepcnn.benchmark.rounds import Spread
 from sepcnn.benchmark.tune import Setting, Try, Tuning
+from sepcnn.native import library
 from tests.commands.conftest import Invoke
 from tests.runs import write_config
 
@@ -59,7 +63,10 @@ def test_table_fits_into_80_columns(invoke: Invoke, config: Path) -> None:
 def test_classes_that_are_not_known(invoke: Invoke, config: Path) -> None:
     code, out, err = invoke("benchmark", config, *SHORT)
     assert (code, out) == (2, "")
-    assert err == "error: the number of classes is not known\n   give --classes N\n"
+    assert err == (
+        "error: the number of classes is not known\n"
+        "   units: auto takes it from the data, which is not read here: give --classes N\n"
+    )
 
 
 def test_a_device_that_is_not_there(invoke: Invoke, config: Path) -> None:
@@ -89,7 +96,7 @@ def tuned(monkeypatch: pytest.MonkeyPatch, best: Setting, close: Setting | None 
         Try(replace(OWN, batch_size=8), None, 0.0),
         Try(BEST, Spread(1500.0, 1400.0, 1600.0), 1.5),
     ]
-    monkeypatch.setattr(tune, "tune", lambda *_: Tuning(tries, best, close))
+    monkeypatch.setattr(tune, "tune", lambda *_: Tuning(tries, best, 9, close))
 
 
 def test_tuning_is_told(invoke: Invoke, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +126,7 @@ def test_nothing_faster_was_found(
     assert code == 0
     assert out.splitlines()[-2:] == [
         "the settings of the config are the fastest that were tried",
-        "batch_size 32 is faster, too, but by less than 10%",
+        "batch_size 32 is faster, too, but by less than 10 %",
     ]
     assert config.stat() == before
 
@@ -151,7 +158,7 @@ def test_a_section_that_is_not_there_is_written(
     code, out, err = found
     assert code == 0, err
     result = json.loads(out)
-    assert list(result) == ["tries", "best", "close", "changes"]
+    assert list(result) == ["machine", "tries", "best", "rounds", "close", "changes"]
     assert result["changes"]["train.batch_size"] == "32"
     written = config.read_text()
     assert written.startswith(text)
@@ -168,9 +175,9 @@ def test_a_section_that_is_not_there_is_written(
         ),
         (
             ["--tune", "--against", "torch"],
-            "give one of --infer, --against and --tune",
+            "at most one of --infer, --against and --tune",
         ),
-        (["--infer", "--tune"], "give one of --infer, --against and --tune"),
+        (["--infer", "--tune"], "at most one of --infer, --against and --tune"),
     ],
 )
 def test_options_that_do_not_go_together(
@@ -190,26 +197,59 @@ def test_infer(invoke: Invoke, config: Path) -> None:
     code, out, _ = invoke("benchmark", config, "--classes", 3, "--infer", *SHORT, "--json")
     assert code == 0
     found = json.loads(out)["forms"]["plain"]
-    assert list(found) == ["latency_ms", "batch_size", "images_per_second"]
+    assert list(found) == ["latency_ms", "batch_size", "images_per_second", "rounds"]
     assert 0 < found["latency_ms"]["median"] <= found["latency_ms"]["percentile95"]
 
 
+@pytest.mark.parametrize(
+    ("used", "told"), [(1.3, True), (0.1, False), (None, False)], ids=["busy", "quiet", "unknown"]
+)
 def test_other_programs_that_run(
-    invoke: Invoke, config: Path, monkeypatch: pytest.MonkeyPatch
+    invoke: Invoke,
+    config: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    used: float | None,
+    told: bool,
 ) -> None:
     monkeypatch.setattr(machine, "processors", lambda: 2)
-    note = "note: other programs want 4 processors of 2: figures will be low, and ratios uncertain"
-    for load, told in ((4.2, True), (2.1, False), (None, False)):
-        monkeypatch.setattr(machine, "load_average", lambda load=load: load)
-        code, _, err = invoke("benchmark", config, "--classes", 3, "--infer", *SHORT)
-        assert code == 0
-        assert (note in err.splitlines()) == told
+    monkeypatch.setattr(Company, "processors", used)
+    monkeypatch.setattr(Company, "__exit__", lambda *_: None)
+    code, _, err = invoke("benchmark", config, "--classes", 3, "--infer", *SHORT)
+    assert code == 0
+    note = (
+        "note: other programs used 1.3 of 2 processors meanwhile: figures are low, "
+        "and ratios uncertain"
+    )
+    assert (note in err.splitlines()) == told
+
+
+def test_without_kernels_it_is_told(
+    invoke: Invoke, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library, "load", lambda precision: None)
+    _, _, err = invoke("benchmark", config, "--classes", 3, *SHORT)
+    note = "note: no C++ compiler here makes the kernels: with g++ (GCC) training would be faster"
+    assert (note in err.splitlines()) == sys.platform.startswith("linux")
+
+
+def test_a_config_that_cannot_be_written_is_not_measured(
+    invoke: Invoke, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(tune, "tune", None)
+    code, out, err = invoke("benchmark", config, "--classes", 3, "--tune", "--write")
+    assert (code, out) == (2, "")
+    assert err == (
+        f"error: the folder of {config} cannot be written\n"
+        "   without --write the settings are only told\n"
+    )
 
 
 def test_few_rounds_say_little(
     invoke: Invoke, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rounds, "ROUNDS", 1)
-    _, _, err = invoke("benchmark", config, "--classes", 3, *SHORT)
     note = "note: 1 round in this time: a higher --seconds tells the spread"
-    assert err.splitlines()[-1] == note
+    for option in ([], ["--infer"], ["--tune"]):
+        _, _, err = invoke("benchmark", config, "--classes", 3, *SHORT, *option)
+        assert note in err.splitlines()
