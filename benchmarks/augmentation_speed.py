@@ -37,7 +37,12 @@ FIELDS: dict[str, dict[str, Any]] = {
 LIGHT = ["RandomBrightness", "RandomContrast"]
 USUAL = {
     "flip, translation": ["RandomFlip", "RandomTranslation"],
-    "flip, crop, brightness, contrast, erasing": ["RandomFlip", "RandomCrop", *LIGHT, "RandomErasing"],
+    "flip, crop, brightness, contrast, erasing": [
+        "RandomFlip",
+        "RandomCrop",
+        *LIGHT,
+        "RandomErasing",
+    ],
     "the same with CutMix": [
         *("RandomFlip", "RandomCrop", *LIGHT, "RandomErasing", "CutMix"),
     ],

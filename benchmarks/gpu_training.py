@@ -5,9 +5,10 @@
 
 The plain script trains the same net module by module: float images N×C×H×W, pinned, from worker
 processes, torch's optimizer and settings (with TF32), without augmentation; sepcnn augments as the
-config says. All take turns in one process. Batches from workers go through shared memory: in a container
-give it some GB (--shm-size), or fewer --workers. Prints medians and spread, the ratio to the plain
-script, and how much of the memory's speed, measured by a copy, the activations of a step take.
+config says. All take turns in one process. Batches from workers go through shared memory: a
+container wants some GB of it (--shm-size), or fewer --workers. Prints medians and spread, the ratio
+to the plain script, and how much of the memory's speed, measured by a copy, the activations of a
+step take.
 """
 
 from __future__ import annotations

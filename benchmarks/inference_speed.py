@@ -24,6 +24,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ class Logits(nn.Module):
 
 
 def onnx_runtime(net: Net) -> Variant:
-    import onnxruntime  # type: ignore[import-not-found, unused-ignore]
+    import onnxruntime
 
     height, width, channels = net.graph.input_shape
     options = onnxruntime.SessionOptions()
@@ -144,7 +145,7 @@ def measure(variant: str, config: Path) -> list[float]:
         x = prepare(pixels[:count])
         difference = (torch.as_tensor(logits(x)) - expected[:count]).abs().max()
         assert difference <= TOLERANCE * expected.abs().max(), f"{variant}: other logits"
-        found.append(seconds(lambda x=x: logits(x)))
+        found.append(seconds(partial(logits, x)))
     return found
 
 

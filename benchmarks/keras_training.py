@@ -11,9 +11,9 @@ import time
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import keras  # type: ignore[import-not-found, unused-ignore]
+import keras
 import numpy as np
-import tensorflow as tf  # type: ignore[import-not-found]
+import tensorflow as tf
 from keras import layers
 
 BATCH, IMAGES = 64, 1600

@@ -41,7 +41,7 @@ class Seen:
     """N×C×H×W, channels_last"""
     view: View = AS_IS
     moments: torch.Tensor | None = None
-    """sums of x and of its squares, float32 [2, C], where they are known"""
+    """means and variances of its channels, float32 [2, C], where they are known"""
 
     def tensor(self) -> torch.Tensor:
         return operators.see(self.x, self.view)
@@ -142,9 +142,7 @@ def normalized(module: BatchNormalizationModule, seen: Seen) -> Seen:
         x, moments = operators.moments(seen.x)
         seen = replace(seen, x=x, moments=moments)
     assert seen.moments is not None
-    count = seen.x.numel() // seen.x.shape[1]
-    mean, square = (seen.moments / count).unbind()
-    variance = (square - mean.square()).clamp(min=0)
+    mean, variance = seen.moments.unbind()
     scale, offset, _ = seen.view
     if scale is not None and offset is not None:
         mean, variance = scale * mean + offset, scale.square() * variance

@@ -155,7 +155,8 @@ def forward(plan: Plan, state: State, batch: Batch) -> tuple[torch.Tensor, torch
     """The logits, and the loss with what the regularizers add."""
     options, (height, width) = plan.config.train, batch.images.shape[1:3]
     model = plan.net_for((height, width), state.model)
-    model.train()
+    if not model.training:
+        model.train()
     begin_step(model, options.seed, plan.progress(state.step))
     with plan.machine.autocast():
         logits = plan.logits(model, to_input(batch.images))

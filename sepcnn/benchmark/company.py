@@ -10,7 +10,7 @@ from typing import Self
 
 STATISTICS = Path("/proc/stat")
 IDLE = (3, 4, 8, 9)
-"""columns of its first line that are no work: idle, waiting for a disk, and guests, counted twice"""
+"""columns of its first line that are no work: idle, waiting for disks, and guests, counted twice"""
 
 
 class Company:

@@ -65,7 +65,7 @@ APART void convolve_row(Window<T> &window, int top, const Taps<K * K> &taps, Row
     }
 }
 
-// y, and Σy and Σy² of each channel unless `moments` is null.
+// y, and mean and variance of each of its channels.
 template <class T, int K, bool WHOLE>
 void depthwise(const T *x, Shape in, View as_is, Grid grid, Kernels kernels, T *y, float *moments,
                int threads) {
@@ -86,9 +86,7 @@ void depthwise(const T *x, Shape in, View as_is, Grid grid, Kernels kernels, T *
         }
         sums.settle();
     });
-    if (!moments) return;
-    sums.write(0, moments, channels);
-    sums.write(1, moments + channels, channels);
+    sums.write_moments(moments, channels, in.images * grid.pixels());
 }
 
 // Where gradients go; null where nobody asks for them.
@@ -206,19 +204,18 @@ template <class T, int K, bool WHOLE> struct WayBack {
     }
 };
 
-// From the gradient of y and, unless `moment_gradients` is null, of Σy and Σy².
 template <class T, int K, bool WHOLE>
-void depthwise_backward(const T *gradient, const T *y, const float *moment_gradients, const T *x, Shape in, View view,
+void depthwise_backward(Result<T> result, const T *x, Shape in, View view,
                         Grid grid, Kernels kernels, Gradients to, int threads) {
     WayBack<T, K, WHOLE> way(x, in, view, grid, kernels.depthwise, threads);
-    const ResultGradient<T> result(gradient, y, moment_gradients, grid.width, in.channels, grid.across * in.channels);
+    const ResultGradient<T> gradient(result, in.images, grid, in.channels, grid.across * in.channels);
 #pragma omp parallel num_threads(threads)
     {
         auto rows = way.rows();
 #pragma omp for schedule(static)
         for (int n = 0; n < in.images; n++)
             way.image(n, rows, static_cast<T *>(to.x), [&](int row, int, float *into) {
-                result.template read<WHOLE>(size_t(n) * grid.height + row, into);
+                gradient.template read<WHOLE>(size_t(n) * grid.height + row, into);
             });
     }
     way.write(to);

@@ -36,12 +36,12 @@ template <class T> auto way_back_of(const Shape &in, const Kernels &kernels, con
 
 // Compiled twice, once for each type.
 #define EXPORT(T, NAME)                                                                                                \
-    void moments_##NAME(const T *x, long pixels, int channels, float *result, int threads) {                           \
-        moments(x, pixels, channels, result, threads);                                                                 \
+    void moments_##NAME(const T *x, long pixels, int channels, float *to, int threads) {                               \
+        moments(x, pixels, channels, to, threads);                                                                     \
     }                                                                                                                  \
-    void moments_backward_##NAME(const T *gradient, const T *x, long pixels, int channels,                             \
-                                 const float *moment_gradients, T *x_gradient, int threads) {                          \
-        moments_backward(gradient, x, pixels, channels, moment_gradients, x_gradient, threads);                        \
+    void moments_backward_##NAME(const T *gradient, const T *x, const float *moments, const float *moment_gradients,   \
+                                 long pixels, int channels, T *x_gradient, int threads) {                              \
+        moments_backward<T>({gradient, x, moments, moment_gradients}, pixels, channels, x_gradient, threads);          \
     }                                                                                                                  \
     void see_##NAME(const T *x, long pixels, int channels, View view, T *y, int threads) {                             \
         see(x, pixels, channels, view, y, threads);                                                                    \
@@ -72,9 +72,11 @@ template <class T> auto way_back_of(const Shape &in, const Kernels &kernels, con
                             int threads) {                                                                             \
         convolution_of<T>(in, kernels)(x, in, view, grid, kernels, y, moments, threads);                               \
     }                                                                                                                  \
-    void convolution_backward_##NAME(const T *gradient, const T *y, const float *moment_gradients, const T *x, Shape in, \
-                                     View view, Grid grid, Kernels kernels, Gradients to, int threads) {               \
-        way_back_of<T>(in, kernels, to)(gradient, y, moment_gradients, x, in, view, grid, kernels, to, threads);       \
+    void convolution_backward_##NAME(const T *gradient, const T *y, const float *moments,                              \
+                                     const float *moment_gradients, const T *x, Shape in, View view, Grid grid,        \
+                                     Kernels kernels, Gradients to, int threads) {                                     \
+        const Result<T> result = {gradient, y, moments, moment_gradients};                                             \
+        way_back_of<T>(in, kernels, to)(result, x, in, view, grid, kernels, to, threads);                              \
     }                                                                                                                  \
     void add_##NAME(const T *x, const T *other, long pixels, int channels, View view, View other_view, T *y,           \
                     int threads) {                                                                                     \

@@ -73,7 +73,7 @@ class _ConvolutionFunction(torch.autograd.Function):
         view = View(scale, offset, limits)
         geometry = (shape(x), view.argument(), window.argument(), kernels.argument(channels))
         call("convolution", x.dtype, x, *geometry, y, moments)
-        ctx.save_for_backward(x, scale, offset, *kernels, y)
+        ctx.save_for_backward(x, scale, offset, *kernels, y, moments)
         ctx.geometry = geometry
         ctx.set_materialize_grads(False)
         return y, moments
@@ -83,7 +83,7 @@ class _ConvolutionFunction(torch.autograd.Function):
     def backward(
         ctx: Any, gradient: torch.Tensor | None, moment_gradients: torch.Tensor | None
     ) -> Any:
-        x, scale, offset, *kernels, y = ctx.saved_tensors
+        x, scale, offset, *kernels, y, moments = ctx.saved_tensors
         wanted = ctx.needs_input_grad
         viewed = wanted[1] or wanted[2]
         to = (
@@ -95,7 +95,7 @@ class _ConvolutionFunction(torch.autograd.Function):
         gradient = torch.zeros_like(y) if gradient is None else _rows(gradient)
         if moment_gradients is not None:
             moment_gradients = moment_gradients.contiguous()
-        results = (gradient, y, moment_gradients)
+        results = (gradient, y, moments, moment_gradients)
         call("convolution_backward", x.dtype, *results, x, *ctx.geometry, gradients(*to))
         return (*to, None, None)
 
@@ -189,30 +189,27 @@ class _MomentsFunction(torch.autograd.Function):
     def forward(ctx: Any, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         moments = torch.empty(2, x.shape[1])
         call("moments", x.dtype, x, *_pixels(x), moments)
-        ctx.save_for_backward(x)
+        ctx.save_for_backward(x, moments)
         return x.view_as(x), moments
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor, moment_gradients: torch.Tensor) -> Any:
-        (x,) = ctx.saved_tensors
-        to, gradient, moment_gradients = (
-            torch.empty_like(x),
-            _rows(gradient),
-            moment_gradients.contiguous(),
-        )
-        call("moments_backward", x.dtype, gradient, x, *_pixels(x), moment_gradients, to)
+        x, moments = ctx.saved_tensors
+        results = (_rows(gradient), x, moments, moment_gradients.contiguous())
+        to = torch.empty_like(x)
+        call("moments_backward", x.dtype, *results, *_pixels(x), to)
         return to
 
 
 def convolution(
     x: torch.Tensor, view: View, kernels: Kernels, window: Window
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """A convolution, and the sums of its values and of their squares.
+    """A convolution, and the means and variances of its channels.
 
-    The result is N×F×H×W of x's type, the sums float32 [2, F]. In bfloat16 kernels are rounded
+    The result is N×F×H×W of x's type, its moments float32 [2, F]. In bfloat16 kernels are rounded
     where they are multiplied over the channels, and so is what lies between depthwise and pointwise
-    step, as autocast does; the sums are those of the unrounded result.
+    step, as autocast does; the moments are those of the unrounded result, biased.
 
     A dense kernel is for images: it has at most `MOST_STEM_TAPS` channels times taps, and neither x
     nor its view may want a gradient.
@@ -254,7 +251,7 @@ def add(x: torch.Tensor, view: View, other: torch.Tensor, other_view: View) -> t
 
 
 def moments(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """x itself, and the sums of its values and of their squares, float32 [2, C].
+    """x itself, and the means and variances (biased) of its channels, float32 [2, C].
 
     Whoever goes on with the returned x saves a pass backward: both gradients are added in one.
     """

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "sums.h"
-#include "view.h"
+#include "window.h"
 
 namespace {
 
@@ -25,8 +25,8 @@ void over_pixels(int threads, long pixels, int channels, Sums &sums, Start start
     }
 }
 
-// Σx and Σx² of each channel.
-template <class T> void moments(const T *x, long pixels, int channels, float *result, int threads) {
+// Mean and variance of each channel.
+template <class T> void moments(const T *x, long pixels, int channels, float *to, int threads) {
     struct Two {
         Vector sum = ZERO, squares = ZERO;
     };
@@ -43,24 +43,21 @@ template <class T> void moments(const T *x, long pixels, int channels, float *re
             sums.mine().add(0, c, two.sum);
             sums.mine().add(1, c, two.squares);
         });
-    sums.write(0, result, channels);
-    sums.write(1, result + channels, channels);
+    sums.write_moments(to, channels, pixels);
 }
 
-// x_gradient = gradient + sum_gradient + 2·square_gradient·x
+// What comes back through x itself, and through its moments.
 template <class T>
-void moments_backward(const T *gradient, const T *x, long pixels, int channels,
-                      const float *moment_gradients, T *x_gradient, int threads) {
-    const int lanes = Row(CHUNK, channels).lanes;
-    const auto once = spread(moment_gradients, channels, lanes);
-    const auto twice = spread(moment_gradients + channels, channels, lanes);
+void moments_backward(Result<T> result, long pixels, int channels, T *x_gradient, int threads) {
+    const T *gradient = result.gradient, *x = result.y;
+    const MomentGradients of(result.moments, result.moment_gradients, channels, Row(CHUNK, channels).lanes, pixels);
     Sums none(threads, 0, 0);
     struct Two {
         Vector once, twice;
     };
     over_pixels(
         threads, pixels, channels, none,
-        [&](int c) { return Two{load(&once[c]), 2 * load(&twice[c])}; },
+        [&](int c) { return Two{load(&of.once[c]), load(&of.twice[c])}; },
         [&](const Two &two, long at, int count) {
             fetch(gradient + at + CHUNK * channels), fetch(x + at + CHUNK * channels);
             const Vector g = load(gradient + at, count);

@@ -37,7 +37,7 @@ template <class T> struct RowOfWords {
 int rows_at_once(Grid grid) { return std::max(1, 64 / grid.width); }
 
 // IN and OUT: the channels and the filters fill whole vectors.
-// y, and Σy and Σy² of each filter unless `moments` is null.
+// y, and mean and variance of each of its channels.
 template <class T, int K, bool IN, bool OUT>
 void separable(const T *x, Shape in, View as_is, Grid grid, Kernels kernels, T *y, float *moments,
                int threads) {
@@ -69,21 +69,18 @@ void separable(const T *x, Shape in, View as_is, Grid grid, Kernels kernels, T *
         }
         sums.settle();
     });
-    if (!moments) return;
-    sums.write(0, moments, filters);
-    sums.write(1, moments + filters, filters);
+    sums.write_moments(moments, filters, in.images * grid.pixels());
 }
 
-// From the gradient of y and, unless `moment_gradients` is null, of Σy and Σy².
 template <class T, int K, bool IN, bool OUT>
-void separable_backward(const T *gradient, const T *y, const float *moment_gradients, const T *x, Shape in, View view,
+void separable_backward(Result<T> result, const T *x, Shape in, View view,
                         Grid grid, Kernels kernels, Gradients to, int threads) {
     const int channels = in.channels, filters = kernels.filters, step = grid.across * channels;
     const int depth = words_of<T>(filters), pairs = words_of<T>(grid.width), stride = whole(filters);
     const Row cut(grid.width, channels, grid.across == 1);
     const Taps<K * K> taps(kernels.depthwise, channels, cut.lanes, false);
     const auto pointwise = packed<T>(kernels.pointwise, filters, channels, channels, 1);
-    const ResultGradient<T> result(gradient, y, moment_gradients, grid.width, filters, filters);
+    const ResultGradient<T> gradient(result, in.images, grid, filters, filters);
     WayBack<T, K, IN> way(x, in, view, grid, kernels.depthwise, threads);
     std::vector<Aligned<float>> pointwise_sums(threads, Aligned<float>(size_t(channels) * stride));
 #pragma omp parallel num_threads(threads)
@@ -106,7 +103,7 @@ void separable_backward(const T *gradient, const T *y, const float *moment_gradi
             way.image(n, rows, static_cast<T *>(to.x), [&](int row, int top, float *into) {
                 convolve_row<IN, false, K>(rows.window, top, taps, cut, channels, step, middle.data(), {});
                 pack_pixels<T>(middle.data(), grid.width, channels, &left[size_t(open) * pairs * whole(channels)]);
-                result.template read<OUT>(size_t(n) * grid.height + row, y_gradient.elements.data());
+                gradient.template read<OUT>(size_t(n) * grid.height + row, y_gradient.elements.data());
                 pack_pixels<T>(y_gradient.elements.data(), grid.width, filters, &right[size_t(open) * pairs * stride]);
                 y_gradient.spread_out(grid.width);
                 multiply<T>(y_gradient.words(), depth, 1, pointwise.data(), depth, grid.width, channels,

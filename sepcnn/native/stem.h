@@ -26,7 +26,7 @@ APART void gather_taps(Window<T> &window, int top, Grid grid, int channels, To *
                 store(to + i * run + k, load(rows[i] + p * grid.across * channels + k));
 }
 
-// A convolution's y, and Σy and Σy² of each filter unless `moments` is null.
+// A convolution's y, and mean and variance of each of its channels.
 template <class T, int K, bool OUT>
 void dense(const T *x, Shape in, View as_is, Grid grid, Kernels kernels, T *y, float *moments,
            int threads) {
@@ -50,19 +50,17 @@ void dense(const T *x, Shape in, View as_is, Grid grid, Kernels kernels, T *y, f
         }
         sums.settle();
     });
-    if (!moments) return;
-    sums.write(0, moments, filters);
-    sums.write(1, moments + filters, filters);
+    sums.write_moments(moments, filters, in.images * grid.pixels());
 }
 
-// P: (taps × channels) × filters, from the gradient of y and, unless `moment_gradients` is null, of Σy and Σy².
+// P: (taps × channels) × filters.
 template <class T, int K, bool OUT>
-std::vector<double> tap_products(const T *gradient, const T *y, const float *moment_gradients, const T *x, Shape in,
+std::vector<double> tap_products(Result<T> result, const T *x, Shape in,
                                  View as_is, Grid grid, int filters, int threads) {
     const int channels = in.channels, taps = K * K * channels;
     const int pairs = words_of<T>(grid.width), stride = whole(filters);
     const SpreadView view(as_is, channels, Row(in.width, channels).lanes);
-    const ResultGradient<T> result(gradient, y, moment_gradients, grid.width, filters, filters);
+    const ResultGradient<T> gradient(result, in.images, grid, filters, filters);
     Sums sums(threads, taps, filters);
 #pragma omp parallel num_threads(threads)
     {
@@ -78,7 +76,7 @@ std::vector<double> tap_products(const T *gradient, const T *y, const float *mom
                 window.template reach<false>(image, in.height, top, view);
                 gather_taps<K>(window, top, grid, channels, read.data(), taps);
                 pack_pixels<T>(read.data(), grid.width, taps, left.data());
-                result.template read<OUT>(size_t(n) * grid.height + row, y_gradient.data());
+                gradient.template read<OUT>(size_t(n) * grid.height + row, y_gradient.data());
                 pack_pixels<T>(y_gradient.data(), grid.width, filters, right.data());
                 multiply<T>(left.data(), 1, whole(taps), right.data(), pairs, taps, filters,
                             Added{sums.mine().of(0), stride});
@@ -90,20 +88,20 @@ std::vector<double> tap_products(const T *gradient, const T *y, const float *mom
 }
 
 template <class T, int K, bool OUT>
-void dense_backward(const T *gradient, const T *y, const float *moment_gradients, const T *x, Shape in, View view,
+void dense_backward(Result<T> result, const T *x, Shape in, View view,
                     Grid grid, Kernels kernels, Gradients to, int threads) {
     const int filters = kernels.filters, taps = K * K * in.channels;
-    const auto products = tap_products<T, K, OUT>(gradient, y, moment_gradients, x, in, view, grid, filters, threads);
+    const auto products = tap_products<T, K, OUT>(result, x, in, view, grid, filters, threads);
     for (int f = 0; f < filters; f++)
         for (int tap = 0; tap < taps; tap++)
             to.dense[size_t(f) * taps + tap] = float(products[size_t(tap) * filters + f]);
 }
 
 template <class T, int K, bool OUT>
-void stem_backward(const T *gradient, const T *y, const float *moment_gradients, const T *x, Shape in, View view,
+void stem_backward(Result<T> result, const T *x, Shape in, View view,
                    Grid grid, Kernels kernels, Gradients to, int threads) {
     const int channels = in.channels, filters = kernels.filters;
-    const auto products = tap_products<T, K, OUT>(gradient, y, moment_gradients, x, in, view, grid, filters, threads);
+    const auto products = tap_products<T, K, OUT>(result, x, in, view, grid, filters, threads);
     for (int c = 0; c < channels; c++) {
         std::vector<double> pointwise(filters);
         for (int tap = 0; tap < K * K; tap++) {

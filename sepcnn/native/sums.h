@@ -46,13 +46,26 @@ struct Sums {
         for (size_t i = 0; i < totals.size(); i++) result[i % result.size()] += totals[i];
         return result;
     }
-    // One value a channel, `stride` apart.
-    void write(int kind, float *to, int channels, int stride = 1) const {
+    std::vector<double> of_channels(int kind, int channels) const {
         std::vector<double> total(channels);
         for (int t = 0; t < threads; t++)
             for (int i = 0; i < lanes; i++)
                 total[i % channels] += totals[(size_t(t) * kinds + kind) * lanes + i];
+        return total;
+    }
+    // One value a channel, `stride` apart.
+    void write(int kind, float *to, int channels, int stride = 1) const {
+        const auto total = of_channels(kind, channels);
         for (int c = 0; c < channels; c++) to[c * stride] = float(total[c]);
+    }
+    // Means and then variances of `count` values a channel, of which the sums and those of squares are known.
+    void write_moments(float *moments, int channels, size_t count) const {
+        const auto sums = of_channels(0, channels), squares = of_channels(1, channels);
+        for (int c = 0; c < channels; c++) {
+            const double mean = sums[c] / count, variance = squares[c] / count - mean * mean;
+            moments[c] = float(mean);
+            moments[channels + c] = variance < 0 ? 0 : float(variance);
+        }
     }
 };
 

@@ -14,6 +14,7 @@ struct Shape {
 struct Grid {
     int down, across, top, left, height, width;
 
+    size_t pixels() const { return size_t(height) * width; }
     // Columns beside the image that windows of `size` reach into.
     int right(int size, int image_width) const {
         return std::max(0, (width - 1) * across + size - left - image_width);
@@ -56,28 +57,49 @@ template <class T> struct Window {
     }
 };
 
-// The gradient of an operation's result y and, unless `moment_gradients` is null, of Σy and Σy².
+// What an operation gave, and what comes back: the gradients of its result y and, unless null, of y's moments.
+template <class T> struct Result {
+    const T *gradient, *y;
+    const float *moments, *moment_gradients;
+};
+
+// What the gradients of `count` values' moments add to that of each value x: once + twice · x.
+struct MomentGradients {
+    Aligned<float> once, twice;
+
+    MomentGradients(const float *moments, const float *gradients, int channels, int lanes, size_t count)
+        : once(lanes + LANES), twice(lanes + LANES) {
+        for (int i = 0; gradients && i < lanes; i++) {
+            const int c = i % channels;
+            twice[i] = 2 * gradients[channels + c] / count;
+            once[i] = gradients[c] / count - twice[i] * moments[c];
+        }
+    }
+};
+
+// The gradient of an operation's result, row by row.
 template <class T> struct ResultGradient {
     const T *gradient, *y;
     const int width, channels, step;
     const Row cut;
-    const Aligned<float> once, twice;
+    const MomentGradients moments;
 
     // Rows are written with `step` values between pixels.
-    ResultGradient(const T *gradient, const T *y, const float *moment_gradients, int width, int channels, int step)
-        : gradient(gradient), y(moment_gradients ? y : nullptr), width(width), channels(channels), step(step),
-          cut(width, channels, step == channels), once(spread(moment_gradients, channels, cut.lanes)),
-          twice(spread(moment_gradients ? moment_gradients + channels : nullptr, channels, cut.lanes)) {}
+    ResultGradient(Result<T> result, int images, Grid grid, int channels, int step)
+        : gradient(result.gradient), y(result.moment_gradients ? result.y : nullptr), width(grid.width),
+          channels(channels), step(step), cut(width, channels, step == channels),
+          moments(result.moments, result.moment_gradients, channels, cut.lanes, images * grid.pixels()) {}
 
     // Row `row` of all images' rows, in one gradient.
     template <bool WHOLE, class To> void read(size_t row, To *to) const {
         const size_t start = row * width * channels;
-        add<WHOLE>(gradient + start, y ? y + start : nullptr, once.data(), twice.data(), cut, channels, to, step);
+        add<WHOLE>(gradient + start, y ? y + start : nullptr, moments, cut, channels, to, step);
     }
 
     template <bool WHOLE, class To>
-    APART static void add(const T *gradient, const T *y, const float *once, const float *twice, Row cut, int channels,
-                          To *to, int step) {
+    APART static void add(const T *gradient, const T *y, const MomentGradients &moments, Row cut, int channels, To *to,
+                          int step) {
+        const float *once = moments.once.data(), *twice = moments.twice.data();
         for (int col = 0; col < cut.columns; col++)
             for (int c = 0; c < cut.lanes; c += LANES) {
                 const int at = col * channels + c;
@@ -86,7 +108,7 @@ template <class T> struct ResultGradient {
                 Vector g = load(gradient + at, count);
                 if (y) {
                     fetch(y + at + cut.columns * cut.lanes);
-                    g += load(once + c) + 2 * load(twice + c) * load(y + at, count);
+                    g += load(once + c) + load(twice + c) * load(y + at, count);
                 }
                 store(to + col * step + c, g, count);
             }

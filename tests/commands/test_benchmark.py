@@ -235,7 +235,7 @@ def test_without_kernels_it_is_told(
 def test_a_config_that_cannot_be_written_is_not_measured(
     invoke: Invoke, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
     monkeypatch.setattr(tune, "tune", None)
     code, out, err = invoke("benchmark", config, "--classes", 3, "--tune", "--write")
     assert (code, out) == (2, "")
