@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 import torch
@@ -27,7 +27,7 @@ from sepcnn.layers.scaling import RescalingModule
 from sepcnn.layers.window import window_size
 from sepcnn.model import PLAIN, Form
 from sepcnn.native import operators
-from sepcnn.native.arguments import Kernels, Limits, View, Window
+from sepcnn.native.arguments import Kernels, Limits, Moments, View, Window
 
 ALL = Limits()
 AS_IS = View()
@@ -40,8 +40,8 @@ class Seen:
     x: torch.Tensor
     """N×C×H×W, channels_last"""
     view: View = AS_IS
-    moments: torch.Tensor | None = None
-    """means and variances of its channels, float32 [2, C], where they are known"""
+    moments: Moments | None = None
+    """of x, where they are known"""
 
     def tensor(self) -> torch.Tensor:
         return operators.see(self.x, self.view)
@@ -138,15 +138,14 @@ def normalized(module: BatchNormalizationModule, seen: Seen) -> Seen:
         return seen.mapped(*module.inference_coefficients())
     if seen.view.limits != ALL:
         seen = seen.written()
-    if seen.moments is None:
-        x, moments = operators.moments(seen.x)
-        seen = replace(seen, x=x, moments=moments)
-    assert seen.moments is not None
-    mean, variance = seen.moments.unbind()
+    x, moments = (seen.x, seen.moments) if seen.moments else operators.moments(seen.x)
+    mean, variance = moments
     scale, offset, _ = seen.view
     if scale is not None and offset is not None:
         mean, variance = scale * mean + offset, scale.square() * variance
-    return seen.mapped(*module.coefficients(mean, variance))
+    native = partial(operators.affine, x.dtype)
+    seen = replace(seen, x=x, moments=moments)
+    return seen.mapped(*module.coefficients(mean, variance, native))
 
 
 def activated(module: ActivationModule, seen: Seen) -> Seen | None:

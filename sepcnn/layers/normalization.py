@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Self
 
 import torch
@@ -82,6 +83,25 @@ def batch_count(x: torch.Tensor) -> int:
     return x.numel() // x.shape[1]
 
 
+Affine = Callable[
+    [torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor | None, float],
+    tuple[torch.Tensor, torch.Tensor],
+]
+
+
+def affine(
+    mean: torch.Tensor,
+    variance: torch.Tensor,
+    weight: torch.Tensor | None,
+    bias: torch.Tensor | None,
+    epsilon: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scale and offset [C]: ``weight · (x − mean)/σ + bias`` is ``scale · x + offset``."""
+    scale = torch.rsqrt(variance + epsilon)
+    scale = scale if weight is None else scale * weight
+    return scale, -mean * scale if bias is None else bias - mean * scale
+
+
 class BatchNormalizationModule(LayerModule):
     """Takes N×C×H×W or N×C. Statistics and arithmetic are float32 also for bfloat16 inputs."""
 
@@ -133,26 +153,19 @@ class BatchNormalizationModule(LayerModule):
             self.moving_variance.lerp_(variance, self.update)
 
     def coefficients(
-        self, mean: torch.Tensor, variance: torch.Tensor
+        self, mean: torch.Tensor, variance: torch.Tensor, by: Affine = affine
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Scale and offset [C] that normalize a batch of these statistics, which are taken in."""
+        """Scale and offset [C] that normalize a batch of these statistics, which are taken in.
+
+        ``by`` is another way to compute `affine`.
+        """
         self.move(mean, variance)
-        return self._affine(mean, variance, self.weight, self.bias)
+        return by(mean, variance, self.weight, self.bias, self.epsilon)
 
     def inference_coefficients(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Scale and offset [C] of the moving statistics."""
-        return self._affine(self.moving_mean, self.moving_variance, self.weight, self.bias)
-
-    def _affine(
-        self,
-        mean: torch.Tensor,
-        variance: torch.Tensor,
-        weight: torch.Tensor | None,
-        bias: torch.Tensor | None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        scale = torch.rsqrt(variance + self.epsilon)
-        scale = scale if weight is None else scale * weight
-        return scale, -mean * scale if bias is None else bias - mean * scale
+        statistics = (self.moving_mean, self.moving_variance)
+        return affine(*statistics, self.weight, self.bias, self.epsilon)
 
 
 class BatchRenormalizationModule(BatchNormalizationModule, SteppedModule):
@@ -215,11 +228,11 @@ class BatchRenormalizationModule(BatchNormalizationModule, SteppedModule):
         return scale, offset if self.bias is None else offset + self.bias
 
     def coefficients(
-        self, mean: torch.Tensor, variance: torch.Tensor
+        self, mean: torch.Tensor, variance: torch.Tensor, by: Affine = affine
     ) -> tuple[torch.Tensor, torch.Tensor]:
         scale, offset = self.corrected(mean, variance)
         self.move(mean, variance)
-        return self._affine(mean, variance, scale, offset)
+        return by(mean, variance, scale, offset, self.epsilon)
 
     @torch.no_grad()
     def move(self, mean: torch.Tensor, variance: torch.Tensor) -> None:

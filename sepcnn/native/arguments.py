@@ -14,7 +14,17 @@ from sepcnn.native import library
 DTYPES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 
 
-class _View(Structure):
+class _Argument(Structure):
+    """Pointers into tensors, which live as long as it does."""
+
+    @classmethod
+    def of(cls, *values: Any) -> Structure:
+        made = cls(*(v.data_ptr() if isinstance(v, torch.Tensor) else v for v in values))
+        made.values = values
+        return made
+
+
+class _View(_Argument):
     _fields_ = [("scale", c_void_p), ("offset", c_void_p), ("low", c_float), ("high", c_float)]
 
 
@@ -22,18 +32,22 @@ class _Shape(Structure):
     _fields_ = [(name, c_int) for name in ("images", "height", "width", "channels")]
 
 
+class _Moments(_Argument):
+    _fields_ = [("mean", c_void_p), ("variance", c_void_p)]
+
+
 class _Grid(Structure):
     _fields_ = [(name, c_int) for name in ("down", "across", "top", "left", "height", "width")]
 
 
-class _Kernels(Structure):
+class _Kernels(_Argument):
     _fields_ = [
         *((name, c_void_p) for name in ("depthwise", "pointwise", "dense")),
         ("filters", c_int),
     ]
 
 
-class _Gradients(Structure):
+class _Gradients(_Argument):
     _fields_ = [
         (name, c_void_p) for name in ("x", "scale", "offset", "depthwise", "pointwise", "dense")
     ]
@@ -56,8 +70,7 @@ class View(NamedTuple):
     limits: Limits = Limits()
 
     def argument(self) -> Structure:
-        pointers = (_pointer(self.scale), _pointer(self.offset))
-        return _View(*pointers, self.limits.low, self.limits.high)
+        return _View.of(self.scale, self.offset, self.limits.low, self.limits.high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +85,20 @@ class Window:
 
     def argument(self) -> Structure:
         return _Grid(*self.strides, *self.margin, *self.output)
+
+
+class Moments(NamedTuple):
+    """Mean and variance (biased) of each channel of an image, float32 [C]."""
+
+    mean: torch.Tensor
+    variance: torch.Tensor
+
+    @classmethod
+    def empty(cls, channels: int) -> Moments:
+        return cls(torch.empty(channels), torch.empty(channels))
+
+    def argument(self) -> Structure:
+        return moment_gradients(*self)
 
 
 class Kernels(NamedTuple):
@@ -91,12 +118,17 @@ class Kernels(NamedTuple):
 
     def argument(self, channels: int) -> Structure:
         assert all(kernel is None or kernel.dtype == torch.float32 for kernel in self)
-        return _Kernels(*map(_pointer, self), self.filters(channels))
+        return _Kernels.of(*self, self.filters(channels))
+
+
+def moment_gradients(*given: torch.Tensor | None) -> Structure:
+    """Those of mean and variance, or None for both."""
+    return _Moments.of(*given)
 
 
 def gradients(*to: torch.Tensor | None) -> Structure:
     """Where those of x, scale, offset and the three kernels go; None where nobody wants them."""
-    return _Gradients(*map(_pointer, to))
+    return _Gradients.of(*to)
 
 
 def shape(x: torch.Tensor) -> Structure:
@@ -116,7 +148,3 @@ def call(name: str, dtype: torch.dtype, *arguments: Any) -> None:
 
 def _argument(value: Any) -> Any:
     return c_void_p(value.data_ptr()) if isinstance(value, torch.Tensor) else value
-
-
-def _pointer(tensor: torch.Tensor | None) -> int | None:
-    return None if tensor is None else tensor.data_ptr()

@@ -2,7 +2,6 @@
 
 #pragma once
 
-#include "sums.h"
 #include "window.h"
 
 namespace {
@@ -67,7 +66,7 @@ APART void convolve_row(Window<T> &window, int top, const Taps<K * K> &taps, Row
 
 // y, and mean and variance of each of its channels.
 template <class T, int K, bool WHOLE>
-void depthwise(const T *x, Shape in, View as_is, Grid grid, Kernels kernels, T *y, float *moments,
+void depthwise(const T *x, Shape in, View as_is, Grid grid, Kernels kernels, T *y, Moments moments,
                int threads) {
     const int channels = in.channels, step = grid.across * channels;
     const Row cut(grid.width, channels, grid.across == 1);

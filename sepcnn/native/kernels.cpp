@@ -6,6 +6,7 @@
 // so that a normalization and its rectifier cost no pass of their own; its backward function gives
 // the gradients of x, scale and offset in one pass. What a row needs stays in the first caches.
 
+#include "normalization.h"
 #include "pixels.h"
 #include "pooling.h"
 #include "stem.h"
@@ -36,12 +37,22 @@ template <class T> auto way_back_of(const Shape &in, const Kernels &kernels, con
 
 // Compiled twice, once for each type.
 #define EXPORT(T, NAME)                                                                                                \
-    void moments_##NAME(const T *x, long pixels, int channels, float *to, int threads) {                               \
+    void moments_##NAME(const T *x, long pixels, int channels, Moments to, int threads) {                              \
         moments(x, pixels, channels, to, threads);                                                                     \
     }                                                                                                                  \
-    void moments_backward_##NAME(const T *gradient, const T *x, const float *moments, const float *moment_gradients,   \
-                                 long pixels, int channels, T *x_gradient, int threads) {                              \
-        moments_backward<T>({gradient, x, moments, moment_gradients}, pixels, channels, x_gradient, threads);          \
+    void moments_backward_##NAME(const T *gradient, const T *x, const float *mean, Moments gradients, long pixels,     \
+                                 int channels, T *x_gradient, int threads) {                                           \
+        moments_backward<T>({gradient, x, mean, gradients}, pixels, channels, x_gradient, threads);                    \
+    }                                                                                                                  \
+    void affine_##NAME(const float *mean, const float *variance, const float *weight, const float *bias,               \
+                       float epsilon, int channels, float *scale, float *offset, int) {                                \
+        affine(mean, variance, weight, bias, epsilon, channels, scale, offset);                                        \
+    }                                                                                                                  \
+    void affine_backward_##NAME(const float *scale_gradient, const float *offset_gradient, const float *mean,          \
+                                const float *variance, const float *weight, float epsilon, int channels,               \
+                                float *mean_gradient, float *variance_gradient, float *weight_gradient, int) {         \
+        affine_backward(scale_gradient, offset_gradient, mean, variance, weight, epsilon, channels, mean_gradient,     \
+                        variance_gradient, weight_gradient);                                                           \
     }                                                                                                                  \
     void see_##NAME(const T *x, long pixels, int channels, View view, T *y, int threads) {                             \
         see(x, pixels, channels, view, y, threads);                                                                    \
@@ -68,15 +79,13 @@ template <class T> auto way_back_of(const Shape &in, const Kernels &kernels, con
                 : (whole ? max_pool_backward<T, 3, true> : max_pool_backward<T, 3, false>);                            \
         run(gradient, places, in, pool, x_gradient, threads);                                                          \
     }                                                                                                                  \
-    void convolution_##NAME(const T *x, Shape in, View view, Grid grid, Kernels kernels, T *y, float *moments,         \
+    void convolution_##NAME(const T *x, Shape in, View view, Grid grid, Kernels kernels, T *y, Moments moments,        \
                             int threads) {                                                                             \
         convolution_of<T>(in, kernels)(x, in, view, grid, kernels, y, moments, threads);                               \
     }                                                                                                                  \
-    void convolution_backward_##NAME(const T *gradient, const T *y, const float *moments,                              \
-                                     const float *moment_gradients, const T *x, Shape in, View view, Grid grid,        \
-                                     Kernels kernels, Gradients to, int threads) {                                     \
-        const Result<T> result = {gradient, y, moments, moment_gradients};                                             \
-        way_back_of<T>(in, kernels, to)(result, x, in, view, grid, kernels, to, threads);                              \
+    void convolution_backward_##NAME(const T *gradient, const T *y, const float *mean, Moments gradients, const T *x,  \
+                                     Shape in, View view, Grid grid, Kernels kernels, Gradients to, int threads) {     \
+        way_back_of<T>(in, kernels, to)({gradient, y, mean, gradients}, x, in, view, grid, kernels, to, threads);      \
     }                                                                                                                  \
     void add_##NAME(const T *x, const T *other, long pixels, int channels, View view, View other_view, T *y,           \
                     int threads) {                                                                                     \

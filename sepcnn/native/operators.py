@@ -7,7 +7,7 @@ through a `View`, so that normalization and rectifier cost no pass of their own;
 
 from __future__ import annotations
 
-from ctypes import c_int, c_long
+from ctypes import Structure, c_float, c_int, c_long
 from typing import Any
 
 import torch
@@ -18,10 +18,12 @@ from sepcnn.native.arguments import (
     DTYPES,
     Kernels,
     Limits,
+    Moments,
     View,
     Window,
     call,
     gradients,
+    moment_gradients,
     shape,
 )
 
@@ -54,6 +56,13 @@ def _room(wanted: bool, like: torch.Tensor | None) -> torch.Tensor | None:
     return torch.empty_like(like) if wanted and like is not None else None
 
 
+def _moment_gradients(like: torch.Tensor, given: tuple[torch.Tensor | None, ...]) -> Structure:
+    """Those of mean and variance: both, or none."""
+    if any(gradient is not None for gradient in given):
+        given = tuple(torch.zeros_like(like) if g is None else g.contiguous() for g in given)
+    return moment_gradients(*given)
+
+
 class _ConvolutionFunction(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -66,24 +75,22 @@ class _ConvolutionFunction(torch.autograd.Function):
         dense: torch.Tensor | None,
         limits: Limits,
         window: Window,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    ) -> tuple[torch.Tensor, ...]:
         kernels, channels = Kernels(depthwise, pointwise, dense), x.shape[1]
         filters = kernels.filters(channels)
-        y, moments = _image((len(x), filters, *window.output), x), torch.empty(2, filters)
+        y, moments = _image((len(x), filters, *window.output), x), Moments.empty(filters)
         view = View(scale, offset, limits)
         geometry = (shape(x), view.argument(), window.argument(), kernels.argument(channels))
-        call("convolution", x.dtype, x, *geometry, y, moments)
-        ctx.save_for_backward(x, scale, offset, *kernels, y, moments)
+        call("convolution", x.dtype, x, *geometry, y, moments.argument())
+        ctx.save_for_backward(x, scale, offset, *kernels, y, moments.mean)
         ctx.geometry = geometry
         ctx.set_materialize_grads(False)
-        return y, moments
+        return y, *moments
 
     @staticmethod
     @once_differentiable
-    def backward(
-        ctx: Any, gradient: torch.Tensor | None, moment_gradients: torch.Tensor | None
-    ) -> Any:
-        x, scale, offset, *kernels, y, moments = ctx.saved_tensors
+    def backward(ctx: Any, gradient: torch.Tensor | None, *of_moments: torch.Tensor | None) -> Any:
+        x, scale, offset, *kernels, y, mean = ctx.saved_tensors
         wanted = ctx.needs_input_grad
         viewed = wanted[1] or wanted[2]
         to = (
@@ -93,9 +100,7 @@ class _ConvolutionFunction(torch.autograd.Function):
             *(_room(True, kernel) for kernel in kernels),
         )
         gradient = torch.zeros_like(y) if gradient is None else _rows(gradient)
-        if moment_gradients is not None:
-            moment_gradients = moment_gradients.contiguous()
-        results = (gradient, y, moments, moment_gradients)
+        results = (gradient, y, mean, _moment_gradients(mean, of_moments))
         call("convolution_backward", x.dtype, *results, x, *ctx.geometry, gradients(*to))
         return (*to, None, None)
 
@@ -186,30 +191,58 @@ class _AddFunction(torch.autograd.Function):
 
 class _MomentsFunction(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        moments = torch.empty(2, x.shape[1])
-        call("moments", x.dtype, x, *_pixels(x), moments)
-        ctx.save_for_backward(x, moments)
-        return x.view_as(x), moments
+    def forward(ctx: Any, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        moments = Moments.empty(x.shape[1])
+        call("moments", x.dtype, x, *_pixels(x), moments.argument())
+        ctx.save_for_backward(x, moments.mean)
+        return x.view_as(x), *moments
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: torch.Tensor, moment_gradients: torch.Tensor) -> Any:
-        x, moments = ctx.saved_tensors
-        results = (_rows(gradient), x, moments, moment_gradients.contiguous())
+    def backward(ctx: Any, gradient: torch.Tensor, *of_moments: torch.Tensor) -> Any:
+        x, mean = ctx.saved_tensors
+        results = (_rows(gradient), x, mean, _moment_gradients(mean, of_moments))
         to = torch.empty_like(x)
         call("moments_backward", x.dtype, *results, *_pixels(x), to)
         return to
 
 
+class _AffineFunction(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        mean: torch.Tensor,
+        variance: torch.Tensor,
+        weight: torch.Tensor | None,
+        bias: torch.Tensor | None,
+        epsilon: float,
+        dtype: torch.dtype,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        sizes = (c_float(epsilon), len(mean))
+        scale, offset = torch.empty_like(mean), torch.empty_like(mean)
+        call("affine", dtype, mean, variance, weight, bias, *sizes, scale, offset)
+        ctx.save_for_backward(mean, variance, weight)
+        ctx.sizes, ctx.dtype = sizes, dtype
+        return scale, offset
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, scale_gradient: torch.Tensor, offset_gradient: torch.Tensor) -> Any:
+        mean, variance, weight = ctx.saved_tensors
+        given = (scale_gradient.contiguous(), offset_gradient.contiguous())
+        to = (torch.empty_like(mean), torch.empty_like(mean), _room(True, weight))
+        call("affine_backward", ctx.dtype, *given, mean, variance, weight, *ctx.sizes, *to)
+        return (*to, offset_gradient if ctx.needs_input_grad[3] else None, None, None)
+
+
 def convolution(
     x: torch.Tensor, view: View, kernels: Kernels, window: Window
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """A convolution, and the means and variances of its channels.
+) -> tuple[torch.Tensor, Moments]:
+    """A convolution, and the moments of its channels.
 
-    The result is N×F×H×W of x's type, its moments float32 [2, F]. In bfloat16 kernels are rounded
+    The result is N×F×H×W of x's type, its moments float32 [F]. In bfloat16 kernels are rounded
     where they are multiplied over the channels, and so is what lies between depthwise and pointwise
-    step, as autocast does; the moments are those of the unrounded result, biased.
+    step, as autocast does; the moments are those of the unrounded result.
 
     A dense kernel is for images: it has at most `MOST_STEM_TAPS` channels times taps, and neither x
     nor its view may want a gradient.
@@ -218,10 +251,10 @@ def convolution(
     if dense is not None:
         assert len(dense[0]) * dense[0, 0].numel() <= MOST_STEM_TAPS
         kernels = kernels._replace(dense=_rows(dense))
-    result: tuple[torch.Tensor, torch.Tensor] = _ConvolutionFunction.apply(
+    y, *moments = _ConvolutionFunction.apply(
         x, view.scale, view.offset, *kernels, view.limits, window
     )
-    return result
+    return y, Moments(*moments)
 
 
 def max_pool(x: torch.Tensor, scale: torch.Tensor | None, window: Window) -> torch.Tensor:
@@ -250,10 +283,26 @@ def add(x: torch.Tensor, view: View, other: torch.Tensor, other_view: View) -> t
     return y
 
 
-def moments(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """x itself, and the means and variances (biased) of its channels, float32 [2, C].
+def moments(x: torch.Tensor) -> tuple[torch.Tensor, Moments]:
+    """x itself, and the moments of its channels.
 
     Whoever goes on with the returned x saves a pass backward: both gradients are added in one.
     """
-    result: tuple[torch.Tensor, torch.Tensor] = _MomentsFunction.apply(x)
-    return result
+    x, *found = _MomentsFunction.apply(x)
+    return x, Moments(*found)
+
+
+def affine(
+    dtype: torch.dtype,
+    mean: torch.Tensor,
+    variance: torch.Tensor,
+    weight: torch.Tensor | None,
+    bias: torch.Tensor | None,
+    epsilon: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scale and offset [C] that normalize an image of type ``dtype``; one step for autograd.
+
+    ``weight / √(variance + epsilon)`` and ``bias − mean · scale``; all are float32 [C].
+    """
+    scale, offset = _AffineFunction.apply(mean, variance, weight, bias, epsilon, dtype)
+    return scale, offset

@@ -2,7 +2,6 @@
 
 #pragma once
 
-#include "sums.h"
 #include "window.h"
 
 namespace {
@@ -26,7 +25,7 @@ void over_pixels(int threads, long pixels, int channels, Sums &sums, Start start
 }
 
 // Mean and variance of each channel.
-template <class T> void moments(const T *x, long pixels, int channels, float *to, int threads) {
+template <class T> void moments(const T *x, long pixels, int channels, Moments to, int threads) {
     struct Two {
         Vector sum = ZERO, squares = ZERO;
     };
@@ -50,7 +49,7 @@ template <class T> void moments(const T *x, long pixels, int channels, float *to
 template <class T>
 void moments_backward(Result<T> result, long pixels, int channels, T *x_gradient, int threads) {
     const T *gradient = result.gradient, *x = result.y;
-    const MomentGradients of(result.moments, result.moment_gradients, channels, Row(CHUNK, channels).lanes, pixels);
+    const MomentGradients of(result.mean, result.gradients, channels, Row(CHUNK, channels).lanes, pixels);
     Sums none(threads, 0, 0);
     struct Two {
         Vector once, twice;

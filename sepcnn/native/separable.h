@@ -39,7 +39,7 @@ int rows_at_once(Grid grid) { return std::max(1, 64 / grid.width); }
 // IN and OUT: the channels and the filters fill whole vectors.
 // y, and mean and variance of each of its channels.
 template <class T, int K, bool IN, bool OUT>
-void separable(const T *x, Shape in, View as_is, Grid grid, Kernels kernels, T *y, float *moments,
+void separable(const T *x, Shape in, View as_is, Grid grid, Kernels kernels, T *y, Moments moments,
                int threads) {
     const int channels = in.channels, filters = kernels.filters, step = grid.across * channels;
     const Row cut(grid.width, channels, grid.across == 1);

@@ -28,7 +28,7 @@ APART void gather_taps(Window<T> &window, int top, Grid grid, int channels, To *
 
 // A convolution's y, and mean and variance of each of its channels.
 template <class T, int K, bool OUT>
-void dense(const T *x, Shape in, View as_is, Grid grid, Kernels kernels, T *y, float *moments,
+void dense(const T *x, Shape in, View as_is, Grid grid, Kernels kernels, T *y, Moments moments,
            int threads) {
     const int channels = in.channels, taps = K * K * channels, depth = words_of<T>(taps), filters = kernels.filters;
     const SpreadView view(as_is, channels, Row(in.width, channels).lanes);

@@ -8,6 +8,11 @@
 
 namespace {
 
+// Of each channel.
+struct Moments {
+    float *mean, *variance;
+};
+
 // Sums for each thread, added up in the order of threads: the same in every run. What one image or
 // a few pixels give is float, the rest double.
 struct Sums {
@@ -58,13 +63,13 @@ struct Sums {
         const auto total = of_channels(kind, channels);
         for (int c = 0; c < channels; c++) to[c * stride] = float(total[c]);
     }
-    // Means and then variances of `count` values a channel, of which the sums and those of squares are known.
-    void write_moments(float *moments, int channels, size_t count) const {
+    // Of `count` values a channel, of which the sums and those of squares are known.
+    void write_moments(Moments to, int channels, size_t count) const {
         const auto sums = of_channels(0, channels), squares = of_channels(1, channels);
         for (int c = 0; c < channels; c++) {
             const double mean = sums[c] / count, variance = squares[c] / count - mean * mean;
-            moments[c] = float(mean);
-            moments[channels + c] = variance < 0 ? 0 : float(variance);
+            to.mean[c] = float(mean);
+            to.variance[c] = variance < 0 ? 0 : float(variance);
         }
     }
 };

@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include "sums.h"
 #include "view.h"
 
 namespace {
@@ -60,19 +61,20 @@ template <class T> struct Window {
 // What an operation gave, and what comes back: the gradients of its result y and, unless null, of y's moments.
 template <class T> struct Result {
     const T *gradient, *y;
-    const float *moments, *moment_gradients;
+    const float *mean;
+    Moments gradients;
 };
 
 // What the gradients of `count` values' moments add to that of each value x: once + twice · x.
 struct MomentGradients {
     Aligned<float> once, twice;
 
-    MomentGradients(const float *moments, const float *gradients, int channels, int lanes, size_t count)
+    MomentGradients(const float *mean, Moments gradients, int channels, int lanes, size_t count)
         : once(lanes + LANES), twice(lanes + LANES) {
-        for (int i = 0; gradients && i < lanes; i++) {
+        for (int i = 0; gradients.mean && i < lanes; i++) {
             const int c = i % channels;
-            twice[i] = 2 * gradients[channels + c] / count;
-            once[i] = gradients[c] / count - twice[i] * moments[c];
+            twice[i] = 2 * gradients.variance[c] / count;
+            once[i] = gradients.mean[c] / count - twice[i] * mean[c];
         }
     }
 };
@@ -86,9 +88,9 @@ template <class T> struct ResultGradient {
 
     // Rows are written with `step` values between pixels.
     ResultGradient(Result<T> result, int images, Grid grid, int channels, int step)
-        : gradient(result.gradient), y(result.moment_gradients ? result.y : nullptr), width(grid.width),
+        : gradient(result.gradient), y(result.gradients.mean ? result.y : nullptr), width(grid.width),
           channels(channels), step(step), cut(width, channels, step == channels),
-          moments(result.moments, result.moment_gradients, channels, cut.lanes, images * grid.pixels()) {}
+          moments(result.mean, result.gradients, channels, cut.lanes, images * grid.pixels()) {}
 
     // Row `row` of all images' rows, in one gradient.
     template <bool WHOLE, class To> void read(size_t row, To *to) const {

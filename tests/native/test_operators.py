@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from sepcnn.layers.normalization import affine
 from sepcnn.layers.window import Padding, same_padding, window_size
 from sepcnn.native import library, operators
 from sepcnn.native.arguments import Kernels, Limits, View, Window
@@ -204,12 +205,13 @@ def test_convolution(
         assert y.is_contiguous(memory_format=torch.channels_last)
         compare((y,), (expected,), inputs, roundings=8)
         count = y.numel() // y.shape[1]  # so that neither is small beside the other
-        compare((y, moments * count), (expected, sums * count), inputs, roundings=64)
+        moments = torch.stack(moments) * count
+        compare((y, moments), (expected, sums * count), inputs, roundings=64)
     elif 9 * channels > operators.MOST_STEM_TAPS:
         return
     # Where the input is the images, nobody wants their gradient.
     y, moments = operators.convolution(x.detach(), detached(view), kernels, window)
-    compare_kernels((y, moments), (expected, sums), weights, UNITS[dtype] * 16)
+    compare_kernels((y, torch.stack(moments)), (expected, sums), weights, UNITS[dtype] * 16)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
@@ -286,7 +288,21 @@ def test_moments(shape: tuple[int, ...], dtype: torch.dtype) -> None:
     exact = x.double()
     sums = moments_of(exact)
     count = y.numel() // y.shape[1]
-    compare((y, moments * count), (exact, sums * count), [x], roundings=8)
+    compare((y, torch.stack(moments) * count), (exact, sums * count), [x], roundings=8)
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize("biased", [True, False])
+def test_affine(weighted: bool, biased: bool) -> None:
+    torch.manual_seed(0)
+    mean, variance = torch.randn(37, requires_grad=True), torch.rand(37, requires_grad=True)
+    weight = torch.randn(37, requires_grad=True) if weighted else None
+    bias = torch.randn(37, requires_grad=True) if biased else None
+    inputs = [mean, variance, weight, bias]
+    found = operators.affine(torch.float32, mean, variance, weight, bias, 1e-3)
+    exact = [None if one is None else one.double() for one in inputs]
+    expected = affine(*exact, 1e-3)
+    compare(found, expected, inputs, roundings=16)
 
 
 def test_the_first_of_equals_has_the_gradient() -> None:
@@ -319,7 +335,7 @@ def test_a_value_that_is_not_a_number_is_not_hidden() -> None:
     kernels = Kernels(torch.ones(3, 1, 3, 3), torch.ones(2, 3, 1, 1))
     y, moments = operators.convolution(x, view, kernels, window)
     assert y.isnan().all()
-    assert moments.isnan().all()
+    assert torch.stack(moments).isnan().all()
 
 
 def test_equal_numbers_in_every_run() -> None:
@@ -331,7 +347,7 @@ def test_equal_numbers_in_every_run() -> None:
 
     def run() -> list[torch.Tensor]:
         y, moments = operators.convolution(x, view, kernels, window)
-        loss = y.float().square().sum() + moments.sum()
-        return [y, moments, *torch.autograd.grad(loss, [x, *weights])]
+        loss = y.float().square().sum() + torch.stack(moments).sum()
+        return [y, *moments, *torch.autograd.grad(loss, [x, *weights])]
 
     assert all(torch.equal(a, b) for a, b in zip(run(), run(), strict=True))

@@ -1,0 +1,30 @@
+// Scale and offset of a normalization, from the moments of a batch and its weights; null weights are 1 and 0.
+
+#pragma once
+
+#include <cmath>
+
+namespace {
+
+void affine(const float *mean, const float *variance, const float *weight, const float *bias, float epsilon,
+            int channels, float *scale, float *offset) {
+    for (int c = 0; c < channels; c++) {
+        scale[c] = (weight ? weight[c] : 1) / std::sqrt(variance[c] + epsilon);
+        offset[c] = (bias ? bias[c] : 0) - mean[c] * scale[c];
+    }
+}
+
+// The gradient of the bias is that of the offset.
+void affine_backward(const float *scale_gradient, const float *offset_gradient, const float *mean, const float *variance,
+                     const float *weight, float epsilon, int channels, float *mean_gradient, float *variance_gradient,
+                     float *weight_gradient) {
+    for (int c = 0; c < channels; c++) {
+        const float inverse = 1 / std::sqrt(variance[c] + epsilon), scale = (weight ? weight[c] : 1) * inverse;
+        const float through = scale_gradient[c] - offset_gradient[c] * mean[c];
+        mean_gradient[c] = -offset_gradient[c] * scale;
+        variance_gradient[c] = -0.5f * through * scale * inverse * inverse;
+        if (weight_gradient) weight_gradient[c] = through * inverse;
+    }
+}
+
+}  // namespace
