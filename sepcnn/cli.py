@@ -108,7 +108,27 @@ def run(arguments: list[str]) -> int:
         return problem.exit_code
     except Exception as problem:
         return report(problem, debug)
-    return result if isinstance(result, int) else 0
+    return end_output(result if isinstance(result, int) else 0)
+
+
+def end_output(code: int) -> int:
+    """Write out what is still to be written; the exit code then."""
+    try:
+        sys.stdout.flush()
+    except OSError as problem:
+        return output_lost(problem, code)
+    return code
+
+
+def output_lost(problem: OSError, code: int = 1) -> int:
+    """Say that standard output cannot be written, but where its reader has gone; the exit code."""
+    from sepcnn import console
+
+    console.stop_printing()
+    if isinstance(problem, BrokenPipeError):
+        return code
+    print(f"error: the output could not be written: {problem.strerror}", file=sys.stderr)
+    return 1
 
 
 def advice(problem: click.ClickException, arguments: list[str]) -> str:
@@ -161,8 +181,7 @@ def report(problem: Exception, debug: bool) -> int:
         console.error(told)
         return told.exit_code
     if isinstance(problem, OSError) and problem.filename is None and problem.errno in OUTPUT_LOST:
-        print(f"error: the output could not be written: {problem.strerror}", file=sys.stderr)
-        return 1
+        return output_lost(problem)
     if not debug:
         traceback.print_exc()
     versions = f"sepcnn {__version__}, Python {sys.version.split()[0]}, {sys.platform}"

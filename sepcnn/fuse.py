@@ -28,6 +28,7 @@ from sepcnn.layers.window import window_size
 from sepcnn.model import PLAIN, Form
 from sepcnn.native import operators
 from sepcnn.native.arguments import Kernels, Limits, Moments, View, Window
+from sepcnn.native.convolution import KERNEL_SIZE, MOST_STEM_TAPS, convolve
 
 ALL = Limits()
 AS_IS = View()
@@ -101,7 +102,7 @@ def convolution(module: Convolution, seen: Seen) -> Seen | None:
         return None
     elif size == (1, 1) and seen.x.shape[2:] != (1, 1):  # of one pixel it is a product of matrices
         kernels = Kernels(pointwise=weight)
-    elif size == operators.KERNEL_SIZE and is_stem(weight, seen):
+    elif size == KERNEL_SIZE and is_stem(weight, seen):
         kernels = Kernels(dense=weight)
     else:
         return None
@@ -110,13 +111,13 @@ def convolution(module: Convolution, seen: Seen) -> Seen | None:
 
 def is_stem(weight: torch.Tensor, seen: Seen) -> bool:
     """The first convolution of a net: few channels, whose gradient nobody wants."""
-    return weight[0].numel() <= operators.MOST_STEM_TAPS and not seen.wants_gradient()
+    return weight[0].numel() <= MOST_STEM_TAPS and not seen.wants_gradient()
 
 
 def has_depthwise_kernel(module: Convolution) -> bool:
     """One that the kernels know: as many channels come out as go in."""
     one_a_channel = len(module.weight) == module.groups
-    return one_a_channel and module.weight.shape[1:] == (1, *operators.KERNEL_SIZE)
+    return one_a_channel and module.weight.shape[1:] == (1, *KERNEL_SIZE)
 
 
 def convolved(window: Convolution, kernels: Kernels, last: Convolution, seen: Seen) -> Seen | None:
@@ -126,7 +127,7 @@ def convolved(window: Convolution, kernels: Kernels, last: Convolution, seen: Se
         return None
     size, strides = window.window, window.strides
     grid = Window(size, strides, *window_size(seen.x.shape[2:], size, strides, window.padding))
-    y, moments = operators.convolution(seen.x, seen.view, kernels, grid)
+    y, moments = convolve(seen.x, seen.view, kernels, grid)
     result = Seen(y, moments=moments)
     if last.bias is not None:
         result = result.mapped(torch.ones_like(last.bias), last.bias)
@@ -143,9 +144,9 @@ def normalized(module: BatchNormalizationModule, seen: Seen) -> Seen:
     scale, offset, _ = seen.view
     if scale is not None and offset is not None:
         mean, variance = scale * mean + offset, scale.square() * variance
-    native = partial(operators.affine, x.dtype)
+    by = partial(operators.affine, x.dtype)
     seen = replace(seen, x=x, moments=moments)
-    return seen.mapped(*module.coefficients(mean, variance, native))
+    return seen.mapped(*module.coefficients(mean, variance, by))
 
 
 def activated(module: ActivationModule, seen: Seen) -> Seen | None:

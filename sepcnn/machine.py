@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import platform
 import sys
@@ -98,7 +99,9 @@ def worth_compiling(device: torch.device, steps: int) -> bool:
 @cache
 def compiles(device: torch.device) -> bool:
     """Whether torch.compile works on a device: it needs Triton, compilers and their headers."""
-    with warnings.catch_warnings(action="ignore"):  # of torch to itself
+    # What torch says to itself: of a CUDA_HOME without a GPU, and more.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    with warnings.catch_warnings(action="ignore"):
         try:
             torch.compile(torch.square, dynamic=False)(torch.ones(8, device=device))
         except Exception:  # each of them fails in its own way

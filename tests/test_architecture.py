@@ -19,7 +19,7 @@ LEVELS = [
     ["errors"],
     ["node", "cache", "randomness", "world"],
     ["native", "native.library"],
-    ["machine", "native.arguments", "native.operators"],
+    ["machine", "native.arguments", "native.convolution", "native.operators"],
     ["syntax"],
     ["source", "edit"],
     ["refusal", "spec", "data_format", "values", "override", "weight_rule"],

@@ -10,12 +10,13 @@ import pytest
 import torch
 from torch.nn import functional
 
+from sepcnn import fuse
 from sepcnn.config import load
 from sepcnn.fuse import FORMS
 from sepcnn.graph import Graph, make_graph
 from sepcnn.layers.module import begin_step, weights
 from sepcnn.model import Net, build
-from sepcnn.native import library, operators
+from sepcnn.native import library
 from sepcnn.schedules import Progress
 from tests.layers.reading import read_layers
 
@@ -213,13 +214,13 @@ def test_under_autocast_all_images_are_of_its_type(monkeypatch: pytest.MonkeyPat
 """
     )
     net, types = build(make_graph(layers, (14, 13, 3), 3)), list[torch.dtype]()
-    convolution = operators.convolution
+    original = fuse.convolve
 
     def watched(x: torch.Tensor, *others: Any) -> Any:
         types.append(x.dtype)
-        return convolution(x, *others)
+        return original(x, *others)
 
-    monkeypatch.setattr(operators, "convolution", watched)
+    monkeypatch.setattr(fuse, "convolve", watched)
     with torch.autocast("cpu", torch.bfloat16):
         net.logits(torch.full((2, 3, 14, 13), 100.0), FORMS["fused"])
     assert types == [torch.bfloat16, torch.bfloat16]

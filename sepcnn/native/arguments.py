@@ -98,7 +98,7 @@ class Moments(NamedTuple):
         return cls(torch.empty(channels), torch.empty(channels))
 
     def argument(self) -> Structure:
-        return moment_gradients(*self)
+        return _Moments.of(*self)
 
 
 class Kernels(NamedTuple):
@@ -121,14 +121,30 @@ class Kernels(NamedTuple):
         return _Kernels.of(*self, self.filters(channels))
 
 
-def moment_gradients(*given: torch.Tensor | None) -> Structure:
-    """Those of mean and variance, or None for both."""
+def moment_gradients(like: torch.Tensor, given: tuple[torch.Tensor | None, ...]) -> Structure:
+    """Those of mean and variance: both, or none."""
+    if any(gradient is not None for gradient in given):
+        given = tuple(torch.zeros_like(like) if g is None else g.contiguous() for g in given)
     return _Moments.of(*given)
 
 
 def gradients(*to: torch.Tensor | None) -> Structure:
     """Where those of x, scale, offset and the three kernels go; None where nobody wants them."""
     return _Gradients.of(*to)
+
+
+def new_image(size: tuple[int, int, int, int], like: torch.Tensor) -> torch.Tensor:
+    return torch.empty(size, dtype=like.dtype, memory_format=torch.channels_last)
+
+
+def rows(x: torch.Tensor) -> torch.Tensor:
+    """An image as the kernels read it."""
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def room(wanted: bool, like: torch.Tensor | None) -> torch.Tensor | None:
+    """For a gradient, if somebody wants it."""
+    return torch.empty_like(like) if wanted and like is not None else None
 
 
 def shape(x: torch.Tensor) -> Structure:

@@ -1,4 +1,4 @@
-"""The kernels as functions of tensors, with their gradients.
+"""The kernels as functions of tensors, with their gradients; `convolution.py` has the largest.
 
 Images are N×C×H×W, channels_last in memory, float32 or bfloat16. Each operation reads its input
 through a `View`, so that normalization and rectifier cost no pass of their own; see `Seen` of
@@ -7,7 +7,7 @@ through a `View`, so that normalization and rectifier cost no pass of their own;
 
 from __future__ import annotations
 
-from ctypes import Structure, c_float, c_int, c_long
+from ctypes import c_float, c_int, c_long
 from typing import Any
 
 import torch
@@ -16,21 +16,18 @@ from torch.autograd.function import once_differentiable
 from sepcnn.native import library
 from sepcnn.native.arguments import (
     DTYPES,
-    Kernels,
     Limits,
     Moments,
     View,
     Window,
     call,
-    gradients,
     moment_gradients,
+    new_image,
+    room,
+    rows,
     shape,
 )
 
-KERNEL_SIZE = (3, 3)
-"""of depthwise and dense convolutions"""
-MOST_STEM_TAPS = 64
-"""channels times taps of a dense convolution"""
 POOL_SIZES = ((2, 2), (3, 3))
 
 
@@ -39,70 +36,9 @@ def serve(dtype: torch.dtype) -> bool:
     return dtype in DTYPES and library.load(DTYPES[dtype]) is not None
 
 
-def _image(size: tuple[int, int, int, int], like: torch.Tensor) -> torch.Tensor:
-    return torch.empty(size, dtype=like.dtype, memory_format=torch.channels_last)
-
-
-def _rows(x: torch.Tensor) -> torch.Tensor:
-    return x.contiguous(memory_format=torch.channels_last)
-
-
 def _pixels(x: torch.Tensor) -> tuple[c_long, int]:
     """How many, and their channels."""
     return c_long(x.numel() // x.shape[1]), x.shape[1]
-
-
-def _room(wanted: bool, like: torch.Tensor | None) -> torch.Tensor | None:
-    return torch.empty_like(like) if wanted and like is not None else None
-
-
-def _moment_gradients(like: torch.Tensor, given: tuple[torch.Tensor | None, ...]) -> Structure:
-    """Those of mean and variance: both, or none."""
-    if any(gradient is not None for gradient in given):
-        given = tuple(torch.zeros_like(like) if g is None else g.contiguous() for g in given)
-    return moment_gradients(*given)
-
-
-class _ConvolutionFunction(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: torch.Tensor,
-        scale: torch.Tensor | None,
-        offset: torch.Tensor | None,
-        depthwise: torch.Tensor | None,
-        pointwise: torch.Tensor | None,
-        dense: torch.Tensor | None,
-        limits: Limits,
-        window: Window,
-    ) -> tuple[torch.Tensor, ...]:
-        kernels, channels = Kernels(depthwise, pointwise, dense), x.shape[1]
-        filters = kernels.filters(channels)
-        y, moments = _image((len(x), filters, *window.output), x), Moments.empty(filters)
-        view = View(scale, offset, limits)
-        geometry = (shape(x), view.argument(), window.argument(), kernels.argument(channels))
-        call("convolution", x.dtype, x, *geometry, y, moments.argument())
-        ctx.save_for_backward(x, scale, offset, *kernels, y, moments.mean)
-        ctx.geometry = geometry
-        ctx.set_materialize_grads(False)
-        return y, *moments
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: torch.Tensor | None, *of_moments: torch.Tensor | None) -> Any:
-        x, scale, offset, *kernels, y, mean = ctx.saved_tensors
-        wanted = ctx.needs_input_grad
-        viewed = wanted[1] or wanted[2]
-        to = (
-            _room(wanted[0], x),
-            _room(viewed, scale),
-            _room(viewed, offset),
-            *(_room(True, kernel) for kernel in kernels),
-        )
-        gradient = torch.zeros_like(y) if gradient is None else _rows(gradient)
-        results = (gradient, y, mean, _moment_gradients(mean, of_moments))
-        call("convolution_backward", x.dtype, *results, x, *ctx.geometry, gradients(*to))
-        return (*to, None, None)
 
 
 class _MaxPoolFunction(torch.autograd.Function):
@@ -110,7 +46,7 @@ class _MaxPoolFunction(torch.autograd.Function):
     def forward(
         ctx: Any, x: torch.Tensor, scale: torch.Tensor | None, window: Window
     ) -> torch.Tensor:
-        y = _image((*x.shape[:2], *window.output), x)
+        y = new_image((*x.shape[:2], *window.output), x)
         places = torch.empty_like(y, dtype=torch.uint8)
         geometry = (c_int(window.size[0]), window.argument())
         call("max_pool", x.dtype, x, shape(x), scale, *geometry, y, places)
@@ -122,8 +58,8 @@ class _MaxPoolFunction(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> Any:
         (places,) = ctx.saved_tensors
-        gradient = _rows(gradient)
-        to = _image(ctx.shape, gradient)
+        gradient = rows(gradient)
+        to = new_image(ctx.shape, gradient)
         call("max_pool_backward", to.dtype, gradient, places, shape(to), *ctx.geometry, to)
         return to, None, None
 
@@ -143,7 +79,7 @@ class _SeeFunction(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> Any:
         x, scale, offset = ctx.saved_tensors
-        return (*_see_backward(_rows(gradient), x, View(scale, offset, ctx.limits)), None)
+        return (*_see_backward(rows(gradient), x, View(scale, offset, ctx.limits)), None)
 
 
 def _see_backward(
@@ -180,7 +116,7 @@ class _AddFunction(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> Any:
-        gradient = _rows(gradient)
+        gradient = rows(gradient)
         x, scale, offset, other, other_scale, other_offset = ctx.saved_tensors
         return (
             *_see_backward(gradient, x, View(scale, offset, ctx.limits[0])),
@@ -201,7 +137,7 @@ class _MomentsFunction(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor, *of_moments: torch.Tensor) -> Any:
         x, mean = ctx.saved_tensors
-        results = (_rows(gradient), x, mean, _moment_gradients(mean, of_moments))
+        results = (rows(gradient), x, mean, moment_gradients(mean, of_moments))
         to = torch.empty_like(x)
         call("moments_backward", x.dtype, *results, *_pixels(x), to)
         return to
@@ -230,31 +166,9 @@ class _AffineFunction(torch.autograd.Function):
     def backward(ctx: Any, scale_gradient: torch.Tensor, offset_gradient: torch.Tensor) -> Any:
         mean, variance, weight = ctx.saved_tensors
         given = (scale_gradient.contiguous(), offset_gradient.contiguous())
-        to = (torch.empty_like(mean), torch.empty_like(mean), _room(True, weight))
+        to = (torch.empty_like(mean), torch.empty_like(mean), room(True, weight))
         call("affine_backward", ctx.dtype, *given, mean, variance, weight, *ctx.sizes, *to)
         return (*to, offset_gradient if ctx.needs_input_grad[3] else None, None, None)
-
-
-def convolution(
-    x: torch.Tensor, view: View, kernels: Kernels, window: Window
-) -> tuple[torch.Tensor, Moments]:
-    """A convolution, and the moments of its channels.
-
-    The result is N×F×H×W of x's type, its moments float32 [F]. In bfloat16 kernels are rounded
-    where they are multiplied over the channels, and so is what lies between depthwise and pointwise
-    step, as autocast does; the moments are those of the unrounded result.
-
-    A dense kernel is for images: it has at most `MOST_STEM_TAPS` channels times taps, and neither x
-    nor its view may want a gradient.
-    """
-    dense = kernels.dense
-    if dense is not None:
-        assert len(dense[0]) * dense[0, 0].numel() <= MOST_STEM_TAPS
-        kernels = kernels._replace(dense=_rows(dense))
-    y, *moments = _ConvolutionFunction.apply(
-        x, view.scale, view.offset, *kernels, view.limits, window
-    )
-    return y, Moments(*moments)
 
 
 def max_pool(x: torch.Tensor, scale: torch.Tensor | None, window: Window) -> torch.Tensor:

@@ -1,0 +1,165 @@
+"""Convolutions beside those of torch in float64: values and every gradient."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional
+
+from sepcnn.layers.window import Padding, same_padding, window_size
+from sepcnn.native.arguments import Kernels, Limits, View, Window
+from sepcnn.native.convolution import convolve
+from tests.native.exact import (
+    SHAPES,
+    UNITS,
+    VIEWS,
+    compare,
+    compare_kernels,
+    detached,
+    image,
+    looked_at,
+    make_view,
+    moments_of,
+    needs_kernels,
+)
+
+Pair = tuple[int, int]
+pytestmark = needs_kernels
+
+
+def make_kernels(kind: str, channels: int, filters: int) -> Kernels:
+    depthwise = torch.randn(channels, 1, 3, 3, requires_grad=True)
+    pointwise = torch.randn(filters, channels, 1, 1, requires_grad=True)
+    if kind == "dense":
+        dense = torch.randn(filters, channels, 3, 3)
+        dense = dense.contiguous(memory_format=torch.channels_last)
+        return Kernels(dense=dense.requires_grad_())
+    return Kernels(
+        None if kind == "pointwise" else depthwise, None if kind == "depthwise" else pointwise
+    )
+
+
+def convolved(
+    seen: torch.Tensor, kernels: Kernels, strides: Pair, padding: Padding
+) -> torch.Tensor:
+    """By torch in float64, with TensorFlow's padding."""
+    last = kernels.pointwise
+    size = (3, 3) if last is None or kernels.depthwise is not None else (1, 1)
+    if padding == "same":
+        (top, bottom), (left, right) = (
+            same_padding(*axis) for axis in zip(seen.shape[2:], size, strides, strict=True)
+        )
+        seen = functional.pad(seen, (left, right, top, bottom))
+    if kernels.dense is not None:
+        return functional.conv2d(seen, kernels.dense.double(), stride=strides)
+    if kernels.depthwise is not None:
+        channels = seen.shape[1]
+        seen = functional.conv2d(seen, kernels.depthwise.double(), stride=strides, groups=channels)
+        strides = (1, 1)
+    return seen if last is None else functional.conv2d(seen, last.double(), stride=strides)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("seen", VIEWS)
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize(
+    ("kind", "strides", "filters"),
+    [
+        ("separable", (1, 1), 21),
+        ("separable", (1, 1), 32),
+        ("separable", (2, 1), 21),
+        ("separable", (2, 2), 32),
+        ("depthwise", (1, 1), 0),
+        ("depthwise", (2, 2), 0),
+        ("pointwise", (1, 1), 32),
+        ("pointwise", (1, 1), 21),
+        ("pointwise", (3, 2), 21),
+    ],
+)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.usefixtures("threads")
+def test_convolution(
+    shape: tuple[int, ...],
+    kind: str,
+    strides: Pair,
+    filters: int,
+    padding: Padding,
+    seen: str,
+    dtype: torch.dtype,
+) -> None:
+    torch.manual_seed(0)
+    x, view = image(shape, dtype), make_view(seen, shape[3])
+    kernels = make_kernels(kind, shape[3], filters)
+    size = (1, 1) if kind == "pointwise" else (3, 3)
+    window = Window(size, strides, *window_size(x.shape[2:], size, strides, padding))
+    expected = convolved(looked_at(x, view), kernels, strides, padding)
+    weights = [kernel for kernel in kernels if kernel is not None]
+    inputs = [x, view.scale, view.offset, *weights]
+    y, moments = convolve(x, view, kernels, window)
+    assert y.dtype == dtype
+    assert y.is_contiguous(memory_format=torch.channels_last)
+    compare((y,), (expected,), inputs, roundings=8)
+    count = y.numel() // y.shape[1]  # so that neither is small beside the other
+    scaled = torch.stack(moments) * count, moments_of(expected) * count
+    compare((y, scaled[0]), (expected, scaled[1]), inputs, roundings=64)
+    compare_on_images(x, view, kernels, window, expected)
+
+
+def compare_on_images(
+    x: torch.Tensor, view: View, kernels: Kernels, window: Window, expected: torch.Tensor
+) -> None:
+    """Where the input is the images, nobody wants their gradient."""
+    weights = [kernel for kernel in kernels if kernel is not None]
+    y, moments = convolve(x.detach(), detached(view), kernels, window)
+    found = (y, torch.stack(moments))
+    compare_kernels(found, (expected, moments_of(expected)), weights, UNITS[x.dtype] * 16)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("seen", VIEWS)
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize(("strides", "filters"), [((1, 1), 32), ((2, 2), 21), ((1, 2), 16)])
+@pytest.mark.parametrize("shape", [(3, 7, 9, 5), (4, 5, 6, 1), (2, 12, 11, 3)], ids=str)
+@pytest.mark.usefixtures("threads")
+def test_dense_convolution_of_images(
+    shape: tuple[int, ...],
+    strides: Pair,
+    filters: int,
+    padding: Padding,
+    seen: str,
+    dtype: torch.dtype,
+) -> None:
+    torch.manual_seed(0)
+    x, view = image(shape, dtype), make_view(seen, shape[3])
+    kernels = make_kernels("dense", shape[3], filters)
+    window = Window((3, 3), strides, *window_size(x.shape[2:], (3, 3), strides, padding))
+    compare_on_images(
+        x, view, kernels, window, convolved(looked_at(x, view), kernels, strides, padding)
+    )
+
+
+def test_a_value_that_is_not_a_number_is_not_hidden() -> None:
+    x = torch.zeros(1, 3, 4, 4).contiguous(memory_format=torch.channels_last)
+    x[0, 1, 2, 2] = math.nan
+    view = View(torch.ones(3), torch.ones(3), Limits(low=0.0))
+    kernels = Kernels(torch.ones(3, 1, 3, 3), torch.ones(2, 3, 1, 1))
+    y, moments = convolve(x, view, kernels, Window((3, 3), (1, 1), (0, 0), (2, 2)))
+    assert y.isnan().all()
+    assert torch.stack(moments).isnan().all()
+
+
+def test_equal_numbers_in_every_run() -> None:
+    torch.manual_seed(0)
+    x = image((5, 13, 11, 24), torch.bfloat16)
+    view, kernels = make_view("rectified", 24), make_kernels("separable", 24, 40)
+    weights = [kernel for kernel in kernels if kernel is not None]
+    window = Window((3, 3), (1, 1), (1, 1), (13, 11))
+
+    def run() -> list[torch.Tensor]:
+        y, moments = convolve(x, view, kernels, window)
+        loss = y.float().square().sum() + torch.stack(moments).sum()
+        return [y, *moments, *torch.autograd.grad(loss, [x, *weights])]
+
+    assert all(torch.equal(a, b) for a, b in zip(run(), run(), strict=True))
