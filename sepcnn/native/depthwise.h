@@ -31,9 +31,9 @@ template <int TAPS> struct Taps {
 
 // One row of the result, from the window's K rows that begin at `top` and pixels `step` values apart.
 // Where MOMENTS, sums get the values and their squares.
-template <bool WHOLE, bool MOMENTS, int K, class T, class To>
-APART void convolve_row(Window<T> &window, int top, const Taps<K * K> &taps, Row cut, int channels, int step, To *to,
-                        Sums::Mine sums) {
+template <bool MOMENTS, int K, class Fit, class T, class To>
+APART void convolve_row(Fit fit, Window<T> &window, int top, const Taps<K * K> &taps, Row cut, int channels,
+                        int step, To *to, Sums::Mine sums) {
     const float *rows[K];
     for (int i = 0; i < K; i++) rows[i] = window.row(top + i);
     for (int c = 0; c < cut.lanes; c += LANES) {
@@ -45,7 +45,7 @@ APART void convolve_row(Window<T> &window, int top, const Taps<K * K> &taps, Row
             UNROLLED
             for (int j = 0; j < K; j++) tap[i][j] = taps.at(i * K + j, c);
         }
-        const auto count = counted<WHOLE>(cut.lanes - c);
+        const auto count = counted(fit, cut.lanes - c);
         To *at = to + c;
         for (int col = 0; col < cut.columns; col++, at += channels) {
             Vector sum = ZERO;
@@ -65,7 +65,7 @@ APART void convolve_row(Window<T> &window, int top, const Taps<K * K> &taps, Row
 }
 
 // y, and mean and variance of each of its channels.
-template <class T, int K, bool WHOLE>
+template <class T, int K>
 void depthwise(const T *x, Shape in, View as_is, Grid grid, Kernels kernels, T *y, Moments moments,
                int threads) {
     const int channels = in.channels, step = grid.across * channels;
@@ -79,9 +79,11 @@ void depthwise(const T *x, Shape in, View as_is, Grid grid, Kernels kernels, T *
         window.next = first * grid.down - grid.top;
         for (int row = first; row < last; row++) {
             const int top = row * grid.down - grid.top;
-            window.template reach<WHOLE>(image, in.height, top, view);
-            convolve_row<WHOLE, true, K>(window, top, taps, cut, channels, step,
-                                         y + (size_t(n) * grid.height + row) * grid.width * channels, sums.mine());
+            window.reach(image, in.height, top, view);
+            with_fit(cut.lanes, [&](auto fit) {
+                convolve_row<true, K>(fit, window, top, taps, cut, channels, step,
+                                      y + (size_t(n) * grid.height + row) * grid.width * channels, sums.mine());
+            });
         }
         sums.settle();
     });
@@ -96,13 +98,13 @@ struct Gradients {
 
 // A row of the gradient of x, unless `to` is null, and what it adds to those of the taps, the scale
 // and the offset. `back` are rows of the gradient of the depthwise result, with zeros around.
-template <bool WHOLE, int K, class T>
-APART void gradients_of_row(const float *const (&back)[K], const Taps<K * K> &turned, const float *seen_row,
+template <int K, class Fit, class T>
+APART void gradients_of_row(Fit fit, const float *const (&back)[K], const Taps<K * K> &turned, const float *seen_row,
                             const T *raw_row, const View &as_is, Row cut, int channels, Sums::Mine sums, T *to_row) {
     const View view = as_is;
     for (int i = 0; to_row && i < cut.lanes * cut.columns; i += LANES) fetch_to_write(to_row + i);
     for (int c = 0; c < cut.lanes; c += LANES) {
-        const auto count = counted<WHOLE>(cut.lanes - c);
+        const auto count = counted(fit, cut.lanes - c);
         Vector tap[K][K], tap_gradient[K][K];
         const float *from[K], *seen_at = seen_row + c;
         ViewGradient through(view, view.scales(c));
@@ -144,7 +146,7 @@ APART void gradients_of_row(const float *const (&back)[K], const Taps<K * K> &tu
 //
 // The gradient of a convolution is one with the kernel turned around and stride 1, over the gradient of
 // its result with zeros put in where the stride left pixels out.
-template <class T, int K, bool WHOLE> struct WayBack {
+template <class T, int K> struct WayBack {
     const T *x;
     const Shape in;
     const Grid grid;
@@ -177,7 +179,7 @@ template <class T, int K, bool WHOLE> struct WayBack {
         window.next = 1 - K;
         // Row r of the stretched result needs the image's rows from r − top, and gives its gradient to them.
         for (int r = grid.top - K + 1; r < in.height + grid.top; r++) {
-            window.template reach<WHOLE>(x + first, in.height, r - grid.top, view);
+            window.reach(x + first, in.height, r - grid.top, view);
             float *into = back.row(r) + before;
             if (r < 0 || r % grid.down || r / grid.down >= grid.height)
                 std::fill(into, into + back.width * channels, 0.0f);
@@ -188,8 +190,10 @@ template <class T, int K, bool WHOLE> struct WayBack {
             const size_t start = first + size_t(done) * in.width * channels;
             const float *back_rows[K];
             for (int i = 0; i < K; i++) back_rows[i] = back.row(r - K + 1 + i);
-            gradients_of_row<WHOLE, K>(back_rows, turned, window.row(done) + grid.left * channels, x + start, view,
-                                       cut, channels, mine, to ? to + start : nullptr);
+            with_fit(cut.lanes, [&](auto fit) {
+                gradients_of_row<K>(fit, back_rows, turned, window.row(done) + grid.left * channels, x + start, view,
+                                    cut, channels, mine, to ? to + start : nullptr);
+            });
         }
         sums.settle();
     }
@@ -203,10 +207,10 @@ template <class T, int K, bool WHOLE> struct WayBack {
     }
 };
 
-template <class T, int K, bool WHOLE>
+template <class T, int K>
 void depthwise_backward(Result<T> result, const T *x, Shape in, View view,
                         Grid grid, Kernels kernels, Gradients to, int threads) {
-    WayBack<T, K, WHOLE> way(x, in, view, grid, kernels.depthwise, threads);
+    WayBack<T, K> way(x, in, view, grid, kernels.depthwise, threads);
     const ResultGradient<T> gradient(result, in.images, grid, in.channels, grid.across * in.channels);
 #pragma omp parallel num_threads(threads)
     {
@@ -214,7 +218,7 @@ void depthwise_backward(Result<T> result, const T *x, Shape in, View view,
 #pragma omp for schedule(static)
         for (int n = 0; n < in.images; n++)
             way.image(n, rows, static_cast<T *>(to.x), [&](int row, int, float *into) {
-                gradient.template read<WHOLE>(size_t(n) * grid.height + row, into);
+                gradient.read(size_t(n) * grid.height + row, into);
             });
     }
     way.write(to);

@@ -11,28 +11,18 @@
 #include "pooling.h"
 #include "stem.h"
 
-constexpr bool fits(int channels) { return channels % LANES == 0; }
-
-// Known before: whether the channels of both sides fill whole vectors.
-#define OF_BOTH(RUN, T, K)                                                                                             \
-    (!whole_out ? RUN<T, K, false, false> : whole_in ? RUN<T, K, true, true> : RUN<T, K, false, true>)
-#define OF_ONE(RUN, T, K, WHOLE) (WHOLE ? RUN<T, K, true> : RUN<T, K, false>)
-
-template <class T> auto convolution_of(const Shape &in, const Kernels &kernels) {
-    const bool whole_in = fits(in.channels), whole_out = fits(kernels.filters);
-    if (kernels.dense) return OF_ONE(dense, T, 3, whole_out);
-    if (!kernels.pointwise) return OF_ONE(depthwise, T, 3, whole_in);
-    if (!kernels.depthwise) return OF_BOTH(separable, T, 1);
-    return OF_BOTH(separable, T, 3);
+template <class T> auto convolution_of(const Kernels &kernels) {
+    if (kernels.dense) return dense<T, 3>;
+    if (!kernels.pointwise) return depthwise<T, 3>;
+    return kernels.depthwise ? separable<T, 3> : separable<T, 1>;
 }
 
 template <class T> auto way_back_of(const Shape &in, const Kernels &kernels, const Gradients &to) {
-    const bool whole_in = fits(in.channels), whole_out = fits(kernels.filters);
-    if (kernels.dense) return OF_ONE(dense_backward, T, 3, whole_out);
-    if (!kernels.pointwise) return OF_ONE(depthwise_backward, T, 3, whole_in);
-    if (!kernels.depthwise) return OF_BOTH(separable_backward, T, 1);
-    if (!to.x && !to.scale && 9 * in.channels <= MOST_TAPS) return OF_ONE(stem_backward, T, 3, whole_out);
-    return OF_BOTH(separable_backward, T, 3);
+    if (kernels.dense) return dense_backward<T, 3>;
+    if (!kernels.pointwise) return depthwise_backward<T, 3>;
+    if (!kernels.depthwise) return separable_backward<T, 1>;
+    const bool is_stem = !to.x && !to.scale && 9 * in.channels <= MOST_TAPS;
+    return is_stem ? stem_backward<T, 3> : separable_backward<T, 3>;
 }
 
 // Compiled twice, once for each type.
@@ -65,23 +55,17 @@ template <class T> auto way_back_of(const Shape &in, const Kernels &kernels, con
     }                                                                                                                  \
     void max_pool_##NAME(const T *x, Shape in, const float *scale, int size, Grid pool, T *y,                          \
                          uint8_t *places, int threads) {                                                               \
-        const bool whole = fits(in.channels);                                                                          \
-        auto run = size == 2 ? (whole ? max_pool<T, 2, true> : max_pool<T, 2, false>)                                  \
-                                  : (whole ? max_pool<T, 3, true> : max_pool<T, 3, false>);                            \
+        auto run = size == 2 ? max_pool<T, 2> : max_pool<T, 3>;                                                        \
         run(x, in, scale, pool, y, places, threads);                                                                   \
     }                                                                                                                  \
     void max_pool_backward_##NAME(const T *gradient, const uint8_t *places, Shape in, int size, Grid pool,             \
                                   T *x_gradient, int threads) {                                                        \
-        const bool whole = fits(in.channels);                                                                          \
-        auto run =                                                                                                     \
-            size == 2                                                                                                  \
-                ? (whole ? max_pool_backward<T, 2, true> : max_pool_backward<T, 2, false>)                             \
-                : (whole ? max_pool_backward<T, 3, true> : max_pool_backward<T, 3, false>);                            \
+        auto run = size == 2 ? max_pool_backward<T, 2> : max_pool_backward<T, 3>;                                      \
         run(gradient, places, in, pool, x_gradient, threads);                                                          \
     }                                                                                                                  \
     void convolution_##NAME(const T *x, Shape in, View view, Grid grid, Kernels kernels, T *y, Moments moments,        \
                             int threads) {                                                                             \
-        convolution_of<T>(in, kernels)(x, in, view, grid, kernels, y, moments, threads);                               \
+        convolution_of<T>(kernels)(x, in, view, grid, kernels, y, moments, threads);                                   \
     }                                                                                                                  \
     void convolution_backward_##NAME(const T *gradient, const T *y, const float *mean, Moments gradients, const T *x,  \
                                      Shape in, View view, Grid grid, Kernels kernels, Gradients to, int threads) {     \

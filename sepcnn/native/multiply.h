@@ -141,23 +141,32 @@ void multiply(const Word<T> *a, size_t row_stride, size_t word_stride, const Wor
 }
 
 // Where products go: rows of T or float, of so many columns, `stride` apart.
-template <class T, bool WHOLE> struct Stored {
+template <class T> struct Stored {
     T *to;
     int columns, stride;
 
+    APART void store_part(T *at, const Vector *values, int rows, int count) const {
+        for (int i = 0; i < rows; i++) store(at + size_t(i) * stride, values[i], count);
+    }
     template <int ROWS> void take(int row, int column, const Vector (&values)[ROWS]) const {
+        T *at = to + size_t(row) * stride + column;
+        if (column + LANES > columns) {
+            Vector last[ROWS];  // a copy in memory, so that the values themselves stay in registers
+            UNROLLED
+            for (int i = 0; i < ROWS; i++) last[i] = values[i];
+            return store_part(at, last, ROWS, columns - column);
+        }
         UNROLLED
-        for (int i = 0; i < ROWS; i++)
-            store(to + size_t(row + i) * stride + column, values[i], counted<WHOLE>(columns - column));
+        for (int i = 0; i < ROWS; i++) store(at + size_t(i) * stride, values[i]);
     }
 };
 
 // The same, and the values of each column and their squares are added to sums.
-template <class T, bool WHOLE> struct StoredWithMoments : Stored<T, WHOLE> {
+template <class T> struct StoredWithMoments : Stored<T> {
     float *sums, *square_sums;
 
     template <int ROWS> void take(int row, int column, const Vector (&values)[ROWS]) const {
-        Stored<T, WHOLE>::template take<ROWS>(row, column, values);
+        Stored<T>::template take<ROWS>(row, column, values);
         Vector sum = load(sums + column), squares = load(square_sums + column);
         UNROLLED
         for (int i = 0; i < ROWS; i++) {

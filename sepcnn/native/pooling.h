@@ -55,7 +55,7 @@ template <int SIZE> struct Largest {
     }
 };
 
-template <class T, int SIZE, bool WHOLE>
+template <class T, int SIZE>
 void max_pool(const T *x, Shape in, const float *scale, Grid pool, T *y, uint8_t *places, int threads) {
     const int channels = in.channels;
     Aligned<float> signs(whole(channels), 1.0f);
@@ -71,16 +71,19 @@ void max_pool(const T *x, Shape in, const float *scale, Grid pool, T *y, uint8_t
                 };
                 const T *corner = image + (long(top) * in.width + left) * channels;
                 const bool inside = here(0, 0) && here(SIZE - 1, SIZE - 1);
-                for (int c = 0; c < channels; c += LANES) {
-                    const auto count = counted<WHOLE>(channels - c);
-                    auto find = [&](auto here) {
-                        const Largest<SIZE> found(corner + c, in.width * channels, channels, load(&signs[c]), here, count);
-                        store(y + to + c, found.value, count);
-                        store_places(places + to + c, found.place, count);
-                    };
-                    if (inside) find([](int, int) { return true; });
-                    else find(here);
-                }
+                with_fit(channels, [&](auto fit) {
+                    for (int c = 0; c < channels; c += LANES) {
+                        const auto count = counted(fit, channels - c);
+                        auto find = [&](auto here) {
+                            const Largest<SIZE> found(corner + c, in.width * channels, channels, load(&signs[c]),
+                                                      here, count);
+                            store(y + to + c, found.value, count);
+                            store_places(places + to + c, found.place, count);
+                        };
+                        if (inside) find([](int, int) { return true; });
+                        else find(here);
+                    }
+                });
             }
     });
 }
@@ -89,8 +92,8 @@ void max_pool(const T *x, Shape in, const float *scale, Grid pool, T *y, uint8_t
 int first_window(int at, int size, int stride) { return at < size ? 0 : (at - size) / stride + 1; }
 
 // Row y of the gradient of image n: each pixel has the gradients of the windows that chose it.
-template <int SIZE, bool WHOLE, class T>
-APART void route_row(const T *gradient, const uint8_t *places, Shape in, Grid pool, int n, int y, T *to) {
+template <int SIZE, class Fit, class T>
+APART void route_row(Fit fit, const T *gradient, const uint8_t *places, Shape in, Grid pool, int n, int y, T *to) {
     const int channels = in.channels;
     const size_t start = size_t(n) * pool.height * pool.width * channels;
     const int from_top = y + pool.top, top = first_window(from_top, SIZE, pool.down);
@@ -109,7 +112,7 @@ APART void route_row(const T *gradient, const uint8_t *places, Shape in, Grid po
                 own[windows] = (from_top - row * pool.down) * SIZE + from_left - col * pool.across;
             }
         for (int c = 0; c < channels; c += LANES) {
-            const auto count = counted<WHOLE>(channels - c);
+            const auto count = counted(fit, channels - c);
             Vector sum = ZERO;
             for (int i = 0; i < windows; i++)
                 sum += load_places(chosen[i] + c, count) == own[i] ? load(gradients[i] + c, count) : ZERO;
@@ -118,12 +121,15 @@ APART void route_row(const T *gradient, const uint8_t *places, Shape in, Grid po
     }
 }
 
-template <class T, int SIZE, bool WHOLE>
+template <class T, int SIZE>
 void max_pool_backward(const T *gradient, const uint8_t *places, Shape in, Grid pool, T *x_gradient, int threads) {
     const size_t row_size = size_t(in.width) * in.channels;
     over_bands(threads, in.images, in.height, [&](int n, int first, int last) {
-        for (int y = first; y < last; y++)
-            route_row<SIZE, WHOLE>(gradient, places, in, pool, n, y, x_gradient + (size_t(n) * in.height + y) * row_size);
+        with_fit(in.channels, [&](auto fit) {
+            for (int y = first; y < last; y++)
+                route_row<SIZE>(fit, gradient, places, in, pool, n, y,
+                                x_gradient + (size_t(n) * in.height + y) * row_size);
+        });
     });
 }
 

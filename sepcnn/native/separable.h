@@ -36,9 +36,8 @@ template <class T> struct RowOfWords {
 // kernel, or writes its gradient.
 int rows_at_once(Grid grid) { return std::max(1, 64 / grid.width); }
 
-// IN and OUT: the channels and the filters fill whole vectors.
 // y, and mean and variance of each of its channels.
-template <class T, int K, bool IN, bool OUT>
+template <class T, int K>
 void separable(const T *x, Shape in, View as_is, Grid grid, Kernels kernels, T *y, Moments moments,
                int threads) {
     const int channels = in.channels, filters = kernels.filters, step = grid.across * channels;
@@ -57,14 +56,16 @@ void separable(const T *x, Shape in, View as_is, Grid grid, Kernels kernels, T *
             const int rows = std::min(rows_at_once(grid), last - row), pixels = rows * grid.width;
             for (int i = 0; i < rows; i++) {
                 const int top = (row + i) * grid.down - grid.top;
-                window.template reach<IN>(image, in.height, top, view);
-                convolve_row<IN, false, K>(window, top, taps, cut, channels, step,
+                window.reach(image, in.height, top, view);
+                with_fit(cut.lanes, [&](auto fit) {
+                    convolve_row<false, K>(fit, window, top, taps, cut, channels, step,
                                            &middle.elements[size_t(i) * grid.width * channels], sums.mine());
+                });
             }
             middle.spread_out(pixels);
             T *out = y + (size_t(n) * grid.height + row) * grid.width * filters;
             multiply<T>(middle.words(), depth, 1, pointwise.data(), depth, pixels, filters,
-                        StoredWithMoments<T, OUT>{{out, filters, filters}, sums.mine().of(0), sums.mine().of(1)});
+                        StoredWithMoments<T>{{out, filters, filters}, sums.mine().of(0), sums.mine().of(1)});
             row += rows;
         }
         sums.settle();
@@ -72,7 +73,7 @@ void separable(const T *x, Shape in, View as_is, Grid grid, Kernels kernels, T *
     sums.write_moments(moments, filters, in.images * grid.pixels());
 }
 
-template <class T, int K, bool IN, bool OUT>
+template <class T, int K>
 void separable_backward(Result<T> result, const T *x, Shape in, View view,
                         Grid grid, Kernels kernels, Gradients to, int threads) {
     const int channels = in.channels, filters = kernels.filters, step = grid.across * channels;
@@ -81,7 +82,7 @@ void separable_backward(Result<T> result, const T *x, Shape in, View view,
     const Taps<K * K> taps(kernels.depthwise, channels, cut.lanes, false);
     const auto pointwise = packed<T>(kernels.pointwise, filters, channels, channels, 1);
     const ResultGradient<T> gradient(result, in.images, grid, filters, filters);
-    WayBack<T, K, IN> way(x, in, view, grid, kernels.depthwise, threads);
+    WayBack<T, K> way(x, in, view, grid, kernels.depthwise, threads);
     std::vector<Aligned<float>> pointwise_sums(threads, Aligned<float>(size_t(channels) * stride));
 #pragma omp parallel num_threads(threads)
     {
@@ -101,13 +102,15 @@ void separable_backward(Result<T> result, const T *x, Shape in, View view,
 #pragma omp for schedule(static)
         for (int n = 0; n < in.images; n++)
             way.image(n, rows, static_cast<T *>(to.x), [&](int row, int top, float *into) {
-                convolve_row<IN, false, K>(rows.window, top, taps, cut, channels, step, middle.data(), {});
+                with_fit(cut.lanes, [&](auto fit) {
+                    convolve_row<false, K>(fit, rows.window, top, taps, cut, channels, step, middle.data(), {});
+                });
                 pack_pixels<T>(middle.data(), grid.width, channels, &left[size_t(open) * pairs * whole(channels)]);
-                gradient.template read<OUT>(size_t(n) * grid.height + row, y_gradient.elements.data());
+                gradient.read(size_t(n) * grid.height + row, y_gradient.elements.data());
                 pack_pixels<T>(y_gradient.elements.data(), grid.width, filters, &right[size_t(open) * pairs * stride]);
                 y_gradient.spread_out(grid.width);
                 multiply<T>(y_gradient.words(), depth, 1, pointwise.data(), depth, grid.width, channels,
-                            Stored<float, IN>{into, channels, step});
+                            Stored<float>{into, channels, step});
                 if (++open == most) add_products();
             });
         if (open) add_products();

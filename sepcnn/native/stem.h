@@ -27,7 +27,7 @@ APART void gather_taps(Window<T> &window, int top, Grid grid, int channels, To *
 }
 
 // A convolution's y, and mean and variance of each of its channels.
-template <class T, int K, bool OUT>
+template <class T, int K>
 void dense(const T *x, Shape in, View as_is, Grid grid, Kernels kernels, T *y, Moments moments,
            int threads) {
     const int channels = in.channels, taps = K * K * channels, depth = words_of<T>(taps), filters = kernels.filters;
@@ -41,12 +41,12 @@ void dense(const T *x, Shape in, View as_is, Grid grid, Kernels kernels, T *y, M
         Aligned<Word<T>> read(size_t(grid.width) * depth + LANES);
         for (int row = first; row < last; row++) {
             const int top = row * grid.down - grid.top;
-            window.template reach<false>(image, in.height, top, view);
+            window.reach(image, in.height, top, view);
             gather_taps<K>(window, top, grid, channels, reinterpret_cast<Element<T> *>(read.data()),
                            depth * Words<T>::DEPTH);
             T *out = y + (size_t(n) * grid.height + row) * grid.width * filters;
             multiply<T>(read.data(), depth, 1, packed_kernel.data(), depth, grid.width, filters,
-                        StoredWithMoments<T, OUT>{{out, filters, filters}, sums.mine().of(0), sums.mine().of(1)});
+                        StoredWithMoments<T>{{out, filters, filters}, sums.mine().of(0), sums.mine().of(1)});
         }
         sums.settle();
     });
@@ -54,7 +54,7 @@ void dense(const T *x, Shape in, View as_is, Grid grid, Kernels kernels, T *y, M
 }
 
 // P: (taps × channels) × filters.
-template <class T, int K, bool OUT>
+template <class T, int K>
 std::vector<double> tap_products(Result<T> result, const T *x, Shape in,
                                  View as_is, Grid grid, int filters, int threads) {
     const int channels = in.channels, taps = K * K * channels;
@@ -73,10 +73,10 @@ std::vector<double> tap_products(Result<T> result, const T *x, Shape in,
             window.next = -grid.top;
             for (int row = 0; row < grid.height; row++) {
                 const int top = row * grid.down - grid.top;
-                window.template reach<false>(image, in.height, top, view);
+                window.reach(image, in.height, top, view);
                 gather_taps<K>(window, top, grid, channels, read.data(), taps);
                 pack_pixels<T>(read.data(), grid.width, taps, left.data());
-                gradient.template read<OUT>(size_t(n) * grid.height + row, y_gradient.data());
+                gradient.read(size_t(n) * grid.height + row, y_gradient.data());
                 pack_pixels<T>(y_gradient.data(), grid.width, filters, right.data());
                 multiply<T>(left.data(), 1, whole(taps), right.data(), pairs, taps, filters,
                             Added{sums.mine().of(0), stride});
@@ -87,21 +87,21 @@ std::vector<double> tap_products(Result<T> result, const T *x, Shape in,
     return sums.added_up();
 }
 
-template <class T, int K, bool OUT>
+template <class T, int K>
 void dense_backward(Result<T> result, const T *x, Shape in, View view,
                     Grid grid, Kernels kernels, Gradients to, int threads) {
     const int filters = kernels.filters, taps = K * K * in.channels;
-    const auto products = tap_products<T, K, OUT>(result, x, in, view, grid, filters, threads);
+    const auto products = tap_products<T, K>(result, x, in, view, grid, filters, threads);
     for (int f = 0; f < filters; f++)
         for (int tap = 0; tap < taps; tap++)
             to.dense[size_t(f) * taps + tap] = float(products[size_t(tap) * filters + f]);
 }
 
-template <class T, int K, bool OUT>
+template <class T, int K>
 void stem_backward(Result<T> result, const T *x, Shape in, View view,
                    Grid grid, Kernels kernels, Gradients to, int threads) {
     const int channels = in.channels, filters = kernels.filters;
-    const auto products = tap_products<T, K, OUT>(result, x, in, view, grid, filters, threads);
+    const auto products = tap_products<T, K>(result, x, in, view, grid, filters, threads);
     for (int c = 0; c < channels; c++) {
         std::vector<double> pointwise(filters);
         for (int tap = 0; tap < K * K; tap++) {

@@ -98,9 +98,15 @@ Vector clamp(Vector value, float low, float high) {
     return smaller(ZERO + high, larger(ZERO + low, value));
 }
 
-// How many values of a vector there are: known before, where channels fill whole vectors.
-template <bool WHOLE> auto counted(int left) {
-    if constexpr (WHOLE) return std::integral_constant<int, LANES>();
+// Gives work what is known of its vectors: std::true_type where the lanes fill whole ones.
+template <class Work> void with_fit(int lanes, Work work) {
+    if (lanes % LANES) work(std::false_type());
+    else work(std::true_type());
+}
+
+// How many values of a vector there are: known before, where they fill whole vectors.
+template <class Fit> auto counted(Fit, int left) {
+    if constexpr (Fit::value) return std::integral_constant<int, LANES>();
     else return left;
 }
 

@@ -34,12 +34,12 @@ template <class T> struct Window {
     float *row(int y) { return values.data() + size_t((y + rows) % rows) * stride; }
 
     // Reads on until all rows from y on are there; `next`, the first that is not, is set before an image.
-    template <bool WHOLE> void reach(const T *image, int height, int y, const View &view) {
-        for (next = std::max(next, y); next < y + rows; next++) read<WHOLE>(image, height, next, view);
+    void reach(const T *image, int height, int y, const View &view) {
+        for (next = std::max(next, y); next < y + rows; next++) read(image, height, next, view);
     }
 
     // Row y of an image as it is seen; zeros outside of it.
-    template <bool WHOLE> void read(const T *image, int height, int y, const View &view) {
+    void read(const T *image, int height, int y, const View &view) {
         float *to = row(y) + left * channels;
         if (y < 0 || y >= height) {
             std::fill(to, to + width * channels, 0.0f);
@@ -47,11 +47,17 @@ template <class T> struct Window {
         }
         const T *from = image + size_t(y) * width * channels;
         const Row cut(width, channels);
+        with_fit(cut.lanes, [&](auto fit) { read_row(fit, from, view, cut, channels, to); });
+    }
+
+    template <class Fit>
+    APART static void read_row(Fit fit, const T *from, const View &as_is, Row cut, int channels, float *to) {
+        const View view = as_is;
         for (int x = 0; x < cut.columns; x++)  // pixel by pixel, as memory is read fastest
             for (int c = 0; c < cut.lanes; c += LANES) {
-                const auto count = counted<WHOLE>(cut.lanes - c);
+                const auto count = counted(fit, cut.lanes - c);
                 const int at = x * channels + c;
-                fetch(from + at + width * channels);
+                fetch(from + at + cut.columns * cut.lanes);
                 const Vector raw = load(from + at, count);
                 store(to + at, view.plain() ? raw : view.at(raw, view.scales(c), view.offsets(c)), count);
             }
@@ -93,19 +99,21 @@ template <class T> struct ResultGradient {
           moments(result.mean, result.gradients, channels, cut.lanes, images * grid.pixels()) {}
 
     // Row `row` of all images' rows, in one gradient.
-    template <bool WHOLE, class To> void read(size_t row, To *to) const {
+    template <class To> void read(size_t row, To *to) const {
         const size_t start = row * width * channels;
-        add<WHOLE>(gradient + start, y ? y + start : nullptr, moments, cut, channels, to, step);
+        with_fit(cut.lanes, [&](auto fit) {
+            add(fit, gradient + start, y ? y + start : nullptr, moments, cut, channels, to, step);
+        });
     }
 
-    template <bool WHOLE, class To>
-    APART static void add(const T *gradient, const T *y, const MomentGradients &moments, Row cut, int channels, To *to,
-                          int step) {
+    template <class Fit, class To>
+    APART static void add(Fit fit, const T *gradient, const T *y, const MomentGradients &moments, Row cut,
+                          int channels, To *to, int step) {
         const float *once = moments.once.data(), *twice = moments.twice.data();
         for (int col = 0; col < cut.columns; col++)
             for (int c = 0; c < cut.lanes; c += LANES) {
                 const int at = col * channels + c;
-                const auto count = counted<WHOLE>(cut.lanes - c);
+                const auto count = counted(fit, cut.lanes - c);
                 fetch(gradient + at + cut.columns * cut.lanes);
                 Vector g = load(gradient + at, count);
                 if (y) {
