@@ -15,9 +15,9 @@ void affine(const float *mean, const float *variance, const float *weight, const
 }
 
 // The gradient of the bias is that of the offset.
-void affine_backward(const float *scale_gradient, const float *offset_gradient, const float *mean, const float *variance,
-                     const float *weight, float epsilon, int channels, float *mean_gradient, float *variance_gradient,
-                     float *weight_gradient) {
+void affine_backward(const float *scale_gradient, const float *offset_gradient, const float *mean,
+                     const float *variance, const float *weight, float epsilon, int channels, float *mean_gradient,
+                     float *variance_gradient, float *weight_gradient) {
     for (int c = 0; c < channels; c++) {
         const float inverse = 1 / std::sqrt(variance[c] + epsilon), scale = (weight ? weight[c] : 1) * inverse;
         const float through = scale_gradient[c] - offset_gradient[c] * mean[c];
