@@ -17,6 +17,7 @@ template <class T> struct Words {
     typedef Vector WordVector;
     static constexpr int DEPTH = 1;
 
+    static WordVector load(const Word *from) { return ::load(from); }
     static Vector step(Vector sum, Word a, WordVector b) { return sum + a * b; }
     static Word word(float value, float) { return value; }
 };
@@ -28,6 +29,7 @@ template <> struct Words<bfloat16> {
     typedef Bits WordVector;
     static constexpr int DEPTH = 2;
 
+    static WordVector load(const Word *from) { return (Bits)_mm512_loadu_si512(from); }
     static Vector step(Vector sum, Word a, WordVector b) {
         return (Vector)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32(int(a)), (__m512bh)b);
     }
@@ -87,6 +89,9 @@ void pack_pixels(const bfloat16 *from, int pixels, int channels, uint32_t *to) {
 }
 #endif
 
+// A block's sums take three quarters of the registers: 6 × 4 or 12 × 2 of 32, 6 × 2 or 12 × 1 of 16.
+constexpr int MOST_COLUMNS = REGISTERS / 8, MOST_ROWS = 12;
+
 // ROWS × COLUMNS vectors of A·B, which stay in registers; `to` gets them column by column.
 template <class T, int ROWS, int COLUMNS, class To>
 void block(const Word<T> *a, size_t row_stride, size_t word_stride, const Word<T> *b, size_t b_stride,
@@ -99,7 +104,7 @@ void block(const Word<T> *a, size_t row_stride, size_t word_stride, const Word<T
     for (int w = 0; w < words; w++, a += word_stride, b += b_stride) {
         typename Words<T>::WordVector values[COLUMNS];
         UNROLLED
-        for (int j = 0; j < COLUMNS; j++) std::memcpy(&values[j], b + j * LANES, sizeof values[j]);
+        for (int j = 0; j < COLUMNS; j++) values[j] = Words<T>::load(b + j * LANES);
         UNROLLED
         for (int i = 0; i < ROWS; i++)
             UNROLLED
@@ -113,12 +118,13 @@ void block(const Word<T> *a, size_t row_stride, size_t word_stride, const Word<T
 template <class T, int COLUMNS, class To>
 void panel(const Word<T> *a, size_t row_stride, size_t word_stride, const Word<T> *b, size_t b_stride,
            int words, int rows, int column, To &to) {
+    constexpr int MOST = COLUMNS <= MOST_COLUMNS / 2 ? MOST_ROWS : MOST_ROWS / 2;
     int row = 0;
-    if constexpr (COLUMNS <= 2)
-        for (; row + 12 <= rows; row += 12)
-            block<T, 12, COLUMNS>(a + row * row_stride, row_stride, word_stride, b, b_stride, words, row, column, to);
-    for (; row + 6 <= rows; row += 6)
-        block<T, 6, COLUMNS>(a + row * row_stride, row_stride, word_stride, b, b_stride, words, row, column, to);
+    for (; row + MOST <= rows; row += MOST)
+        block<T, MOST, COLUMNS>(a + row * row_stride, row_stride, word_stride, b, b_stride, words, row, column, to);
+    if constexpr (MOST == MOST_ROWS)
+        for (; row + MOST / 2 <= rows; row += MOST / 2)
+            block<T, MOST / 2, COLUMNS>(a + row * row_stride, row_stride, word_stride, b, b_stride, words, row, column, to);
     for (; row + 2 <= rows; row += 2)
         block<T, 2, COLUMNS>(a + row * row_stride, row_stride, word_stride, b, b_stride, words, row, column, to);
     if (row < rows)
@@ -131,10 +137,10 @@ void multiply(const Word<T> *a, size_t row_stride, size_t word_stride, const Wor
               int rows, int columns, To to) {
     const int stride = whole(columns);
     int column = 0;
-    for (; column + 4 * LANES <= stride; column += 4 * LANES)
-        panel<T, 4>(a, row_stride, word_stride, b + column, stride, words, rows, column, to);
+    for (; column + MOST_COLUMNS * LANES <= stride; column += MOST_COLUMNS * LANES)
+        panel<T, MOST_COLUMNS>(a, row_stride, word_stride, b + column, stride, words, rows, column, to);
     switch ((stride - column) / LANES) {
-    case 3: return panel<T, 3>(a, row_stride, word_stride, b + column, stride, words, rows, column, to);
+    case 3: return panel<T, std::min(3, MOST_COLUMNS)>(a, row_stride, word_stride, b + column, stride, words, rows, column, to);
     case 2: return panel<T, 2>(a, row_stride, word_stride, b + column, stride, words, rows, column, to);
     case 1: return panel<T, 1>(a, row_stride, word_stride, b + column, stride, words, rows, column, to);
     }
