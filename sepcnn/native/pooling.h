@@ -16,6 +16,8 @@ Mask load_places(const uint8_t *from, int count) {
     if (count < LANES) from = static_cast<uint8_t *>(std::memcpy(some, from, count));
 #if defined(__AVX512F__)
     return (Mask)_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i *>(from)));
+#elif defined(__AVX2__)
+    return (Mask)_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i *>(from)));
 #else
     return __builtin_convertvector(*reinterpret_cast<const Places *>(from), Mask);
 #endif
@@ -24,6 +26,10 @@ Mask load_places(const uint8_t *from, int count) {
 void store_places(uint8_t *to, Mask value, int count) {
 #if defined(__AVX512F__)
     const __m128i places = _mm512_cvtepi32_epi8((__m512i)value);
+#elif defined(__AVX2__)
+    const __m256i wide = (__m256i)value;
+    const __m128i halves = _mm_packus_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
+    const __m128i places = _mm_packus_epi16(halves, halves);
 #else
     const Places places = __builtin_convertvector(value, Places);
 #endif
