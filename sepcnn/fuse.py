@@ -26,7 +26,7 @@ from sepcnn.layers.pooling import MaxPoolingModule
 from sepcnn.layers.scaling import RescalingModule
 from sepcnn.layers.window import window_size
 from sepcnn.model import PLAIN, Form
-from sepcnn.native import operators
+from sepcnn.native import library, operators
 from sepcnn.native.arguments import Kernels, Limits, Moments, View, Window
 from sepcnn.native.convolution import KERNEL_SIZE, MOST_STEM_TAPS, convolve
 
@@ -189,6 +189,18 @@ FAST: dict[type[nn.Module], Callable[..., Seen | None]] = {
 }
 
 
+def called(module: nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
+    """The result of a module that has no kernels.
+
+    Where torch would multiply bfloat16 by way of float32, many times slower, it is float32.
+    """
+    if not torch.is_autocast_enabled("cpu") or library.multiplies_bfloat16():
+        return PLAIN.call(module, *inputs)
+    exact = (x.float() if x.dtype == torch.bfloat16 else x for x in inputs)
+    with torch.autocast("cpu", enabled=False):
+        return PLAIN.call(module, *exact)
+
+
 class Fused:
     """The fast form of a net: modules are called with what they see."""
 
@@ -211,7 +223,7 @@ class Fused:
             result = fast(module, *inputs)
             if result is not None:
                 return result
-        return self.begin(module(*map(self.end, inputs)))
+        return self.begin(called(module, *map(self.end, inputs)))
 
     def end(self, value: Any) -> torch.Tensor:
         return value.tensor() if isinstance(value, Seen) else value

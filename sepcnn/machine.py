@@ -76,9 +76,10 @@ def choose(device: str = "auto", precision: Precision = "auto", fused: bool = Tr
     Errors: `InputError` for a device that is not there.
     """
     chosen = choose_device(device)
+    fused = fused and chosen.type == "cpu"
     if precision == "auto":
-        precision = "bfloat16" if computes_bfloat16(chosen) else "float32"
-    form: Form = "fused" if fused and chosen.type == "cpu" and library.load(precision) else "plain"
+        precision = "bfloat16" if trains_in_bfloat16(chosen, fused) else "float32"
+    form: Form = "fused" if fused and library.load(precision) else "plain"
     return Machine(chosen, precision, torch.get_num_threads(), form)
 
 
@@ -188,6 +189,13 @@ def computes_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     return device.type == "cpu" and library.multiplies_bfloat16()
+
+
+def trains_in_bfloat16(device: torch.device, fused: bool) -> bool:
+    """Whether that is the faster: where it is multiplied, and where images move through kernels."""
+    if computes_bfloat16(device):
+        return True
+    return fused and library.unpacks_bfloat16() and library.load("bfloat16") is not None
 
 
 def cpu_name() -> str:

@@ -129,7 +129,8 @@ class Train(Spec):
     early_stopping: EarlyStopping | None = None
     """end the run when validation no longer improves"""
     precision: Precision = "auto"
-    """auto: bfloat16 where the processor or GPU computes in it natively, else float32"""
+    """auto: bfloat16 where the processor or GPU multiplies it, or the kernels of fused keep images
+    in it (with AVX2), else float32. Weights, statistics and loss are float32"""
     device: Device = "auto"
     """auto, cpu, cuda, cuda:1, mps"""
     fused: bool = True

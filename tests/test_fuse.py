@@ -224,3 +224,39 @@ def test_under_autocast_all_images_are_of_its_type(monkeypatch: pytest.MonkeyPat
     with torch.autocast("cpu", torch.bfloat16):
         net.logits(torch.full((2, 3, 14, 13), 100.0), FORMS["fused"])
     assert types == [torch.bfloat16, torch.bfloat16]
+
+
+@pytest.mark.parametrize(
+    ("native", "expected"), [(True, torch.bfloat16), (False, torch.float32)], ids=["native", "not"]
+)
+def test_what_has_no_kernel_is_multiplied_in_a_type_the_processor_knows(
+    monkeypatch: pytest.MonkeyPatch, native: bool, expected: torch.dtype
+) -> None:
+    """Between kernels images are bfloat16 all the same."""
+    layers = read_layers(
+        """
+  - SeparableConv2D: {filters: 8, kernel_size: 3}
+  - Conv2D: {filters: 4, kernel_size: 5, name: large}
+  - SeparableConv2D: {filters: 8, kernel_size: 3}
+  - GlobalAveragePooling2D
+  - Dense: {units: 3, name: last}
+"""
+    )
+    net, types = build(make_graph(layers, (14, 13, 3), 3)), dict[str, torch.dtype]()
+    for name in ("large", "last"):
+        net.get_submodule(name).register_forward_hook(
+            lambda module, inputs, y, name=name: types.__setitem__(name, y.dtype)
+        )
+    monkeypatch.setattr(fuse.library, "multiplies_bfloat16", lambda: native)
+    original, read = fuse.convolve, list[torch.dtype]()
+
+    def watched(x: torch.Tensor, *others: Any) -> Any:
+        read.append(x.dtype)
+        return original(x, *others)
+
+    monkeypatch.setattr(fuse, "convolve", watched)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = net.logits(torch.full((2, 3, 14, 13), 100.0), FORMS["fused"])
+    assert types == {"large": expected, "last": expected}
+    assert read == [torch.bfloat16, torch.bfloat16]
+    assert logits.dtype == torch.float32

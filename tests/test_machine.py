@@ -64,15 +64,37 @@ def test_compiling_pays_on_a_gpu_in_long_runs(monkeypatch: pytest.MonkeyPatch) -
     assert not machine.worth_compiling(gpu, 1000)
 
 
-def test_precision_is_bfloat16_where_the_processor_has_it() -> None:
-    expected = "bfloat16" if computes_bfloat16(CPU) else "float32"
-    assert choose("cpu").precision == expected
+@pytest.mark.parametrize(
+    ("multiplies", "unpacks", "kernels", "fused", "plain"),
+    [
+        (True, True, True, "bfloat16", "bfloat16"),
+        (True, True, False, "bfloat16", "bfloat16"),
+        (False, True, True, "bfloat16", "float32"),
+        (False, True, False, "float32", "float32"),
+        (False, False, True, "float32", "float32"),
+    ],
+)
+def test_precision_is_bfloat16_where_it_is_faster(
+    monkeypatch: pytest.MonkeyPatch,
+    multiplies: bool,
+    unpacks: bool,
+    kernels: bool,
+    fused: Precision,
+    plain: Precision,
+) -> None:
+    """Where the processor multiplies it, or kernels of ours move it."""
+    monkeypatch.setattr(library, "multiplies_bfloat16", lambda: multiplies)
+    monkeypatch.setattr(library, "unpacks_bfloat16", lambda: unpacks)
+    monkeypatch.setattr(library, "load", lambda precision: kernels or None)
+    assert choose("cpu").precision == fused
+    assert choose("cpu", fused=False).precision == plain
 
 
 @on_linux
 def test_bfloat16_is_detected_by_the_processors_flags() -> None:
     flags = set(re.search(r"^(flags|Features)\s*:(.*)$", CPUINFO.read_text(), re.M)[2].split())
     assert computes_bfloat16(CPU) is bool(flags & {"avx512_bf16", "amx_bf16"})
+    assert library.unpacks_bfloat16() is bool(flags & {"avx2", "avx512_bf16", "amx_bf16"})
 
 
 @without_gpu

@@ -11,9 +11,19 @@ from sepcnn.benchmark.rounds import Spread, ratio, take_turns
 from sepcnn.benchmark.training import Training
 from sepcnn.config import Config
 from sepcnn.graph import Graph
-from sepcnn.machine import Form, Machine, compiles, memory_exhausted, processors, use_threads
+from sepcnn.machine import (
+    Form,
+    Machine,
+    compiles,
+    computes_bfloat16,
+    memory_exhausted,
+    processors,
+    use_threads,
+)
 from sepcnn.native import library
 
+Type = Literal["float32", "bfloat16"]
+PRECISIONS: tuple[Type, ...] = ("float32", "bfloat16")
 WARMING = 0.1
 """share of the time for the first steps of each"""
 WORTH, WORTH_ANOTHER_BATCH = 1.03, 1.1
@@ -24,7 +34,7 @@ WORTH, WORTH_ANOTHER_BATCH = 1.03, 1.1
 class Setting:
     """What may be chosen for speed."""
 
-    precision: Literal["float32", "bfloat16"]
+    precision: Type
     form: Form
     batch_size: int
     threads: int
@@ -64,19 +74,21 @@ class Tuning:
         return {key: str(new).lower() for key, (old, new) in found.items() if old != new}
 
 
-def precisions(setting: Setting, machine: Machine) -> list[Setting]:
-    other: Literal["float32", "bfloat16"]
-    other = "bfloat16" if setting.precision == "float32" else "float32"
-    return [replace(setting, precision=other)]
+def kernels(setting: Setting, machine: Machine) -> list[Setting]:
+    """Other types and forms; not bfloat16 where torch multiplies it by way of float32."""
+    forms: list[Form] = ["plain"]
+    if machine.device.type == "cpu":
+        forms.append("fused")
+    elif machine.device.type == "cuda" and compiles(machine.device):
+        forms.append("compiled")
+    found = [replace(setting, precision=p, form=f) for f in forms for p in PRECISIONS]
+    return [one for one in found if one != setting and can_be_fast(one, machine)]
 
 
-def forms(setting: Setting, machine: Machine) -> list[Setting]:
-    other: Form | None = None
-    if machine.device.type == "cuda":
-        other = "compiled" if compiles(machine.device) else None
-    elif machine.device.type == "cpu":
-        other = "fused" if library.load(setting.precision) is not None else None
-    return [replace(setting, form="plain" if setting.form == other else other)] if other else []
+def can_be_fast(setting: Setting, machine: Machine) -> bool:
+    if setting.form == "fused":
+        return library.load(setting.precision) is not None
+    return setting.precision == "float32" or computes_bfloat16(machine.device)
 
 
 def batch_sizes(setting: Setting, machine: Machine) -> list[Setting]:
@@ -92,8 +104,7 @@ def threads(setting: Setting, machine: Machine) -> list[Setting]:
 
 
 AXES: Mapping[Callable[[Setting, Machine], list[Setting]], float] = {
-    precisions: WORTH,
-    forms: WORTH,
+    kernels: WORTH,
     batch_sizes: WORTH_ANOTHER_BATCH,
     threads: WORTH,
 }

@@ -18,7 +18,8 @@ from sepcnn.graph import Graph
 def look(config: Config, watch: Watch = unwatched) -> Subject:
     """All that can be had of a config. Errors: `ConfigError` for a device that is not here."""
     try:
-        hardware = machine.choose(config.train.device, config.train.precision)
+        options = config.train
+        hardware = machine.choose(options.device, options.precision, options.fused)
     except SepcnnError as error:
         raise config.problem(("train", "device"), error.message, error.hint) from None
     problems: list[SepcnnError] = []

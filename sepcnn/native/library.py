@@ -41,7 +41,7 @@ def begin() -> None:
     command = compiler()
     if _begun or load.cache_info().currsize or command is None:
         return
-    precision = "bfloat16" if multiplies_bfloat16() else "float32"
+    precision = "bfloat16" if unpacks_bfloat16() else "float32"
     if _is_whole(cache_folder() / _name(command, precision)):
         return
     code = f"from sepcnn.native import library; library.load({precision!r})"
@@ -92,14 +92,25 @@ def compiler() -> list[str] | None:
     return [found] if found else None
 
 
+@cache
 def multiplies_bfloat16() -> bool:
     """Whether this processor does so in hardware, not by way of float32."""
+    return bool({"avx512_bf16", "amx_bf16"} & _flags())
+
+
+@cache
+def unpacks_bfloat16() -> bool:
+    """Whether its vectors turn bfloat16 into float32 and back in less time than memory takes."""
+    return multiplies_bfloat16() or "avx2" in _flags()
+
+
+def _flags() -> set[str]:
+    """What the processor has, in words of /proc/cpuinfo."""
     try:
         with open("/proc/cpuinfo") as file:
-            flags = file.read()
+            return set(file.read().split())
     except OSError:
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
+        return set()
 
 
 def _name(command: list[str], precision: str) -> str:

@@ -14,6 +14,7 @@ from sepcnn.benchmark import tune
 from sepcnn.benchmark.tune import Setting, Try, Tuning, compete
 from sepcnn.config import Config, load
 from sepcnn.machine import Machine
+from sepcnn.native import library
 from tests.runs import write_config
 
 OWN = Setting("float32", "plain", 64, 4)
@@ -29,6 +30,7 @@ def decide(
     monkeypatch: pytest.MonkeyPatch,
     speed: Callable[[Setting], float | None],
     hardware: Machine | None = None,
+    native: bool = True,
 ) -> Tuning:
     """Tuning on a machine of 4 processors with kernels, where ``speed`` tells how fast each is."""
 
@@ -39,6 +41,7 @@ def decide(
 
     monkeypatch.setattr(tune, "compete", told)
     monkeypatch.setattr(tune, "processors", lambda: 4)
+    monkeypatch.setattr(tune, "computes_bfloat16", lambda device: native)
     monkeypatch.setattr(tune.library, "load", lambda precision: True)
     monkeypatch.setattr(tune, "use_threads", lambda count: None)
     hardware = hardware or Machine(torch.device("cpu"), "float32", 4)
@@ -60,6 +63,7 @@ def test_each_axis_is_tried_with_the_best_so_far(
     assert [one.setting for one in found.tries] == [
         OWN,
         Setting("bfloat16", "plain", 64, 4),
+        Setting("float32", "fused", 64, 4),
         Setting("bfloat16", "fused", 64, 4),
         Setting("bfloat16", "fused", 32, 4),
         Setting("bfloat16", "fused", 128, 4),
@@ -78,11 +82,17 @@ def test_each_axis_is_tried_with_the_best_so_far(
 def test_on_a_gpu_compiling_is_tried(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     gpu = Machine(torch.device("cuda"), "bfloat16", 4)
     monkeypatch.setattr(tune, "compiles", lambda device: True)
-    found = decide(config, monkeypatch, lambda one: 2.0 if one.form == "compiled" else 1.0, gpu)
+    speeds = {
+        ("bfloat16", "plain"): 1.5,
+        ("float32", "compiled"): 1.2,
+        ("bfloat16", "compiled"): 2.0,
+    }
+    found = decide(config, monkeypatch, lambda one: speeds.get((one.precision, one.form), 1.0), gpu)
     own = Setting("bfloat16", "plain", 64, 4)
     assert [one.setting for one in found.tries] == [
         own,
         Setting("float32", "plain", 64, 4),
+        Setting("float32", "compiled", 64, 4),
         Setting("bfloat16", "compiled", 64, 4),
         Setting("bfloat16", "compiled", 32, 4),
         Setting("bfloat16", "compiled", 128, 4),
@@ -91,6 +101,15 @@ def test_on_a_gpu_compiling_is_tried(config: Config, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(tune, "compiles", lambda device: False)
     found = decide(config, monkeypatch, lambda one: 1.0, gpu)
     assert {one.setting.form for one in found.tries} == {"plain"}
+
+
+def test_bfloat16_is_tried_where_it_can_be_fast(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not where torch would multiply it by way of float32."""
+    found = decide(config, monkeypatch, lambda one: 1.0, native=False)
+    kinds = {(one.setting.precision, one.setting.form) for one in found.tries}
+    assert kinds == {("float32", "plain"), ("float32", "fused"), ("bfloat16", "fused")}
 
 
 def test_a_little_faster_is_not_enough(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,5 +162,6 @@ def test_a_real_one(tmp_path: Path) -> None:
     assert found.best in [one.setting for one in found.tries]
     assert all(one.images_per_second and one.relative > 0 for one in found.tries)
     assert {one.setting.batch_size for one in found.tries} == {8, 16, 32}
-    assert {one.setting.precision for one in found.tries} == {"float32", "bfloat16"}
+    types = {"float32", "bfloat16"} if library.load("bfloat16") else {"float32"}
+    assert {one.setting.precision for one in found.tries} == types
     assert torch.get_num_threads() == cpu.threads

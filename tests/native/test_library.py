@@ -51,7 +51,7 @@ def test_begun_before_torch_is_imported(tmp_path: Path) -> None:
     code = (
         "from sepcnn.native import library; library.begin(); library.begin(); import torch; "
         "library._compile = None; begun = library._begun; "
-        "precision = 'bfloat16' if library.multiplies_bfloat16() else 'float32'; "
+        "precision = 'bfloat16' if library.unpacks_bfloat16() else 'float32'; "
         "print(len(begun), library.load(precision) is not None, begun[0].returncode)"
     )
     result = subprocess.run(
