@@ -102,7 +102,7 @@ template <int K, class Fit, class T>
 APART void gradients_of_row(Fit fit, const float *const (&back)[K], const Taps<K * K> &turned, const float *seen_row,
                             const T *raw_row, const View &as_is, Row cut, int channels, Sums::Mine sums, T *to_row) {
     const View view = as_is;
-    for (int i = 0; to_row && i < cut.lanes * cut.columns; i += LANES) fetch_to_write(to_row + i);
+    for (int i = 0; to_row && i < cut.lanes * cut.columns; i += LINE / sizeof(T)) fetch_to_write(to_row + i);
     for (int c = 0; c < cut.lanes; c += LANES) {
         const auto count = counted(fit, cut.lanes - c);
         Vector tap[K][K], tap_gradient[K][K];

@@ -38,6 +38,7 @@ typedef uint16_t Halves __attribute__((vector_size(2 * LANES), aligned(2), may_a
 typedef uint16_t bfloat16;
 
 constexpr Vector ZERO = {};
+constexpr int LINE = 64;  // bytes that caches hold together
 
 int whole(int channels) { return (channels + LANES - 1) / LANES * LANES; }
 
@@ -48,6 +49,9 @@ Vector load(const bfloat16 *from) {
 #if defined(__AVX512F__)
     __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i *>(from)));
     return (Vector)_mm512_slli_epi32(wide, 16);
+#elif defined(__AVX2__)
+    __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i *>(from)));
+    return (Vector)_mm256_slli_epi32(wide, 16);
 #else
     Bits bits = __builtin_convertvector(*reinterpret_cast<const Halves *>(from), Bits) << 16;
     return reinterpret_cast<Vector>(bits);
@@ -64,7 +68,13 @@ void store(bfloat16 *to, Vector value) {
     Bits rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
     Bits quiet = (bits >> 16) | 0x40;
     rounded = (value == value) ? rounded : quiet;
+#if defined(__AVX2__) && !defined(__AVX512F__)
+    __m256i wide = (__m256i)rounded;
+    __m128i halves = _mm_packus_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i *>(to), halves);
+#else
     *reinterpret_cast<Halves *>(to) = __builtin_convertvector(rounded, Halves);
+#endif
 #endif
 }
 
