@@ -11,7 +11,15 @@ from sepcnn.benchmark.rounds import Spread, ratio, take_turns
 from sepcnn.benchmark.training import Training
 from sepcnn.config import Config
 from sepcnn.graph import Graph
-from sepcnn.machine import Form, Machine, compiles, memory_exhausted, processors, use_threads
+from sepcnn.machine import (
+    Form,
+    Machine,
+    compiles,
+    has_graphs,
+    memory_exhausted,
+    processors,
+    use_threads,
+)
 from sepcnn.native import library
 
 WARMING = 0.1
@@ -28,6 +36,7 @@ class Setting:
     form: Form
     batch_size: int
     threads: int
+    graphs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +68,7 @@ class Tuning:
             "train.precision": (own.precision, self.best.precision),
             "train.fused": (own.form == "fused", self.best.form == "fused"),
             "train.compile": (own.form == "compiled", self.best.form == "compiled"),
+            "train.cuda_graphs": (own.graphs, self.best.graphs),
             "train.batch_size": (own.batch_size, self.best.batch_size),
         }
         return {key: str(new).lower() for key, (old, new) in found.items() if old != new}
@@ -71,12 +81,14 @@ def precisions(setting: Setting, machine: Machine) -> list[Setting]:
 
 
 def forms(setting: Setting, machine: Machine) -> list[Setting]:
-    other: Form | None = None
-    if machine.device.type == "cuda":
-        other = "compiled" if compiles(machine.device) else None
-    elif machine.device.type == "cpu":
-        other = "fused" if library.load(setting.precision) is not None else None
-    return [replace(setting, form="plain" if setting.form == other else other)] if other else []
+    found: list[Form] = ["plain"]
+    if machine.device.type == "cuda" and compiles(machine.device):
+        found.append("compiled")
+    elif machine.device.type == "cpu" and library.load(setting.precision) is not None:
+        found.append("fused")
+    launches = [False, True] if has_graphs(machine.device) else [False]
+    each = [replace(setting, form=form, graphs=graphs) for graphs in launches for form in found]
+    return [one for one in each if one != setting]
 
 
 def batch_sizes(setting: Setting, machine: Machine) -> list[Setting]:
@@ -105,7 +117,9 @@ def tune(config: Config, graph: Graph, machine: Machine, seconds: float) -> Tuni
 
     Errors: those of a step where already the config's own setting does not fit.
     """
-    best = Setting(machine.precision, machine.form, config.train.batch_size, machine.threads)
+    best = Setting(
+        machine.precision, machine.form, config.train.batch_size, machine.threads, machine.graphs
+    )
     tries: list[Try] = []
     rounds: list[int] = []
     relative, close = 1.0, None
@@ -160,7 +174,9 @@ def ready(
 ) -> Training:
     """Training under a setting, after its first steps."""
     options = config.train.model_copy(update={"batch_size": setting.batch_size})
-    hardware = Machine(machine.device, setting.precision, setting.threads, setting.form)
+    hardware = Machine(
+        machine.device, setting.precision, setting.threads, setting.form, setting.graphs
+    )
     training = Training(config.model_copy(update={"train": options}), graph, hardware)
     training.warm_up(seconds)
     return training

@@ -78,12 +78,15 @@ def test_each_axis_is_tried_with_the_best_so_far(
 def test_on_a_gpu_compiling_is_tried(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     gpu = Machine(torch.device("cuda"), "bfloat16", 4)
     monkeypatch.setattr(tune, "compiles", lambda device: True)
-    found = decide(config, monkeypatch, lambda one: 2.0 if one.form == "compiled" else 1.0, gpu)
+    speeds = {"compiled": 2.0, "plain": 1.0}
+    found = decide(config, monkeypatch, lambda one: speeds[one.form], gpu)
     own = Setting("bfloat16", "plain", 64, 4)
     assert [one.setting for one in found.tries] == [
         own,
         Setting("float32", "plain", 64, 4),
         Setting("bfloat16", "compiled", 64, 4),
+        Setting("bfloat16", "plain", 64, 4, graphs=True),
+        Setting("bfloat16", "compiled", 64, 4, graphs=True),
         Setting("bfloat16", "compiled", 32, 4),
         Setting("bfloat16", "compiled", 128, 4),
     ]
@@ -91,6 +94,16 @@ def test_on_a_gpu_compiling_is_tried(config: Config, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(tune, "compiles", lambda device: False)
     found = decide(config, monkeypatch, lambda one: 1.0, gpu)
     assert {one.setting.form for one in found.tries} == {"plain"}
+
+
+def test_on_a_gpu_graphs_are_tried(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Alone and with what is compiled, which one may be worth without the other."""
+    gpu = Machine(torch.device("cuda"), "bfloat16", 4, "compiled")
+    monkeypatch.setattr(tune, "compiles", lambda device: True)
+    speeds = {("plain", True): 3.0, ("compiled", True): 2.0}
+    found = decide(config, monkeypatch, lambda one: speeds.get((one.form, one.graphs), 1.0), gpu)
+    assert found.best == Setting("bfloat16", "plain", 64, 4, graphs=True)
+    assert found.changes() == {"train.compile": "false", "train.cuda_graphs": "true"}
 
 
 def test_a_little_faster_is_not_enough(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
