@@ -81,7 +81,7 @@ class LoaderTraining(PlainTraining):
             torch.backends.cudnn.allow_tf32 = False
 
 
-def machines(device: str, compiled: bool) -> dict[str, Machine]:
+def machines(device: str, compiled: bool, graphs: bool) -> dict[str, Machine]:
     """By what is printed."""
     found = {}
     for precision in PRECISIONS:
@@ -89,6 +89,10 @@ def machines(device: str, compiled: bool) -> dict[str, Machine]:
         found[f"sepcnn, {precision}"] = chosen
         if compiled and machine.compiles(chosen.device):
             found[f"sepcnn, {precision}, compiled"] = replace(chosen, form="compiled")
+    if graphs and machine.has_graphs(machine.choose_device(device)):
+        found |= {
+            f"{name}, CUDA graphs": replace(chosen, graphs=True) for name, chosen in found.items()
+        }
     return found
 
 
@@ -108,11 +112,17 @@ def main() -> None:
         default=True,
         help="measure the compiled form, too",
     )
+    parser.add_argument(
+        "--graphs",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="measure each with CUDA graphs, too",
+    )
     arguments = parser.parse_args()
     try:
         config = load(arguments.config, [f"train.batch_size={arguments.batch_size}"])
         graph = config.graph(arguments.classes or config.known_classes)
-        chosen = machines(arguments.device, arguments.compile)
+        chosen = machines(arguments.device, arguments.compile, arguments.graphs)
     except SepcnnError as problem:
         parser.error(str(problem))
     first, summary = next(iter(chosen.values())), summarize(graph)
@@ -128,10 +138,11 @@ def main() -> None:
     found = take_turns(runners, arguments.seconds)
     print(f"torch {torch.__version__}, {first.describe()}, {arguments.workers} workers")
     print(f"{arguments.config.name}, batch {arguments.batch_size}, {len(found[PLAIN])} rounds")
+    width = max(map(len, found))
     for name, speeds in found.items():
         told, times = Spread.of(speeds), ratio(speeds, found[PLAIN]).median
         spread = f"({told.lowest:,.0f} to {told.highest:,.0f})"
-        line = f"{name:<28}{told.median:>9,.0f} images/s {spread:<22}{times:>6.2f} ×"
+        line = f"{name:<{width}}{told.median:>9,.0f} images/s {spread:<22}{times:>6.2f} ×"
         if name in chosen:
             seconds = MEASURING_THE_MACHINE * arguments.seconds
             limits = roofline(summary, chosen[name], told.median, seconds)
@@ -141,6 +152,9 @@ def main() -> None:
                 f" {limits.most_bytes / 1e9:,.0f} GB/s: {limits.bytes / limits.most_bytes:.0%}"
             )
         print(line)
+    for name, runner in runners.items():
+        if isinstance(runner, Training) and (failure := runner.plan.captured.failure):
+            print(f"{name}: was measured without, for they failed: {failure}")
 
 
 if __name__ == "__main__":

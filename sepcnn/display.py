@@ -18,6 +18,7 @@ from sepcnn.console import (
     named,
     new_bar,
     note,
+    notes,
     percent,
     say,
     width,
@@ -155,6 +156,11 @@ class Display:
         """Show a finished epoch."""
         self.close()
         say(epoch_line(record, self.epochs, self.macro, best, width()))
+
+    def note(self, text: str) -> None:
+        """Say what people should know of the run; the bar comes again with the next step."""
+        self.close()
+        notes([text])
 
     def close(self) -> None:
         """Remove the bar, so that lines can follow."""

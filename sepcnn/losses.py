@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from functools import lru_cache
+from functools import cache
 from typing import Annotated, ClassVar
 
 import torch
@@ -115,11 +115,13 @@ class CategoricalFocalCrossentropy(Loss):
         return message, "give one number, or one for each class"
 
 
-@lru_cache(maxsize=16)
+@cache
 def row(
     values: float | tuple[float, ...], dtype: torch.dtype, device: torch.device
 ) -> torch.Tensor:
-    """One number or one a class. Kept, since a copy to a GPU in each step would wait for it."""
+    """One number or one a class. Kept, since a copy to a GPU in each step would wait for it, and
+    for good, since a CUDA graph goes on reading it.
+    """
     return torch.tensor(values, dtype=dtype, device=device)
 
 

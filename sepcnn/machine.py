@@ -40,6 +40,8 @@ class Machine:
     form: Form = "plain"
     """how a net is computed: module by module, with the kernels of `sepcnn.fuse`, or as
     `sepcnn.compiled` has it"""
+    graphs: bool = False
+    """whether a step's kernels are launched as one, as `sepcnn.captured` does"""
 
     def autocast(self) -> AbstractContextManager[object]:
         """Compute in bfloat16 where that is the precision; weights stay float32."""
@@ -56,7 +58,8 @@ class Machine:
         else:
             where = str(self.device)
         form = "" if self.form == "plain" else f", {self.form}"
-        return f"{where}, {self.precision}, channels_last{form}"
+        graphs = ", CUDA graphs" if self.graphs else ""
+        return f"{where}, {self.precision}, channels_last{form}{graphs}"
 
     def facts(self) -> dict[str, object]:
         """What a checkpoint and ``environment.json`` keep."""
@@ -66,6 +69,7 @@ class Machine:
             "memory_format": "channels_last",
             "threads": self.threads,
             "form": self.form,
+            "graphs": self.graphs,
             "name": self.describe(),
         }
 
@@ -108,6 +112,11 @@ def compiles(device: torch.device) -> bool:
         except Exception:  # each of them fails in its own way
             return False
     return True
+
+
+def has_graphs(device: torch.device) -> bool:
+    """Whether there are CUDA graphs on a device."""
+    return device.type == "cuda"
 
 
 def cuda(index: int) -> torch.device:

@@ -24,7 +24,12 @@ def stream(seed: int, *name: str | int, device: torch.device | str = "cpu") -> t
 
     torch's CPU generator starts from the lower 32 bits of the key only, a GPU's from all.
     """
-    return torch.Generator(device).manual_seed(key(seed, *name))
+    return restart(torch.Generator(device), seed, *name)
+
+
+def restart(generator: torch.Generator, seed: int, *name: str | int) -> torch.Generator:
+    """The generator, from now on at the start of the stream of that name."""
+    return generator.manual_seed(key(seed, *name))
 
 
 def order(seed: int, epoch: int, count: int) -> torch.Tensor:

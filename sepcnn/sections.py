@@ -138,6 +138,9 @@ class Train(Spec):
     compile: Compile = "auto"
     """compute with torch.compile; auto: on a CUDA GPU in runs of 1,000 steps and more. The
     first step waits for it, and it takes the place of fused"""
+    cuda_graphs: bool = False
+    """on a CUDA GPU, record a step's kernels once and launch them as one from then on: for small
+    nets and batches. Not measured yet: sepcnn benchmark --tune tells whether it is faster"""
     seed: NonNegativeInt = 0
     """decides first weights, order, augmentation and dropout"""
     checkpoint_minutes: PositiveNumber = 3.0

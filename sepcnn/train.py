@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import torch
 
 from sepcnn import randomness
 from sepcnn.balance import BALANCED, weights_of_classes
+from sepcnn.captured import Captured, Results
 from sepcnn.checkpoint import CORRECT, FIRST_BAD_STEP, IMAGES, LOSS, State, check_loss
 from sepcnn.compiled import Compiled
 from sepcnn.config import Config
@@ -46,6 +47,8 @@ class Plan:
     """forms of the model for smaller images, made when they are needed; they share its weights"""
     compiled: dict[Net, Compiled] = field(default_factory=dict)
     """the compiled form of each, likewise"""
+    captured: Captured = field(default_factory=Captured)
+    """the middle of a step as a CUDA graph, where the machine has it"""
 
     def progress(self, step: int) -> Progress:
         """Where the run stands after ``step`` completed steps."""
@@ -64,13 +67,17 @@ class Plan:
             self.nets[size] = at_size(model, self.config.graph(model.graph.classes, size))
         return self.nets[size]
 
+    def is_whole(self, images: torch.Tensor) -> bool:
+        """Whether a batch is no smaller last one, not worth compiling or recording for."""
+        return len(images) == self.config.train.batch_size
+
     def logits(self, net: Net, x: torch.Tensor) -> torch.Tensor:
         """Those of a batch, in the machine's form."""
         form = self.machine.form
         if form != "compiled":
             return net.logits(x, FORMS[form])
-        if len(x) < self.config.train.batch_size:
-            return net.logits(x)  # an epoch's last batch is not worth compiling for
+        if not self.is_whole(x):
+            return net.logits(x)
         if net not in self.compiled:
             self.compiled[net] = Compiled(net)
         return self.compiled[net].logits(x)
@@ -81,15 +88,24 @@ def steps_per_epoch(config: Config, images: Split) -> int:
 
 
 def train(
-    config: Config, dataset: Dataset, machine: Machine, state: State, world: World | None = None
+    config: Config,
+    dataset: Dataset,
+    machine: Machine,
+    state: State,
+    world: World | None = None,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> Iterator[StepRecord | EpochRecord]:
-    """Train from where ``state`` stands to the end of the run."""
+    """Train from where ``state`` stands to the end of the run.
+
+    ``tell`` hears what people should know of how it goes.
+    """
     world = world or World()
     options = config.train
     images = dataset.train.to(machine.device)
     validation = dataset.val.to(machine.device) if dataset.val else None
     weights = weights_of_classes(options.class_weights, dataset.class_names, images.labels)
-    plan = Plan(config, machine, steps_per_epoch(config, images), weights)
+    steps = steps_per_epoch(config, images)
+    plan = Plan(config, machine, steps, weights, captured=Captured(tell))
     order, order_epoch = torch.empty(0), -1
     started, started_step, waited = time.perf_counter(), state.step, 0.0
 
@@ -136,8 +152,9 @@ def train(
 def train_step(plan: Plan, state: State, batch: Batch, learning_rate: float) -> None:
     """One step on a batch; nothing here waits for a GPU."""
     batch = prepare(plan, state, batch)
-    logits, loss = forward(plan, state, batch)
-    update(plan, state, backward(state, loss), learning_rate)
+    net = begin(plan, state, batch)
+    logits, loss, gradients = compute(plan, state, net, batch)
+    update(plan, state, gradients, learning_rate)
     add_up(state, batch, logits, loss)
 
 
@@ -151,16 +168,36 @@ def prepare(plan: Plan, state: State, batch: Batch) -> Batch:
     return resized(batch, config.data.progressive_resizing.size(size, plan.progress(state.step)))
 
 
-def forward(plan: Plan, state: State, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+def begin(plan: Plan, state: State, batch: Batch) -> Net:
+    """The model for images of this size, told where the run stands."""
+    height, width = batch.images.shape[1:3]
+    net = plan.net_for((height, width), state.model)
+    if not net.training:
+        net.train()
+    begin_step(net, plan.config.train.seed, plan.progress(state.step))
+    return net
+
+
+def compute(plan: Plan, state: State, net: Net, batch: Batch) -> Results:
+    """Logits, loss and gradients. What differs from step to step is in `begin` and `update`: here
+    a CUDA graph would repeat what was so when it was recorded.
+    """
+
+    def work(batch: Batch) -> Results:
+        logits, loss = forward(plan, net, batch)
+        return logits.detach(), loss.detach(), backward(state, loss)
+
+    if plan.machine.graphs and plan.is_whole(batch.images):
+        return plan.captured(net, work, batch)
+    return work(batch)
+
+
+def forward(plan: Plan, net: Net, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
     """The logits, and the loss with what the regularizers add."""
-    options, (height, width) = plan.config.train, batch.images.shape[1:3]
-    model = plan.net_for((height, width), state.model)
-    if not model.training:
-        model.train()
-    begin_step(model, options.seed, plan.progress(state.step))
     with plan.machine.autocast():
-        logits = plan.logits(model, to_input(batch.images))
-    return logits, batch_loss(options.loss, logits, batch, plan.class_weights) + penalty(model)
+        logits = plan.logits(net, to_input(batch.images))
+    loss = batch_loss(plan.config.train.loss, logits, batch, plan.class_weights)
+    return logits, loss + penalty(net)
 
 
 def backward(state: State, loss: torch.Tensor) -> list[torch.Tensor]:

@@ -32,7 +32,7 @@ LEVELS = [
     ["layers", "data"],
     ["graph", "ending", "defaults"],
     ["model", "summary"],
-    ["fuse", "compiled", "fold"],
+    ["fuse", "compiled", "captured", "fold"],
     ["sections"],
     ["agreement"],
     ["config"],

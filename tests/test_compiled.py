@@ -133,7 +133,7 @@ def test_gradients_lie_in_memory_as_their_weights(tmp_path: Path, hardware: Mach
     state, plan = new_state(config, 3, CPU), Plan(config, hardware, 3)
     images = torch.zeros((8, 12, 12, 3), dtype=torch.uint8)
     batch = Resident(images, torch.arange(8) % 3).read(torch.arange(8))
-    _, loss = train.forward(plan, state, batch)
+    _, loss = train.forward(plan, train.begin(plan, state, batch), batch)
     gradients = train.backward(state, loss)
     for (name, weight), gradient in zip(
         state.model.trained_weights().items(), gradients, strict=True

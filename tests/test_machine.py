@@ -22,6 +22,7 @@ from sepcnn.machine import (
     choose_device,
     computes_bfloat16,
     cpu_name,
+    has_graphs,
     lacking,
     processors,
 )
@@ -165,8 +166,18 @@ def test_a_machine_describes_itself() -> None:
         "memory_format": "channels_last",
         "threads": 6,
         "form": "plain",
+        "graphs": False,
         "name": machine.describe(),
     }
+    assert replace(machine, graphs=True).describe() == f"{machine.describe()}, CUDA graphs"
+
+
+def test_graphs_are_those_of_cuda() -> None:
+    assert [has_graphs(torch.device(name)) for name in ("cuda", "cpu", "mps")] == [
+        True,
+        False,
+        False,
+    ]
 
 
 @on_linux

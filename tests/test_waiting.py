@@ -45,7 +45,10 @@ FIELDS = {
 
 
 class CopiesAreSent(TorchDispatchMode):
-    """Refuses copies from the host but for those of `machine.send`, which do not wait."""
+    """Refuses copies from the host but for those of `machine.send`, which do not wait.
+
+    None are left to `train.compute`, which a CUDA graph may repeat with what the host held then.
+    """
 
     def __torch_dispatch__(
         self,
@@ -58,7 +61,9 @@ class CopiesAreSent(TorchDispatchMode):
         if isinstance(result, torch.Tensor) and result.device == META:
             given = [a for a in arguments if isinstance(a, torch.Tensor) and a.dim()]
             if any(tensor.device.type == "cpu" for tensor in given):
-                assert "send" in [frame.name for frame in traceback.extract_stack()], function
+                callers = [frame.name for frame in traceback.extract_stack()]
+                assert "send" in callers, function
+                assert "compute" not in callers, function
         return result
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Literal
 
 from sepcnn.benchmark.rounds import Spread, ratio, take_turns
@@ -16,6 +17,7 @@ from sepcnn.machine import (
     Machine,
     compiles,
     computes_bfloat16,
+    has_graphs,
     memory_exhausted,
     processors,
     use_threads,
@@ -38,6 +40,7 @@ class Setting:
     form: Form
     batch_size: int
     threads: int
+    graphs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,23 +72,29 @@ class Tuning:
             "train.precision": (own.precision, self.best.precision),
             "train.fused": (own.form == "fused", self.best.form == "fused"),
             "train.compile": (own.form == "compiled", self.best.form == "compiled"),
+            "train.cuda_graphs": (own.graphs, self.best.graphs),
             "train.batch_size": (own.batch_size, self.best.batch_size),
         }
         return {key: str(new).lower() for key, (old, new) in found.items() if old != new}
 
 
 def kernels(setting: Setting, machine: Machine) -> list[Setting]:
-    """Other types and forms; not bfloat16 where torch multiplies it by way of float32."""
+    """Other types, forms and ways to launch, each with each: one may be worth without the other."""
     forms: list[Form] = ["plain"]
     if machine.device.type == "cpu":
         forms.append("fused")
     elif machine.device.type == "cuda" and compiles(machine.device):
         forms.append("compiled")
-    found = [replace(setting, precision=p, form=f) for f in forms for p in PRECISIONS]
+    launches = [False, True] if has_graphs(machine.device) else [False]
+    found = [
+        replace(setting, precision=precision, form=form, graphs=graphs)
+        for graphs, form, precision in product(launches, forms, PRECISIONS)
+    ]
     return [one for one in found if one != setting and can_be_fast(one, machine)]
 
 
 def can_be_fast(setting: Setting, machine: Machine) -> bool:
+    """Not where there are no kernels, or torch multiplies bfloat16 by way of float32."""
     if setting.form == "fused":
         return library.load(setting.precision) is not None
     return setting.precision == "float32" or computes_bfloat16(machine.device)
@@ -116,7 +125,9 @@ def tune(config: Config, graph: Graph, machine: Machine, seconds: float) -> Tuni
 
     Errors: those of a step where already the config's own setting does not fit.
     """
-    best = Setting(machine.precision, machine.form, config.train.batch_size, machine.threads)
+    best = Setting(
+        machine.precision, machine.form, config.train.batch_size, machine.threads, machine.graphs
+    )
     tries: list[Try] = []
     rounds: list[int] = []
     relative, close = 1.0, None
@@ -171,7 +182,9 @@ def ready(
 ) -> Training:
     """Training under a setting, after its first steps."""
     options = config.train.model_copy(update={"batch_size": setting.batch_size})
-    hardware = Machine(machine.device, setting.precision, setting.threads, setting.form)
+    hardware = Machine(
+        machine.device, setting.precision, setting.threads, setting.form, setting.graphs
+    )
     training = Training(config.model_copy(update={"train": options}), graph, hardware)
     training.warm_up(seconds)
     return training

@@ -74,7 +74,7 @@ def command(
     graph = graph_of(settings, classes)
     hardware = choose_machine(settings)
     if infer:
-        hardware = replace(hardware, precision="float32", form="plain")
+        hardware = replace(hardware, precision="float32", form="plain", graphs=False)
     console.note(f"{typed('benchmark', path)} on {hardware.describe()}")
     console.notes(machine.lacking(hardware, settings.train.fused))
     facts = {"machine": hardware.facts()}
@@ -211,7 +211,8 @@ def show_tuning(path: Path, found: Tuning, write: bool) -> None:
 
 def told(setting: Setting) -> tuple[str, str, str, str]:
     """A row's first cells."""
-    return setting.precision, setting.form, str(setting.batch_size), str(setting.threads)
+    kernels = f"{setting.form}, CUDA graphs" if setting.graphs else setting.form
+    return setting.precision, kernels, str(setting.batch_size), str(setting.threads)
 
 
 def show_inference(speeds: Mapping[Way, InferenceSpeed]) -> None:

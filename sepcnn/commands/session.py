@@ -155,19 +155,27 @@ def choose_machine(settings: Config, before: dict[str, Any] | None = None) -> Ma
     """The machine's settings; those of a run that goes on are kept, for they decide about bits."""
     options = settings.train
     precision, fused, compiled = options.precision, options.fused, options.compile is True
+    graphs = options.cuda_graphs
     if before:
         precision, form = before["precision"], before.get("form")
         fused, compiled = form == "fused", form == "compiled"
+        graphs = before.get("graphs", False)
         machine.use_threads(before["threads"])
     try:
         chosen = machine.choose(options.device, precision, fused and not compiled)
     except SepcnnError as error:
         raise settings.problem(("train", "device"), error.message, error.hint) from None
     if compiled and machine.compiles(chosen.device):
-        return replace(chosen, form="compiled")
-    if compiled and not before:
+        chosen = replace(chosen, form="compiled")
+    elif compiled and not before:
         message = f"torch.compile does not work here on {chosen.device}"
         raise settings.problem(("train", "compile"), message, NEEDED)
+    if graphs and machine.has_graphs(chosen.device):
+        chosen = replace(chosen, graphs=True)
+    elif graphs and not before:
+        message = f"there are no CUDA graphs on {chosen.device}"
+        hint = "they are for CUDA GPUs: say false, or leave it out"
+        raise settings.problem(("train", "cuda_graphs"), message, hint)
     return chosen
 
 
@@ -198,8 +206,8 @@ def follow(session: Session, stop: Stop) -> int:
     stop.listening = True
     try:
         with shown:
-            records = train.train(session.config, session.dataset, opened.machine, state, world)
-            for record in records:
+            of_run = (session.config, session.dataset, opened.machine, state, world)
+            for record in train.train(*of_run, shown.note):
                 if isinstance(record, EpochRecord):
                     best = state.best is record
                     opened.record_epoch(record)

@@ -12,7 +12,7 @@ from sepcnn.data_format import read_image
 from sepcnn.layers.activation import ElementwiseLayer
 from sepcnn.layers.base import Shape, ShapeError, image, show_shape
 from sepcnn.layers.module import SteppedModule
-from sepcnn.randomness import stream
+from sepcnn.randomness import restart, stream
 from sepcnn.refusal import refuse, show
 from sepcnn.schedules import Progress
 from sepcnn.values import Rate, UnitNumber
@@ -126,23 +126,35 @@ class GaussianNoise(ElementwiseLayer):
 
 
 class RandomModule(SteppedModule):
-    """Draws from (seed, layer, step), and goes on within a step."""
+    """Draws from (seed, layer, step), and goes on within a step.
+
+    A device's generator lasts from step to step, for a CUDA graph draws from the one it recorded.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.generator: torch.Generator | None = None
+        self.generators: dict[torch.device, torch.Generator] = {}
         self.position: tuple[int, str, int] | None = None
 
     def begin_step(self, seed: int, progress: Progress, name: str) -> None:
         self.position = (seed, name, progress.step)
-        self.generator = None
+        self.restart()
+
+    def restart(self) -> None:
+        """Draw the step's numbers from the first on."""
+        if self.position is not None:
+            seed, name, step = self.position
+            for generator in self.generators.values():
+                restart(generator, seed, "dropout", name, step)
 
     def random(self, device: torch.device) -> torch.Generator | None:
         """The step's generator; None outside a run, where torch's own serves."""
-        if self.generator is None and self.position is not None:
+        if self.position is None:
+            return None
+        if device not in self.generators:
             seed, name, step = self.position
-            self.generator = stream(seed, "dropout", name, step, device=device)
-        return self.generator
+            self.generators[device] = stream(seed, "dropout", name, step, device=device)
+        return self.generators[device]
 
 
 class DropoutModule(RandomModule):

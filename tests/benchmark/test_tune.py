@@ -82,11 +82,7 @@ def test_each_axis_is_tried_with_the_best_so_far(
 def test_on_a_gpu_compiling_is_tried(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     gpu = Machine(torch.device("cuda"), "bfloat16", 4)
     monkeypatch.setattr(tune, "compiles", lambda device: True)
-    speeds = {
-        ("bfloat16", "plain"): 1.5,
-        ("float32", "compiled"): 1.2,
-        ("bfloat16", "compiled"): 2.0,
-    }
+    speeds = {("float32", "compiled"): 1.5, ("bfloat16", "compiled"): 2.0}
     found = decide(config, monkeypatch, lambda one: speeds.get((one.precision, one.form), 1.0), gpu)
     own = Setting("bfloat16", "plain", 64, 4)
     assert [one.setting for one in found.tries] == [
@@ -94,6 +90,10 @@ def test_on_a_gpu_compiling_is_tried(config: Config, monkeypatch: pytest.MonkeyP
         Setting("float32", "plain", 64, 4),
         Setting("float32", "compiled", 64, 4),
         Setting("bfloat16", "compiled", 64, 4),
+        Setting("float32", "plain", 64, 4, graphs=True),
+        Setting("bfloat16", "plain", 64, 4, graphs=True),
+        Setting("float32", "compiled", 64, 4, graphs=True),
+        Setting("bfloat16", "compiled", 64, 4, graphs=True),
         Setting("bfloat16", "compiled", 32, 4),
         Setting("bfloat16", "compiled", 128, 4),
     ]
@@ -110,6 +110,20 @@ def test_bfloat16_is_tried_where_it_can_be_fast(
     found = decide(config, monkeypatch, lambda one: 1.0, native=False)
     kinds = {(one.setting.precision, one.setting.form) for one in found.tries}
     assert kinds == {("float32", "plain"), ("float32", "fused"), ("bfloat16", "fused")}
+
+
+def test_on_a_gpu_graphs_are_tried(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Alone and with what is compiled, which one may be worth without the other."""
+    gpu = Machine(torch.device("cuda"), "bfloat16", 4, "compiled")
+    monkeypatch.setattr(tune, "compiles", lambda device: True)
+    speeds = {("bfloat16", "plain"): 3.0, ("float32", "plain"): 2.5, ("bfloat16", "compiled"): 2.0}
+
+    def speed(one: Setting) -> float:
+        return speeds.get((one.precision, one.form), 1.0) if one.graphs else 1.0
+
+    found = decide(config, monkeypatch, speed, gpu)
+    assert found.best == Setting("bfloat16", "plain", 64, 4, graphs=True)
+    assert found.changes() == {"train.compile": "false", "train.cuda_graphs": "true"}
 
 
 def test_a_little_faster_is_not_enough(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:

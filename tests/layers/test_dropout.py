@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from sepcnn.layers import Dropout
+from sepcnn.layers.dropout import RandomModule
 from sepcnn.layers.module import begin_step
+from sepcnn.randomness import stream
 from sepcnn.schedules import Progress
 from tests.layers.reading import complaint, read_net
 from tests.reference import SideBySide
@@ -149,6 +151,26 @@ def test_earlier_steps_change_nothing() -> None:
         begin_step(net, 0, Progress(step, steps_per_epoch=5, total_steps=10))
         found = net(ONES)
     assert torch.equal(found, dropped(step=2))
+
+
+def test_the_generator_lasts_and_starts_again_with_each_step() -> None:
+    """A CUDA graph draws from the generator that it was recorded with; the numbers are those of a
+    fresh one.
+    """
+    net = read_net("[{Dropout: {rate: 0.3, name: dropout}}]", (10, 10, 40)).train()
+    module = net.get_submodule("dropout")
+    assert isinstance(module, RandomModule)
+    found = set()
+    for step in range(3):
+        begin_step(net, 7, Progress(step, steps_per_epoch=5, total_steps=10))
+        fresh = stream(7, "dropout", "dropout", step)
+        for _ in range(2):
+            expected = torch.empty_like(ONES).bernoulli_(0.7, generator=fresh) / 0.7
+            assert torch.equal(net(ONES), expected)
+        module.restart()
+        assert torch.equal(net(ONES), dropped(seed=7, step=step))
+        found.add(module.random(ONES.device))
+    assert len(found) == 1
 
 
 def test_parts_of_a_step_differ() -> None:
