@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from sepcnn.benchmark.training import wait_for
-from sepcnn.machine import Machine
+from sepcnn.machine import Machine, computes_bfloat16
 from sepcnn.summary import BYTES_A_VALUE, Summary
 
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -32,7 +32,8 @@ class Roofline:
     flops: float
     """floating-point operations a second, of convolutions and dense layers"""
     most_flops: float
-    """those of a large matrix product in the same precision"""
+    """those of a large matrix product in the same precision, or in float32 where the processor does
+    not multiply bfloat16"""
     bytes: float
     """a second, if every layer's output went through memory; more than the machine moves where
     layers are computed together or stay in caches"""
@@ -44,7 +45,8 @@ def roofline(summary: Summary, machine: Machine, images: float, seconds: float) 
     """For so many images a second; ``seconds`` is about how long to measure the machine."""
     kind, device = TYPES[machine.precision], machine.device
     width = WIDTH_ON_CPU if device.type == "cpu" else WIDTH_ON_GPU
-    left = torch.randn(width, width, device=device).to(kind)
+    multiplied = kind if computes_bfloat16(device) else torch.float32
+    left = torch.randn(width, width, device=device).to(multiplied)
     right, product = left.clone(), left.clone()
     source = torch.zeros(COPIED_BYTES, dtype=torch.uint8, device=device)
     target = source.clone()

@@ -73,7 +73,7 @@ void depthwise(const T *x, Shape in, View as_is, Grid grid, Kernels kernels, T *
     const Taps<K * K> taps(kernels.depthwise, channels, cut.lanes, false);
     const SpreadView view(as_is, channels, Row(in.width, channels).lanes);
     Sums sums(threads, 2, cut.lanes);
-    over_bands(threads, in.images, grid.height, [&](int n, int first, int last) {
+    over_bands(threads, in.images, grid.height, [&](int task, int n, int first, int last) {
         const T *image = x + size_t(n) * in.height * in.width * channels;
         Window<T> window(K, in.width, grid.left, grid.right(K, in.width), channels);
         window.next = first * grid.down - grid.top;
@@ -85,7 +85,7 @@ void depthwise(const T *x, Shape in, View as_is, Grid grid, Kernels kernels, T *
                                       y + (size_t(n) * grid.height + row) * grid.width * channels, sums.mine());
             });
         }
-        sums.settle();
+        sums.settle(task);
     });
     sums.write_moments(moments, channels, in.images * grid.pixels());
 }
@@ -169,9 +169,9 @@ template <class T, int K> struct WayBack {
                 {K, width, before, in.width + K - 1 - before - width, in.channels}};
     }
 
-    // The gradients of one image; `make(row, top, into)` writes a row of the result's gradient, pixels
+    // The gradients of one image, in a task; `make(row, top, into)` writes a row of the result's gradient, pixels
     // grid.across apart, while the window holds what this row was made of, from row `top` on.
-    template <class Make> void image(int n, Rows &rows, T *to, Make make) {
+    template <class Make> void image(int task, int n, Rows &rows, T *to, Make make) {
         auto &[window, back] = rows;
         const int channels = in.channels, before = back.left * channels;
         const Sums::Mine mine = sums.mine();
@@ -195,7 +195,7 @@ template <class T, int K> struct WayBack {
                                     cut, channels, mine, to ? to + start : nullptr);
             });
         }
-        sums.settle();
+        sums.settle(task);
     }
 
     void write(Gradients to) const {
@@ -212,14 +212,16 @@ void depthwise_backward(Result<T> result, const T *x, Shape in, View view,
                         Grid grid, Kernels kernels, Gradients to, int threads) {
     WayBack<T, K> way(x, in, view, grid, kernels.depthwise, threads);
     const ResultGradient<T> gradient(result, in.images, grid, in.channels, grid.across * in.channels);
+    const Tasks tasks(threads, in.images);
 #pragma omp parallel num_threads(threads)
     {
         auto rows = way.rows();
-#pragma omp for schedule(static)
-        for (int n = 0; n < in.images; n++)
-            way.image(n, rows, static_cast<T *>(to.x), [&](int row, int, float *into) {
-                gradient.read(size_t(n) * grid.height + row, into);
-            });
+#pragma omp for schedule(dynamic)
+        for (int task = 0; task < tasks.count; task++)
+            for (int n = tasks.begin(task); n < tasks.end(task); n++)
+                way.image(task, n, rows, static_cast<T *>(to.x), [&](int row, int, float *into) {
+                    gradient.read(size_t(n) * grid.height + row, into);
+                });
     }
     way.write(to);
 }

@@ -94,7 +94,7 @@ constexpr int MOST_COLUMNS = REGISTERS / 8, MOST_ROWS = 12;
 
 // ROWS × COLUMNS vectors of A·B, which stay in registers; `to` gets them column by column.
 template <class T, int ROWS, int COLUMNS, class To>
-void block(const Word<T> *a, size_t row_stride, size_t word_stride, const Word<T> *b, size_t b_stride,
+APART void block(const Word<T> *a, size_t row_stride, size_t word_stride, const Word<T> *b, size_t b_stride,
            int words, int row, int column, To &to) {
     Vector sums[COLUMNS][ROWS];
     UNROLLED
@@ -118,17 +118,16 @@ void block(const Word<T> *a, size_t row_stride, size_t word_stride, const Word<T
 template <class T, int COLUMNS, class To>
 void panel(const Word<T> *a, size_t row_stride, size_t word_stride, const Word<T> *b, size_t b_stride,
            int words, int rows, int column, To &to) {
-    constexpr int MOST = COLUMNS <= MOST_COLUMNS / 2 ? MOST_ROWS : MOST_ROWS / 2;
     int row = 0;
-    for (; row + MOST <= rows; row += MOST)
-        block<T, MOST, COLUMNS>(a + row * row_stride, row_stride, word_stride, b, b_stride, words, row, column, to);
-    if constexpr (MOST == MOST_ROWS)
-        for (; row + MOST / 2 <= rows; row += MOST / 2)
-            block<T, MOST / 2, COLUMNS>(a + row * row_stride, row_stride, word_stride, b, b_stride, words, row, column, to);
-    for (; row + 2 <= rows; row += 2)
-        block<T, 2, COLUMNS>(a + row * row_stride, row_stride, word_stride, b, b_stride, words, row, column, to);
-    if (row < rows)
-        block<T, 1, COLUMNS>(a + row * row_stride, row_stride, word_stride, b, b_stride, words, row, column, to);
+    auto blocks = [&](auto high) {
+        constexpr int ROWS = decltype(high)::value;
+        for (; row + ROWS <= rows; row += ROWS)
+            block<T, ROWS, COLUMNS>(a + row * row_stride, row_stride, word_stride, b, b_stride, words, row, column, to);
+    };
+    if constexpr (COLUMNS <= MOST_COLUMNS / 2) blocks(std::integral_constant<int, MOST_ROWS>());
+    blocks(std::integral_constant<int, MOST_ROWS / 2>());
+    blocks(std::integral_constant<int, 2>());
+    blocks(std::integral_constant<int, 1>());
 }
 
 // A·B, given to `to.take<ROWS>(row, column, vectors)`: vectors of one column and of ROWS rows.
@@ -137,13 +136,15 @@ void multiply(const Word<T> *a, size_t row_stride, size_t word_stride, const Wor
               int rows, int columns, To to) {
     const int stride = whole(columns);
     int column = 0;
-    for (; column + MOST_COLUMNS * LANES <= stride; column += MOST_COLUMNS * LANES)
-        panel<T, MOST_COLUMNS>(a, row_stride, word_stride, b + column, stride, words, rows, column, to);
-    switch ((stride - column) / LANES) {
-    case 3: return panel<T, std::min(3, MOST_COLUMNS)>(a, row_stride, word_stride, b + column, stride, words, rows, column, to);
-    case 2: return panel<T, 2>(a, row_stride, word_stride, b + column, stride, words, rows, column, to);
-    case 1: return panel<T, 1>(a, row_stride, word_stride, b + column, stride, words, rows, column, to);
-    }
+    auto panels = [&](auto wide) {
+        constexpr int COLUMNS = decltype(wide)::value;
+        for (; column + COLUMNS * LANES <= stride; column += COLUMNS * LANES)
+            panel<T, COLUMNS>(a, row_stride, word_stride, b + column, stride, words, rows, column, to);
+    };
+    panels(std::integral_constant<int, MOST_COLUMNS>());
+    if constexpr (MOST_COLUMNS > 3) panels(std::integral_constant<int, 3>());
+    if constexpr (MOST_COLUMNS > 2) panels(std::integral_constant<int, 2>());
+    panels(std::integral_constant<int, 1>());
 }
 
 // Where products go: rows of T or float, of so many columns, `stride` apart.

@@ -11,17 +11,20 @@ constexpr int CHUNK = 64;  // pixels whose sums are float
 // Vectors of CHUNK pixels; the work gets the first value, how many there are, and the lane.
 template <class Start, class Work, class End>
 void over_pixels(int threads, long pixels, int channels, Sums &sums, Start start, Work work, End end) {
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (long first = 0; first < pixels; first += CHUNK) {
-        const Row cut(int(std::min(pixels - first, long(CHUNK))), channels);
-        for (int c = 0; c < cut.lanes; c += LANES) {
-            auto state = start(c);
-            for (int i = 0; i < cut.columns; i++)
-                work(state, (first + i) * channels + c, cut.lanes - c);
-            end(state, c);
+    const Tasks tasks(threads, (pixels + CHUNK - 1) / CHUNK);
+#pragma omp parallel for num_threads(threads) schedule(dynamic)
+    for (int task = 0; task < tasks.count; task++)
+        for (long chunk = tasks.begin(task); chunk < tasks.end(task); chunk++) {
+            const long first = chunk * CHUNK;
+            const Row cut(int(std::min(pixels - first, long(CHUNK))), channels);
+            for (int c = 0; c < cut.lanes; c += LANES) {
+                auto state = start(c);
+                for (int i = 0; i < cut.columns; i++)
+                    work(state, (first + i) * channels + c, cut.lanes - c);
+                end(state, c);
+            }
+            sums.settle(task);
         }
-        sums.settle();
-    }
 }
 
 // Mean and variance of each channel.

@@ -66,7 +66,7 @@ void max_pool(const T *x, Shape in, const float *scale, Grid pool, T *y, uint8_t
     const int channels = in.channels;
     Aligned<float> signs(whole(channels), 1.0f);
     for (int c = 0; scale && c < channels; c++) signs[c] = float((scale[c] > 0) - (scale[c] < 0));
-    over_bands(threads, in.images, pool.height, [&](int n, int first, int last) {
+    over_bands(threads, in.images, pool.height, [&](int, int n, int first, int last) {
         const T *image = x + size_t(n) * in.height * in.width * channels;
         size_t to = (size_t(n) * pool.height + first) * pool.width * channels;
         for (int row = first; row < last; row++)
@@ -130,7 +130,7 @@ APART void route_row(Fit fit, const T *gradient, const uint8_t *places, Shape in
 template <class T, int SIZE>
 void max_pool_backward(const T *gradient, const uint8_t *places, Shape in, Grid pool, T *x_gradient, int threads) {
     const size_t row_size = size_t(in.width) * in.channels;
-    over_bands(threads, in.images, in.height, [&](int n, int first, int last) {
+    over_bands(threads, in.images, in.height, [&](int, int n, int first, int last) {
         with_fit(in.channels, [&](auto fit) {
             for (int y = first; y < last; y++)
                 route_row<SIZE>(fit, gradient, places, in, pool, n, y,

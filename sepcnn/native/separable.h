@@ -32,6 +32,8 @@ template <class T> struct RowOfWords {
     }
 };
 
+constexpr size_t MOST_SUMS = 1 << 19;  // values of all tasks' gradients of a kernel: they stay in a cache
+
 // Narrow images have several rows multiplied at once, since each product reads the whole pointwise
 // kernel, or writes its gradient.
 int rows_at_once(Grid grid) { return std::max(1, 64 / grid.width); }
@@ -47,7 +49,7 @@ void separable(const T *x, Shape in, View as_is, Grid grid, Kernels kernels, T *
     const auto pointwise = packed<T>(kernels.pointwise, channels, filters, 1, channels);
     const int depth = words_of<T>(channels);
     Sums sums(threads, 2, filters);
-    over_bands(threads, in.images, grid.height, [&](int n, int first, int last) {
+    over_bands(threads, in.images, grid.height, [&](int task, int n, int first, int last) {
         const T *image = x + size_t(n) * in.height * in.width * channels;
         Window<T> window(K, in.width, grid.left, grid.right(K, in.width), channels);
         window.next = first * grid.down - grid.top;
@@ -68,7 +70,7 @@ void separable(const T *x, Shape in, View as_is, Grid grid, Kernels kernels, T *
                         StoredWithMoments<T>{{out, filters, filters}, sums.mine().of(0), sums.mine().of(1)});
             row += rows;
         }
-        sums.settle();
+        sums.settle(task);
     });
     sums.write_moments(moments, filters, in.images * grid.pixels());
 }
@@ -83,44 +85,51 @@ void separable_backward(Result<T> result, const T *x, Shape in, View view,
     const auto pointwise = packed<T>(kernels.pointwise, filters, channels, channels, 1);
     const ResultGradient<T> gradient(result, in.images, grid, filters, filters);
     WayBack<T, K> way(x, in, view, grid, kernels.depthwise, threads);
-    std::vector<Aligned<float>> pointwise_sums(threads, Aligned<float>(size_t(channels) * stride));
+    // The pointwise kernel's gradient in each task: few where it is large.
+    const size_t size = size_t(channels) * stride;
+    const Tasks tasks(threads, in.images, MOST_SUMS / size);
+    std::vector<Aligned<float>> products(tasks.count);
 #pragma omp parallel num_threads(threads)
     {
-        Aligned<float> &products = pointwise_sums[omp_get_thread_num()];
         auto rows = way.rows();
         Aligned<Element<T>> middle(grid.width * channels + LANES);
         RowOfWords<T> y_gradient(grid.width, filters);
-        // Rows whose product is still to be added to the pointwise kernel's gradient.
+        // Rows whose product is still to be added to that.
         const int most = rows_at_once(grid);
         int open = 0;
         Aligned<Word<T>> left(size_t(most) * pairs * whole(channels)), right(size_t(most) * pairs * stride);
-        auto add_products = [&] {
+        auto add_products = [&](int task) {
             multiply<T>(left.data(), 1, whole(channels), right.data(), open * pairs, channels, filters,
-                        Added{products.data(), stride});
+                        Added{products[task].data(), stride});
             open = 0;
         };
-#pragma omp for schedule(static)
-        for (int n = 0; n < in.images; n++)
-            way.image(n, rows, static_cast<T *>(to.x), [&](int row, int top, float *into) {
-                with_fit(cut.lanes, [&](auto fit) {
-                    convolve_row<false, K>(fit, rows.window, top, taps, cut, channels, step, middle.data(), {});
+#pragma omp for schedule(dynamic)
+        for (int task = 0; task < tasks.count; task++) {
+            products[task].resize(size);
+            for (int n = tasks.begin(task); n < tasks.end(task); n++)
+                way.image(task, n, rows, static_cast<T *>(to.x), [&](int row, int top, float *into) {
+                    with_fit(cut.lanes, [&](auto fit) {
+                        convolve_row<false, K>(fit, rows.window, top, taps, cut, channels, step, middle.data(), {});
+                    });
+                    pack_pixels<T>(middle.data(), grid.width, channels, &left[size_t(open) * pairs * whole(channels)]);
+                    gradient.read(size_t(n) * grid.height + row, y_gradient.elements.data());
+                    pack_pixels<T>(y_gradient.elements.data(), grid.width, filters,
+                                   &right[size_t(open) * pairs * stride]);
+                    y_gradient.spread_out(grid.width);
+                    multiply<T>(y_gradient.words(), depth, 1, pointwise.data(), depth, grid.width, channels,
+                                Stored<float>{into, channels, step});
+                    if (++open == most) add_products(task);
                 });
-                pack_pixels<T>(middle.data(), grid.width, channels, &left[size_t(open) * pairs * whole(channels)]);
-                gradient.read(size_t(n) * grid.height + row, y_gradient.elements.data());
-                pack_pixels<T>(y_gradient.elements.data(), grid.width, filters, &right[size_t(open) * pairs * stride]);
-                y_gradient.spread_out(grid.width);
-                multiply<T>(y_gradient.words(), depth, 1, pointwise.data(), depth, grid.width, channels,
-                            Stored<float>{into, channels, step});
-                if (++open == most) add_products();
-            });
-        if (open) add_products();
-    }
-    for (int c = 0; c < channels; c++)
-        for (int f = 0; f < filters; f++) {
-            double total = 0;
-            for (const auto &products : pointwise_sums) total += products[size_t(c) * stride + f];
-            to.pointwise[size_t(f) * channels + c] = float(total);
+            if (open) add_products(task);
         }
+#pragma omp for schedule(static)
+        for (int c = 0; c < channels; c++)
+            for (int f = 0; f < filters; f++) {
+                double total = 0;
+                for (const auto &each : products) total += each[size_t(c) * stride + f];
+                to.pointwise[size_t(f) * channels + c] = float(total);
+            }
+    }
     way.write(to);
 }
 

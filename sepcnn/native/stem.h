@@ -34,7 +34,7 @@ void dense(const T *x, Shape in, View as_is, Grid grid, Kernels kernels, T *y, M
     const SpreadView view(as_is, channels, Row(in.width, channels).lanes);
     const auto packed_kernel = packed<T>(kernels.dense, taps, filters, 1, taps);
     Sums sums(threads, 2, filters);
-    over_bands(threads, in.images, grid.height, [&](int n, int first, int last) {
+    over_bands(threads, in.images, grid.height, [&](int task, int n, int first, int last) {
         const T *image = x + size_t(n) * in.height * in.width * channels;
         Window<T> window(K, in.width, grid.left, grid.right(K, in.width), channels);
         window.next = first * grid.down - grid.top;
@@ -48,7 +48,7 @@ void dense(const T *x, Shape in, View as_is, Grid grid, Kernels kernels, T *y, M
             multiply<T>(read.data(), depth, 1, packed_kernel.data(), depth, grid.width, filters,
                         StoredWithMoments<T>{{out, filters, filters}, sums.mine().of(0), sums.mine().of(1)});
         }
-        sums.settle();
+        sums.settle(task);
     });
     sums.write_moments(moments, filters, in.images * grid.pixels());
 }
@@ -62,27 +62,29 @@ std::vector<double> tap_products(Result<T> result, const T *x, Shape in,
     const SpreadView view(as_is, channels, Row(in.width, channels).lanes);
     const ResultGradient<T> gradient(result, in.images, grid, filters, filters);
     Sums sums(threads, taps, filters);
+    const Tasks tasks(threads, in.images);
 #pragma omp parallel num_threads(threads)
     {
         Window<T> window(K, in.width, grid.left, grid.right(K, in.width), channels);
         Aligned<Element<T>> read(grid.width * taps + LANES), y_gradient(grid.width * filters + LANES);
         Aligned<Word<T>> left(size_t(pairs) * whole(taps)), right(size_t(pairs) * stride);
-#pragma omp for schedule(static)
-        for (int n = 0; n < in.images; n++) {
-            const T *image = x + size_t(n) * in.height * in.width * channels;
-            window.next = -grid.top;
-            for (int row = 0; row < grid.height; row++) {
-                const int top = row * grid.down - grid.top;
-                window.reach(image, in.height, top, view);
-                gather_taps<K>(window, top, grid, channels, read.data(), taps);
-                pack_pixels<T>(read.data(), grid.width, taps, left.data());
-                gradient.read(size_t(n) * grid.height + row, y_gradient.data());
-                pack_pixels<T>(y_gradient.data(), grid.width, filters, right.data());
-                multiply<T>(left.data(), 1, whole(taps), right.data(), pairs, taps, filters,
-                            Added{sums.mine().of(0), stride});
+#pragma omp for schedule(dynamic)
+        for (int task = 0; task < tasks.count; task++)
+            for (int n = tasks.begin(task); n < tasks.end(task); n++) {
+                const T *image = x + size_t(n) * in.height * in.width * channels;
+                window.next = -grid.top;
+                for (int row = 0; row < grid.height; row++) {
+                    const int top = row * grid.down - grid.top;
+                    window.reach(image, in.height, top, view);
+                    gather_taps<K>(window, top, grid, channels, read.data(), taps);
+                    pack_pixels<T>(read.data(), grid.width, taps, left.data());
+                    gradient.read(size_t(n) * grid.height + row, y_gradient.data());
+                    pack_pixels<T>(y_gradient.data(), grid.width, filters, right.data());
+                    multiply<T>(left.data(), 1, whole(taps), right.data(), pairs, taps, filters,
+                                Added{sums.mine().of(0), stride});
+                }
+                sums.settle(task);
             }
-            sums.settle();
-        }
     }
     return sums.added_up();
 }

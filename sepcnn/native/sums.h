@@ -1,4 +1,4 @@
-// Sums over pixels, shared out among threads.
+// Work shared out among threads, and sums over pixels.
 
 #pragma once
 
@@ -8,20 +8,37 @@
 
 namespace {
 
+// Parts of some work as tasks, each a run of parts. Threads take the next task when they are done with one,
+// for processors are not equally fast, nor alone with us.
+struct Tasks {
+    const long parts, count;
+
+    // The fewest that threads share well; the same for up to four of them.
+    static int enough(int threads) { return std::max(16, 4 * threads); }
+
+    Tasks(int threads, long parts) : Tasks(threads, parts, enough(threads)) {}
+    // Where tasks are dear, fewer, but one a thread.
+    Tasks(int threads, long parts, size_t most)
+        : parts(parts), count(std::min(parts, std::max<long>(threads, std::min<long>(most, enough(threads))))) {}
+
+    long begin(int task) const { return parts * task / count; }
+    long end(int task) const { return begin(task + 1); }
+};
+
 // Of each channel.
 struct Moments {
     float *mean, *variance;
 };
 
-// Sums for each thread, added up in the order of threads: the same in every run. What one image or
-// a few pixels give is float, the rest double.
+// Sums for each task, added up in the order of tasks: the same in every run, whoever did them. What one
+// image or a few pixels give is float, the rest double.
 struct Sums {
-    int threads, kinds, lanes;
+    int tasks, kinds, lanes;
     std::vector<double> totals;
-    Aligned<float> open;
+    Aligned<float> open;  // of each thread
 
     Sums(int threads, int kinds, int lanes)
-        : threads(threads), kinds(kinds), lanes(lanes), totals(size_t(threads) * kinds * lanes),
+        : tasks(Tasks::enough(threads)), kinds(kinds), lanes(lanes), totals(size_t(tasks) * kinds * lanes),
           open(size_t(threads) * kinds * whole(lanes)) {}
 
     // The open sums of one thread.
@@ -36,16 +53,15 @@ struct Sums {
         }
     };
     Mine mine() { return {&open[size_t(omp_get_thread_num()) * kinds * whole(lanes)], whole(lanes)}; }
-    // Adds the thread's open sums to its totals.
-    void settle() {
-        const size_t first = size_t(omp_get_thread_num()) * kinds;
-        for (size_t kind = first; kind < first + kinds; kind++)
-            for (int i = 0; i < lanes; i++) {
-                totals[kind * lanes + i] += open[kind * whole(lanes) + i];
-                open[kind * whole(lanes) + i] = 0;
-            }
+    // Adds the thread's open sums to the totals of a task.
+    void settle(int task) {
+        for (int kind = 0; kind < kinds; kind++) {
+            double *to = &totals[(size_t(task) * kinds + kind) * lanes];
+            float *from = mine().of(kind);
+            for (int i = 0; i < lanes; i++) to[i] += from[i], from[i] = 0;
+        }
     }
-    // All threads' totals: kinds × lanes.
+    // All tasks' totals: kinds × lanes.
     std::vector<double> added_up() const {
         std::vector<double> result(size_t(kinds) * lanes);
         for (size_t i = 0; i < totals.size(); i++) result[i % result.size()] += totals[i];
@@ -53,9 +69,11 @@ struct Sums {
     }
     std::vector<double> of_channels(int kind, int channels) const {
         std::vector<double> total(channels);
-        for (int t = 0; t < threads; t++)
-            for (int i = 0; i < lanes; i++)
-                total[i % channels] += totals[(size_t(t) * kinds + kind) * lanes + i];
+        for (int task = 0; task < tasks; task++) {
+            const double *from = &totals[(size_t(task) * kinds + kind) * lanes];
+            for (int i = 0; i < lanes; i += channels)
+                for (int c = 0; c < channels && i + c < lanes; c++) total[c] += from[i + c];
+        }
         return total;
     }
     // One value a channel, `stride` apart.

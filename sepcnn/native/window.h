@@ -125,14 +125,16 @@ template <class T> struct ResultGradient {
     }
 };
 
-// Images are shared out among threads; few images are cut into bands of rows.
+// Work on images; few of them are cut into bands of rows. It gets the task, the image, and rows from first to last.
 template <class Work> void over_bands(int threads, int images, int rows, Work work) {
     const int bands = images >= threads || !images ? 1 : std::min(rows, (threads + images - 1) / images);
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (int task = 0; task < images * bands; task++) {
-        const int image = task / bands, band = task % bands;
-        work(image, rows * band / bands, rows * (band + 1) / bands);
-    }
+    const Tasks tasks(threads, long(images) * bands);
+#pragma omp parallel for num_threads(threads) schedule(dynamic)
+    for (int task = 0; task < tasks.count; task++)
+        for (long part = tasks.begin(task); part < tasks.end(task); part++) {
+            const int band = part % bands;
+            work(task, part / bands, rows * band / bands, rows * (band + 1) / bands);
+        }
 }
 
 }  // namespace

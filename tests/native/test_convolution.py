@@ -150,16 +150,31 @@ def test_a_value_that_is_not_a_number_is_not_hidden() -> None:
     assert torch.stack(moments).isnan().all()
 
 
-def test_equal_numbers_in_every_run() -> None:
+@pytest.mark.parametrize("kind", ["separable", "depthwise", "pointwise", "dense"])
+def test_equal_numbers_in_every_run(kind: str) -> None:
+    """Whichever thread did what, and with any number of them up to four."""
     torch.manual_seed(0)
-    x = image((5, 13, 11, 24), torch.bfloat16)
-    view, kernels = make_view("rectified", 24), make_kernels("separable", 24, 40)
-    weights = [kernel for kernel in kernels if kernel is not None]
-    window = Window((3, 3), (1, 1), (1, 1), (13, 11))
+    channels = 3 if kind == "dense" else 24
+    x = image((37, 13, 11, channels), torch.bfloat16)
+    if kind == "dense":
+        x = x.detach()
+    view, kernels = make_view("rectified", channels), make_kernels(kind, channels, 40)
+    view = detached(view) if kind == "dense" else view
+    size = (1, 1) if kind == "pointwise" else (3, 3)
+    window = Window(size, (1, 1), *window_size(x.shape[2:], size, (1, 1), "same"))
+    inputs = [one for one in (x, *view[:2], *kernels) if one is not None and one.requires_grad]
 
-    def run() -> list[torch.Tensor]:
+    def run(threads: int) -> list[torch.Tensor]:
+        torch.set_num_threads(threads)
         y, moments = convolve(x, view, kernels, window)
-        loss = y.float().square().sum() + torch.stack(moments).sum()
-        return [y, *moments, *torch.autograd.grad(loss, [x, *weights])]
+        loss = (y.float().square() * y.detach().sin()).sum() + torch.stack(moments).sum()
+        return [y, *moments, *torch.autograd.grad(loss, inputs)]
 
-    assert all(torch.equal(a, b) for a, b in zip(run(), run(), strict=True))
+    before = torch.get_num_threads()
+    try:
+        expected = run(1)
+        for threads in (1, 2, 3, 4, 3, 2):
+            found = run(threads)
+            assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True)), threads
+    finally:
+        torch.set_num_threads(before)
