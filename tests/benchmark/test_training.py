@@ -143,3 +143,26 @@ def test_peak_memory_is_what_the_system_tells(cpu: Machine) -> None:
     found = peak_memory(cpu.device)
     assert found is not None
     assert abs(found - 1024 * int(told.split()[1])) < 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("native", "expected"), [(True, torch.bfloat16), (False, torch.float32)], ids=["native", "not"]
+)
+def test_the_roofline_multiplies_in_a_type_that_the_processor_knows(
+    config: Config,
+    cpu: Machine,
+    monkeypatch: pytest.MonkeyPatch,
+    native: bool,
+    expected: torch.dtype,
+) -> None:
+    original, types = torch.mm, set()
+
+    def watched(left: torch.Tensor, right: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+        types.add(left.dtype)
+        return original(left.float(), right.float(), out=out.float())
+
+    monkeypatch.setattr(torch, "mm", watched)
+    monkeypatch.setattr("sepcnn.benchmark.roofline.computes_bfloat16", lambda device: native)
+    half = Machine(cpu.device, "bfloat16", cpu.threads)
+    roofline(summarize(config.graph(3)), half, images=100.0, seconds=0.01)
+    assert types == {expected}
