@@ -49,7 +49,7 @@ class Try:
 
     setting: Setting
     images_per_second: Spread | None
-    """None: the memory was not enough"""
+    """None: it did not run, for want of memory, or since a CUDA graph could not be recorded"""
     relative: float
     """how many times as fast as the config's own setting; the product of ratios of turns"""
 
@@ -165,12 +165,14 @@ def compete(
     others: list[Setting],
     seconds: float,
 ) -> dict[Setting, list[float]]:
-    """Images per second of each in every round; nothing of those for whom memory was not enough."""
+    """Images per second of each in every round; nothing of those that did not run."""
     end, warming = time.perf_counter() + seconds, WARMING * seconds
     runners = {champion: ready(config, graph, machine, champion, warming)}
     for one in others:
         try:
-            runners[one] = ready(config, graph, machine, one, warming)
+            training = ready(config, graph, machine, one, warming)
+            if training.plan.captured.failure is None:  # else it is another setting that ran
+                runners[one] = training
         except (RuntimeError, MemoryError) as error:
             if memory_exhausted(error) is None:
                 raise

@@ -19,7 +19,9 @@ def look(config: Config, watch: Watch = unwatched) -> Subject:
     """All that can be had of a config. Errors: `ConfigError` for a device that is not here."""
     try:
         options = config.train
-        hardware = machine.choose(options.device, options.precision, options.fused)
+        hardware = machine.choose(
+            options.device, options.precision, options.fused and options.compile is not True
+        )
     except SepcnnError as error:
         raise config.problem(("train", "device"), error.message, error.hint) from None
     problems: list[SepcnnError] = []

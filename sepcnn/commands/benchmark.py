@@ -187,7 +187,7 @@ def put_into(path: Path, changes: Mapping[str, str]) -> None:
 def show_tuning(path: Path, found: Tuning, write: bool) -> None:
     rows = []
     for one in found.tries:
-        speeds = ["no memory", "–"]
+        speeds = ["did not run", "–"]
         if one.images_per_second is not None:
             speeds = [f"{one.images_per_second.median:,.0f}", f"{one.relative:.2f} ×"]
         rows.append([*told(one.setting), *speeds, "best" if one.setting == found.best else ""])

@@ -114,6 +114,10 @@ def resumed(folder: Path, overrides: tuple[str, ...]) -> Session:
     before, now = stored.machine["device"], str(hardware.device)
     if before != now:
         console.note(f"note: trained on {before} so far, now on {now}: the last digits will differ")
+    form, now = stored.machine.get("form", hardware.form), hardware.form
+    if form != now:
+        console.notes([f"computed {form} so far, now {now}: speed and last digits will differ"])
+        console.notes(machine.lacking(hardware, settings.train.fused))
     dataset = open_data(settings)
     facts = dataset.facts()
     if facts["fingerprint"] != stored.facts["fingerprint"]:

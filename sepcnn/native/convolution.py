@@ -75,9 +75,10 @@ def convolve(
 ) -> tuple[torch.Tensor, Moments]:
     """A convolution, and the moments of its channels.
 
-    The result is N×F×H×W of x's type, its moments float32 [F]. In bfloat16 kernels are rounded
-    where they are multiplied over the channels, and so is what lies between depthwise and pointwise
-    step, as autocast does; the moments are those of the unrounded result.
+    The result is N×F×H×W of x's type, its moments float32 [F]. In bfloat16, where the
+    processor multiplies it, kernels are rounded where they are multiplied over the channels, and so
+    is what lies between depthwise and pointwise step, as autocast does. The moments are those of
+    the unrounded result.
 
     A dense kernel is for images: it has at most `MOST_STEM_TAPS` channels times taps, and neither x
     nor its view may want a gradient.

@@ -13,13 +13,15 @@ namespace {
 struct Tasks {
     const long parts, count;
 
-    // The fewest that threads share well; the same for up to four of them.
-    static int enough(int threads) { return std::max(16, 4 * threads); }
+    // The fewest that keep all threads busy, and that they share well; the same for up to four threads.
+    static int fewest(int threads) { return std::max(4, threads); }
+    static int enough(int threads) { return 4 * fewest(threads); }
 
     Tasks(int threads, long parts) : Tasks(threads, parts, enough(threads)) {}
-    // Where tasks are dear, fewer, but one a thread.
+    // Where tasks are dear, `most` of them.
     Tasks(int threads, long parts, size_t most)
-        : parts(parts), count(std::min(parts, std::max<long>(threads, std::min<long>(most, enough(threads))))) {}
+        : parts(parts),
+          count(std::min<long>(parts, std::max<long>(fewest(threads), std::min<long>(most, enough(threads))))) {}
 
     long begin(int task) const { return parts * task / count; }
     long end(int task) const { return begin(task + 1); }

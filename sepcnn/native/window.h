@@ -127,7 +127,8 @@ template <class T> struct ResultGradient {
 
 // Work on images; few of them are cut into bands of rows. It gets the task, the image, and rows from first to last.
 template <class Work> void over_bands(int threads, int images, int rows, Work work) {
-    const int bands = images >= threads || !images ? 1 : std::min(rows, (threads + images - 1) / images);
+    const int few = Tasks::fewest(threads);
+    const int bands = images >= few || !images ? 1 : std::min(rows, (few + images - 1) / images);
     const Tasks tasks(threads, long(images) * bands);
 #pragma omp parallel for num_threads(threads) schedule(dynamic)
     for (int task = 0; task < tasks.count; task++)

@@ -106,7 +106,7 @@ def test_tuning_is_told(invoke: Invoke, config: Path, monkeypatch: pytest.Monkey
     assert code == 0, err
     lines = [" ".join(line.split()) for line in out.splitlines()]
     assert "bfloat16 fused 16 2 1,000 1.00 ×" in lines
-    assert "bfloat16 fused 8 2 no memory –" in lines
+    assert "bfloat16 fused 8 2 did not run –" in lines
     assert "float32 plain 32 1 1,500 1.50 × best" in lines
     assert lines[-4:] == [
         "fastest: train.precision: float32, train.fused: false, train.batch_size: 32",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
 import torch
 
 from sepcnn import machine
+from sepcnn.native import library
 from tests.commands.conftest import Invoke
 from tests.runs import records, write_config
 
@@ -76,3 +77,16 @@ def test_other_values_are_refused(tmp_path: Path, invoke: Invoke, value: str) ->
     lines = err.splitlines()
     assert lines[0].endswith(f"train.compile: expected auto, true or false, found {found}")
     assert lines[-1] == "   auto knows where it pays"
+
+
+@pytest.mark.skipif(library.load("float32") is None, reason="no C++ compiler here")
+def test_a_run_that_goes_on_in_another_form_says_so(
+    tmp_path: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, config = tmp_path / "run", write_config(tmp_path, epochs=1, precision="float32")
+    assert invoke("train", config, "--run-dir", run)[0] == 0
+    monkeypatch.setattr(library, "load", cache(lambda precision: None))
+    code, _, err = invoke("train", "--resume", run, "--set", "train.epochs=2")
+    assert code == 0, err
+    told = "note: computed fused so far, now plain: speed and last digits will differ"
+    assert told in err.splitlines()

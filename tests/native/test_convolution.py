@@ -150,15 +150,24 @@ def test_a_value_that_is_not_a_number_is_not_hidden() -> None:
     assert torch.stack(moments).isnan().all()
 
 
-@pytest.mark.parametrize("kind", ["separable", "depthwise", "pointwise", "dense"])
-def test_equal_numbers_in_every_run(kind: str) -> None:
+@pytest.mark.parametrize("images", [1, 2, 37])
+@pytest.mark.parametrize(
+    ("kind", "channels", "filters"),
+    [
+        ("separable", 24, 40),
+        ("separable", 384, 384),
+        ("depthwise", 24, 0),
+        ("pointwise", 24, 40),
+        ("dense", 3, 40),
+    ],
+)
+def test_equal_numbers_in_every_run(kind: str, channels: int, filters: int, images: int) -> None:
     """Whichever thread did what, and with any number of them up to four."""
     torch.manual_seed(0)
-    channels = 3 if kind == "dense" else 24
-    x = image((37, 13, 11, channels), torch.bfloat16)
+    x = image((images, 13, 11, channels), torch.bfloat16)
     if kind == "dense":
         x = x.detach()
-    view, kernels = make_view("rectified", channels), make_kernels(kind, channels, 40)
+    view, kernels = make_view("rectified", channels), make_kernels(kind, channels, filters)
     view = detached(view) if kind == "dense" else view
     size = (1, 1) if kind == "pointwise" else (3, 3)
     window = Window(size, (1, 1), *window_size(x.shape[2:], size, (1, 1), "same"))
