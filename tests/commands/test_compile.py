@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -85,7 +85,8 @@ def test_a_run_that_goes_on_in_another_form_says_so(
 ) -> None:
     run, config = tmp_path / "run", write_config(tmp_path, epochs=1, precision="float32")
     assert invoke("train", config, "--run-dir", run)[0] == 0
-    monkeypatch.setattr(library, "load", cache(lambda precision: None))
+    monkeypatch.setattr(library, "begin", lambda: None)
+    monkeypatch.setattr(library, "load", lambda precision: None)
     code, _, err = invoke("train", "--resume", run, "--set", "train.epochs=2")
     assert code == 0, err
     told = "note: computed fused so far, now plain: speed and last digits will differ"
