@@ -142,8 +142,12 @@ class TransposedModule(LayerModule):
         touched = [(x.shape[2 + i] - 1) * spec.strides[i] + window[i] for i in (0, 1)]
         cut = [max(touched[i] - size[i], 0) // 2 for i in (0, 1)]
         added = [max(size[i] - touched[i], 0) for i in (0, 1)]
+        weight = self.weight
+        if x.dtype == torch.float32:
+            # Not channels_last, with which torch 2.14 writes where it should not, with AVX2 alone.
+            x, weight = x.contiguous(), weight.contiguous()
         x = functional.conv_transpose2d(
-            x, self.weight, self.bias, spec.strides, cut, added, 1, spec.dilation_rate
+            x, weight, self.bias, spec.strides, cut, added, 1, spec.dilation_rate
         )
         # torch cuts evenly: of an odd number of pixels one is left.
         return activate(x[:, :, : size[0], : size[1]], spec.activation)
