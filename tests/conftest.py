@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 # Before Keras and torch are imported anywhere. The nets of the tests are small: a second thread
@@ -11,6 +13,7 @@ os.environ["KERAS_BACKEND"] = "torch"
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
+import torch
 from keras.src.backend.common import dtypes
 
 # Keras on torch computes float64 layers in float32 wherever it promotes types.
@@ -30,3 +33,12 @@ def _own_cache(session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests draw Shapes once into a cache of their own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(session_cache))
     monkeypatch.setenv("NO_COLOR", "1")
+
+
+@pytest.fixture
+def _without_kernels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """All of compiling but for the making of kernels, which takes seconds for each."""
+    torch._dynamo.reset()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    yield
+    torch._dynamo.reset()

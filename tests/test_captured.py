@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -161,14 +160,6 @@ def test_every_loss(name: str, tmp_path: Path, tapes: list[Tape]) -> None:
     eager, _ = trained(config, EAGER, 3, classes)
     assert [tape.replays for tape in tapes] == [2]
     assert_equal(graphs, eager)
-
-
-@pytest.fixture
-def _without_kernels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    torch._dynamo.reset()
-    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
-    yield
-    torch._dynamo.reset()
 
 
 @pytest.mark.usefixtures("_without_kernels")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -40,15 +39,6 @@ BLOCK = (
 SMALL = f"{{Rescaling: 1/255}}, {{Conv2D: {{filters: 4, kernel_size: 3}}}}, {RENORM}, ReLU"
 END = "GlobalAveragePooling2D, {Dropout: 0.3}, {Dense: {units: auto, activation: softmax}}"
 ALL = f"{SMALL}, {{Residual: {{layers: [{BLOCK}]}}}}, {{GaussianNoise: 0.1}}, MaxPooling2D, {END}"
-
-
-@pytest.fixture
-def _without_kernels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """All of compiling but for the making of kernels, which takes seconds for each."""
-    torch._dynamo.reset()
-    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
-    yield
-    torch._dynamo.reset()
 
 
 def config_of(folder: Path, layers: str = ALL, data: str = "") -> Config:
