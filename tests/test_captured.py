@@ -5,7 +5,7 @@ With a GPU the real thing is compared, too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,11 +61,11 @@ with_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no
 
 
 @pytest.fixture
-def tapes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Tape]]:
+def tapes(monkeypatch: pytest.MonkeyPatch) -> list[Tape]:
     """Recording on tapes: all of the test, the first first."""
     monkeypatch.setattr(captured, "CudaRecorder", Tape)
-    yield Tape.made
-    Tape.made.clear()
+    monkeypatch.setattr(Tape, "made", [])
+    return Tape.made
 
 
 def config_of(folder: Path, layers: str = NETS["all"], data: str = "", more: str = "") -> Config:
