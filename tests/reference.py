@@ -28,7 +28,7 @@ TOLERANCE = 1e-10
 
 UNITS = {torch.float32: 2.0**-24, torch.bfloat16: 2.0**-9}
 """the largest relative error of one rounding"""
-ROUNDINGS = 10
+ROUNDINGS = 8
 """of a value on its way through a layer: its weight, product, sum, bias, activation; and back"""
 
 KERAS_NAMES: dict[str, dict[str, str]] = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sepcnn import machine
 from sepcnn.check.base import Finding, Subject
 from sepcnn.check.pictures import Entry, Picture, examine
 from sepcnn.config import Config, check_data
@@ -13,17 +12,11 @@ from sepcnn.data.folder import Folder, by_split
 from sepcnn.data.listing import list_images
 from sepcnn.errors import ConfigError, DataError, SepcnnError
 from sepcnn.graph import Graph
+from sepcnn.machine import Machine
 
 
-def look(config: Config, watch: Watch = unwatched) -> Subject:
-    """All that can be had of a config. Errors: `ConfigError` for a device that is not here."""
-    try:
-        options = config.train
-        hardware = machine.choose(
-            options.device, options.precision, options.fused and options.compile is not True
-        )
-    except SepcnnError as error:
-        raise config.problem(("train", "device"), error.message, error.hint) from None
+def look(config: Config, hardware: Machine, watch: Watch = unwatched) -> Subject:
+    """All that can be had of a config; ``hardware`` is what it would be trained on."""
     problems: list[SepcnnError] = []
     pictures = pictures_of(config, watch)
     dataset = opened(config, pictures, watch, problems)

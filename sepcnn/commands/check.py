@@ -13,7 +13,7 @@ from sepcnn import check, config, console, machine
 from sepcnn.check.base import SEVERITIES, Finding, Subject
 from sepcnn.check.opening import look
 from sepcnn.commands.options import PATH, as_json, overrides
-from sepcnn.commands.session import describe
+from sepcnn.commands.session import choose_machine, describe
 from sepcnn.errors import counted
 
 FAILED = 1
@@ -38,8 +38,9 @@ def command(path: Path, overrides: tuple[str, ...], as_json: bool) -> int:
     """
     machine.keep_memory()
     settings = config.load(path, overrides)
+    hardware = choose_machine(settings)
     with console.Reading() as watch:
-        subject = look(settings, watch)
+        subject = look(settings, hardware, watch)
     findings = list(check.findings(subject))
     if as_json:
         console.data(json.dumps({"findings": [one.to_json() for one in findings]}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 import torch
 from pydantic import PlainValidator, WithJsonSchema, model_validator
@@ -142,12 +142,23 @@ class TransposedModule(LayerModule):
         touched = [(x.shape[2 + i] - 1) * spec.strides[i] + window[i] for i in (0, 1)]
         cut = [max(touched[i] - size[i], 0) // 2 for i in (0, 1)]
         added = [max(size[i] - touched[i], 0) for i in (0, 1)]
-        weight = self.weight
-        if x.dtype == torch.float32:
-            # Not channels_last, with which torch 2.14 writes where it should not, with AVX2 alone.
-            x, weight = x.contiguous(), weight.contiguous()
-        x = functional.conv_transpose2d(
-            x, weight, self.bias, spec.strides, cut, added, 1, spec.dilation_rate
-        )
+        geometry = (spec.strides, cut, added, 1, spec.dilation_rate)
+        x = convolve_transposed(x, self.weight, self.bias, *geometry)
         # torch cuts evenly: of an odd number of pixels one is left.
         return activate(x[:, :, : size[0], : size[1]], spec.activation)
+
+
+def convolve_transposed(
+    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, *geometry: Any
+) -> torch.Tensor:
+    """torch's, on a CPU always on contiguous tensors and never in bfloat16.
+
+    Without AVX-512 torch 2.14 writes beside its result where tensors are channels_last, and rounds
+    a sum in bfloat16 after each pixel of the window.
+    """
+    if x.device.type != "cpu":
+        return functional.conv_transpose2d(x, weight, bias, *geometry)
+    x = x.float() if x.dtype == torch.bfloat16 else x
+    with torch.autocast("cpu", enabled=False):
+        x, weight = x.contiguous(), weight.contiguous()
+        return functional.conv_transpose2d(x, weight, bias, *geometry)

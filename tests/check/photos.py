@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sepcnn import config
+from sepcnn import config, machine
 from sepcnn.check import findings
-from sepcnn.check.base import Finding
+from sepcnn.check.base import Finding, Subject
 from sepcnn.check.opening import look
 
 NET = """\
@@ -61,9 +61,14 @@ def write_config(
     return path
 
 
+def subject_of(settings: config.Config) -> Subject:
+    """A config with its images, on a CPU."""
+    return look(settings, machine.choose("cpu"))
+
+
 def check(path: Path) -> list[Finding]:
     """All that is found, but for the notes of every small set whose step went well."""
-    found = findings(look(config.load(path)))
+    found = findings(subject_of(config.load(path)))
     usual = {("step", "note"), ("top_k", "note")}
     return [one for one in found if (one.kind, one.severity) not in usual]
 

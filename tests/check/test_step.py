@@ -11,9 +11,8 @@ import pytest
 
 from sepcnn import config, train
 from sepcnn.check import step
-from sepcnn.check.opening import look
 from sepcnn.record import StepRecord
-from tests.check.photos import write_config, write_photos
+from tests.check.photos import subject_of, write_config, write_photos
 
 
 @pytest.mark.parametrize("epochs", [1, 50], ids="{} epochs of one step".format)
@@ -22,7 +21,7 @@ def test_slow_first_steps_are_not_what_a_step_takes(
 ) -> None:
     write_photos(tmp_path / "photos", cat=30, dog=30)
     path = write_config(tmp_path)
-    subject = look(config.load(path, [f"train.epochs={epochs}", "train.batch_size=60"]))
+    subject = subject_of(config.load(path, [f"train.epochs={epochs}", "train.batch_size=60"]))
     slow, original = 0.3, train.train
 
     def warming_up(*arguments: Any) -> Iterator[object]:

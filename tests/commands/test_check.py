@@ -99,3 +99,15 @@ def test_set_reaches_the_config(invoke: Invoke, tmp_path: Path) -> None:
     path = write_config(tmp_path)
     assert "small images: 1 of 49 images" in invoke("check", path)[1]
     assert "small images" not in invoke("check", path, "--set", "model.input_shape=[16, 16, 3]")[1]
+
+
+def test_what_the_machine_lacks_is_told_before_any_image_is_read(
+    invoke: Invoke, tmp_path: Path
+) -> None:
+    path = write_config(tmp_path)
+    given = ("--set", "train.device=cpu", "--set", "train.cuda_graphs=true")
+    code, out, err = invoke("check", path, *given)
+    assert (code, out) == (2, "")
+    first, *_, last = err.splitlines()
+    assert first.endswith("train.cuda_graphs: there are no CUDA graphs on cpu")
+    assert last == "   they are for CUDA GPUs: say false, or leave it out"
