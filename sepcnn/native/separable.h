@@ -34,9 +34,13 @@ template <class T> struct RowOfWords {
 
 constexpr size_t MOST_SUMS = 1 << 19;  // values of all tasks' gradients of a kernel: they stay in a cache
 
+constexpr int WIDE = 32;  // a row of which makes a product of its own
 // Narrow images have several rows multiplied at once, since each product reads the whole pointwise
 // kernel, or writes its gradient.
-int rows_at_once(Grid grid) { return std::max(1, 64 / grid.width); }
+int rows_at_once(Grid grid) {
+    const int most = std::max(1, 64 / grid.width), groups = (grid.height + most - 1) / most;
+    return (grid.height + groups - 1) / std::max(1, groups);
+}
 
 // y, and mean and variance of each of its channels.
 template <class T, int K>
@@ -47,7 +51,6 @@ void separable(const T *x, Shape in, View as_is, Grid grid, Kernels kernels, T *
     const Taps<K * K> taps(kernels.depthwise, channels, cut.lanes, false);
     const SpreadView view(as_is, channels, Row(in.width, channels).lanes);
     const auto pointwise = packed<T>(kernels.pointwise, channels, filters, 1, channels);
-    const int depth = words_of<T>(channels);
     Sums sums(threads, 2, filters);
     over_bands(threads, in.images, grid.height, [&](int task, int n, int first, int last) {
         const T *image = x + size_t(n) * in.height * in.width * channels;
@@ -66,7 +69,7 @@ void separable(const T *x, Shape in, View as_is, Grid grid, Kernels kernels, T *
             }
             middle.spread_out(pixels);
             T *out = y + (size_t(n) * grid.height + row) * grid.width * filters;
-            multiply<T>(middle.words(), depth, 1, pointwise.data(), depth, pixels, filters,
+            multiply<T>(middle.words(), pixels, pointwise,
                         StoredWithMoments<T>{{out, filters, filters}, sums.mine().of(0), sums.mine().of(1)});
             row += rows;
         }
@@ -75,52 +78,78 @@ void separable(const T *x, Shape in, View as_is, Grid grid, Kernels kernels, T *
     sums.write_moments(moments, filters, in.images * grid.pixels());
 }
 
+// What a thread holds on the way back through the pointwise step, of rows that are multiplied at once.
+template <class T> struct PointwiseBack {
+    const int width, channels, filters, at_once, pairs;
+    RowOfWords<T> y_gradient;
+    Aligned<float> middle_gradient;
+    Left<T> middles;  // of which, as of the next, pixels are the inner dimension
+    Right<T> y_gradients;
+
+    PointwiseBack(Grid grid, int channels, int filters)
+        : width(grid.width), channels(channels), filters(filters), at_once(rows_at_once(grid)),
+          pairs(words_of<T>(width)), y_gradient(at_once * width, filters),
+          middle_gradient(size_t(at_once) * width * channels), middles(at_once * pairs, channels),
+          y_gradients(at_once * pairs, filters) {}
+
+    // The gradient of the depthwise result in rows of y that follow each other, of which `place` is the first of
+    // those here. Pixels are `step` values apart.
+    void multiply_back(const ResultGradient<T> &gradient, size_t row, int place, int rows, const Right<T> &pointwise,
+                       float *to, int step) {
+        for (int i = 0; i < rows; i++) {
+            Element<T> *at = &y_gradient.elements[size_t(i) * width * filters];
+            gradient.read(row + i, at);
+            y_gradients.put((place + i) * pairs, at, width);
+        }
+        y_gradient.spread_out(rows * width);
+        multiply<T>(y_gradient.words(), rows * width, pointwise, Stored<float>{to, channels, step});
+    }
+    // The same of one row, made with those that follow where rows are narrow.
+    void row_back(const ResultGradient<T> &gradient, size_t row, int place, int rows, const Right<T> &pointwise,
+                  float *to, int step) {
+        if (width >= WIDE) return multiply_back(gradient, row, place, 1, pointwise, to, step);
+        if (place == 0) multiply_back(gradient, row, 0, rows, pointwise, middle_gradient.data(), channels);
+        const float *from = &middle_gradient[size_t(place) * width * channels];
+        for (int p = 0; p < width; p++, from += channels, to += step) std::copy(from, from + channels, to);
+    }
+    // Adds what the rows give to the gradient of the pointwise kernel.
+    void add_product(int rows, float *to) {
+        multiply(middles, y_gradients, rows * pairs, Added{to, y_gradients.columns});
+    }
+};
+
 template <class T, int K>
 void separable_backward(Result<T> result, const T *x, Shape in, View view,
                         Grid grid, Kernels kernels, Gradients to, int threads) {
     const int channels = in.channels, filters = kernels.filters, step = grid.across * channels;
-    const int depth = words_of<T>(filters), pairs = words_of<T>(grid.width), stride = whole(filters);
     const Row cut(grid.width, channels, grid.across == 1);
     const Taps<K * K> taps(kernels.depthwise, channels, cut.lanes, false);
     const auto pointwise = packed<T>(kernels.pointwise, filters, channels, channels, 1);
     const ResultGradient<T> gradient(result, in.images, grid, filters, filters);
     WayBack<T, K> way(x, in, view, grid, kernels.depthwise, threads);
     // The pointwise kernel's gradient in each task: few where it is large.
+    const int stride = whole(filters);
     const size_t size = size_t(channels) * stride;
     const Tasks tasks(threads, in.images, MOST_SUMS / size);
     std::vector<Aligned<float>> products(tasks.count);
 #pragma omp parallel num_threads(threads)
     {
         auto rows = way.rows();
+        PointwiseBack<T> last(grid, channels, filters);
         Aligned<Element<T>> middle(grid.width * channels + LANES);
-        RowOfWords<T> y_gradient(grid.width, filters);
-        // Rows whose product is still to be added to that.
-        const int most = rows_at_once(grid);
-        int open = 0;
-        Aligned<Word<T>> left(size_t(most) * pairs * whole(channels)), right(size_t(most) * pairs * stride);
-        auto add_products = [&](int task) {
-            multiply<T>(left.data(), 1, whole(channels), right.data(), open * pairs, channels, filters,
-                        Added{products[task].data(), stride});
-            open = 0;
-        };
 #pragma omp for schedule(dynamic)
         for (int task = 0; task < tasks.count; task++) {
             products[task].resize(size);
             for (int n = tasks.begin(task); n < tasks.end(task); n++)
                 way.image(task, n, rows, static_cast<T *>(to.x), [&](int row, int top, float *into) {
+                    const int place = row % last.at_once, together = std::min(last.at_once, grid.height - row + place);
+                    last.row_back(gradient, size_t(n) * grid.height + row, place, together, pointwise, into, step);
                     with_fit(cut.lanes, [&](auto fit) {
                         convolve_row<false, K>(fit, rows.window, top, taps, cut, channels, step, middle.data(), {});
                     });
-                    pack_pixels<T>(middle.data(), grid.width, channels, &left[size_t(open) * pairs * whole(channels)]);
-                    gradient.read(size_t(n) * grid.height + row, y_gradient.elements.data());
-                    pack_pixels<T>(y_gradient.elements.data(), grid.width, filters,
-                                   &right[size_t(open) * pairs * stride]);
-                    y_gradient.spread_out(grid.width);
-                    multiply<T>(y_gradient.words(), depth, 1, pointwise.data(), depth, grid.width, channels,
-                                Stored<float>{into, channels, step});
-                    if (++open == most) add_products(task);
+                    last.middles.put(place * last.pairs, middle.data(), grid.width);
+                    if (place == together - 1) last.add_product(together, products[task].data());
                 });
-            if (open) add_products(task);
         }
 #pragma omp for schedule(static)
         for (int c = 0; c < channels; c++)

@@ -45,7 +45,7 @@ void dense(const T *x, Shape in, View as_is, Grid grid, Kernels kernels, T *y, M
             gather_taps<K>(window, top, grid, channels, reinterpret_cast<Element<T> *>(read.data()),
                            depth * Words<T>::DEPTH);
             T *out = y + (size_t(n) * grid.height + row) * grid.width * filters;
-            multiply<T>(read.data(), depth, 1, packed_kernel.data(), depth, grid.width, filters,
+            multiply<T>(read.data(), grid.width, packed_kernel,
                         StoredWithMoments<T>{{out, filters, filters}, sums.mine().of(0), sums.mine().of(1)});
         }
         sums.settle(task);
@@ -58,7 +58,7 @@ template <class T, int K>
 std::vector<double> tap_products(Result<T> result, const T *x, Shape in,
                                  View as_is, Grid grid, int filters, int threads) {
     const int channels = in.channels, taps = K * K * channels;
-    const int pairs = words_of<T>(grid.width), stride = whole(filters);
+    const int pairs = words_of<T>(grid.width);
     const SpreadView view(as_is, channels, Row(in.width, channels).lanes);
     const ResultGradient<T> gradient(result, in.images, grid, filters, filters);
     Sums sums(threads, taps, filters);
@@ -67,7 +67,8 @@ std::vector<double> tap_products(Result<T> result, const T *x, Shape in,
     {
         Window<T> window(K, in.width, grid.left, grid.right(K, in.width), channels);
         Aligned<Element<T>> read(grid.width * taps + LANES), y_gradient(grid.width * filters + LANES);
-        Aligned<Word<T>> left(size_t(pairs) * whole(taps)), right(size_t(pairs) * stride);
+        Left<T> left(pairs, taps);
+        Right<T> right(pairs, filters);
 #pragma omp for schedule(dynamic)
         for (int task = 0; task < tasks.count; task++)
             for (int n = tasks.begin(task); n < tasks.end(task); n++) {
@@ -77,11 +78,10 @@ std::vector<double> tap_products(Result<T> result, const T *x, Shape in,
                     const int top = row * grid.down - grid.top;
                     window.reach(image, in.height, top, view);
                     gather_taps<K>(window, top, grid, channels, read.data(), taps);
-                    pack_pixels<T>(read.data(), grid.width, taps, left.data());
+                    left.put(0, read.data(), grid.width);
                     gradient.read(size_t(n) * grid.height + row, y_gradient.data());
-                    pack_pixels<T>(y_gradient.data(), grid.width, filters, right.data());
-                    multiply<T>(left.data(), 1, whole(taps), right.data(), pairs, taps, filters,
-                                Added{sums.mine().of(0), stride});
+                    right.put(0, y_gradient.data(), grid.width);
+                    multiply(left, right, pairs, Added{sums.mine().of(0), right.columns});
                 }
                 sums.settle(task);
             }

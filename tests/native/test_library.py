@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 import subprocess
 import sys
@@ -113,3 +114,23 @@ def test_other_sources_are_other_kernels(
     path = tmp_path / "native" / source
     path.write_text(path.read_text() + "// changed\n")
     assert library._key(["g++"]) != before
+
+
+PROCESSORS = ("x86-64", "sandybridge", "x86-64-v3", "skylake-avx512", "cooperlake")
+"""with SSE alone, AVX, AVX2, AVX-512, and that with products of bfloat16"""
+
+
+@needs_compiler
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="g++ compiles here for other processors")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_other_processors(processor: str, precision: str) -> None:
+    """The code for what this one lacks, or has no need of, is C++, too."""
+    program = library.compiler()
+    assert program is not None
+    flags = ["-std=c++17", f"-march={processor}", "-fopenmp", "-w", "-fsyntax-only"]
+    source = str(library.SOURCES / "kernels.cpp")
+    result = subprocess.run(
+        [*program, *flags, f"-D{precision.upper()}", source], capture_output=True, text=True
+    )
+    assert result.stderr == ""
