@@ -34,12 +34,13 @@ template <class T> struct RowOfWords {
 
 constexpr size_t MOST_SUMS = 1 << 19;  // values of all tasks' gradients of a kernel: they stay in a cache
 
-constexpr int WIDE = 32;  // a row of which makes a product of its own
+constexpr int WIDE = 32;  // pixels of a row that is multiplied alone on the way back
+
 // Narrow images have several rows multiplied at once, since each product reads the whole pointwise
 // kernel, or writes its gradient.
 int rows_at_once(Grid grid) {
     const int most = std::max(1, 64 / grid.width), groups = (grid.height + most - 1) / most;
-    return (grid.height + groups - 1) / std::max(1, groups);
+    return (grid.height + groups - 1) / groups;
 }
 
 // y, and mean and variance of each of its channels.
