@@ -52,14 +52,15 @@ void separable(const T *x, Shape in, View as_is, Grid grid, Kernels kernels, T *
     const Taps<K * K> taps(kernels.depthwise, channels, cut.lanes, false);
     const SpreadView view(as_is, channels, Row(in.width, channels).lanes);
     const auto pointwise = packed<T>(kernels.pointwise, channels, filters, 1, channels);
+    const int at_once = rows_at_once(grid);
     Sums sums(threads, 2, filters);
     over_bands(threads, in.images, grid.height, [&](int task, int n, int first, int last) {
         const T *image = x + size_t(n) * in.height * in.width * channels;
         Window<T> window(K, in.width, grid.left, grid.right(K, in.width), channels);
         window.next = first * grid.down - grid.top;
-        RowOfWords<T> middle(rows_at_once(grid) * grid.width, channels);
+        RowOfWords<T> middle(at_once * grid.width, channels);
         for (int row = first; row < last;) {
-            const int rows = std::min(rows_at_once(grid), last - row), pixels = rows * grid.width;
+            const int rows = std::min(at_once, last - row), pixels = rows * grid.width;
             for (int i = 0; i < rows; i++) {
                 const int top = (row + i) * grid.down - grid.top;
                 window.reach(image, in.height, top, view);

@@ -128,9 +128,7 @@ def test_other_processors(processor: str, precision: str) -> None:
     """The code for what this one lacks, or has no need of, is C++, too."""
     program = library.compiler()
     assert program is not None
-    flags = ["-std=c++17", f"-march={processor}", "-fopenmp", "-w", "-fsyntax-only"]
+    flags = [*library.FLAGS, f"-march={processor}", "-fsyntax-only", f"-D{precision.upper()}"]
     source = str(library.SOURCES / "kernels.cpp")
-    result = subprocess.run(
-        [*program, *flags, f"-D{precision.upper()}", source], capture_output=True, text=True
-    )
+    result = subprocess.run([*program, *flags, source], capture_output=True, text=True)
     assert result.stderr == ""
