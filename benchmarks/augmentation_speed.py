@@ -17,11 +17,13 @@ from typing import Any
 
 import torch
 
-from sepcnn import checkpoint, machine, train
-from sepcnn.config import load
+from sepcnn.backends import machine
+from sepcnn.config.config import load
 from sepcnn.data.augmentation import AUGMENTATIONS, Augmentation, augment
-from sepcnn.data.base import Dataset, Resident
 from sepcnn.data.batch import Batch
+from sepcnn.data.dataset import Dataset, Resident
+from sepcnn.training import loop
+from sepcnn.training.state import new_state
 
 CONFIG = Path(__file__).parents[1] / "configs" / "xception_mini.yaml"
 BATCH, SIDE, TIMES = 64, 64, 5
@@ -81,8 +83,8 @@ def stepping(start: str | None = None) -> Callable[[int], object]:
         tuple("0123456789"), Resident(images, torch.arange(len(images)) % 10), None, None
     )
     hardware = machine.choose("cpu", config.train.precision)
-    state = checkpoint.new_state(config, 10, hardware.device)
-    records = train.train(config, dataset, hardware, state)
+    state = new_state(config, config.graph(10), hardware.device)
+    records = loop.train(config, dataset, hardware, state)
     return lambda _: next(records)
 
 

@@ -21,16 +21,16 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
-from sepcnn import machine
+from sepcnn.backends import machine
+from sepcnn.backends.machine import Machine, Precision
 from sepcnn.benchmark.plain_torch import PlainTraining
 from sepcnn.benchmark.roofline import roofline
 from sepcnn.benchmark.rounds import Runner, Spread, ratio, take_turns
 from sepcnn.benchmark.training import RandomImages, Training, random_images
-from sepcnn.config import Config, load
+from sepcnn.config.config import Config, load
 from sepcnn.errors import SepcnnError
-from sepcnn.graph import Graph
-from sepcnn.machine import Machine, Precision
-from sepcnn.summary import summarize
+from sepcnn.nn.graph import Graph
+from sepcnn.nn.summary import summarize
 
 CONFIG = Path(__file__).parents[1] / "configs" / "xception_mini.yaml"
 PLAIN = "plain PyTorch, DataLoader"

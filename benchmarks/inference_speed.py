@@ -31,15 +31,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from sepcnn import machine
+from sepcnn.backends import machine
+from sepcnn.backends.fused import FORMS
+from sepcnn.backends.native import library
 from sepcnn.benchmark.inference import Way, ways_of
-from sepcnn.config import load
+from sepcnn.config.config import load
 from sepcnn.errors import SepcnnError
-from sepcnn.evaluate import batch_size, to_input
-from sepcnn.fuse import FORMS
-from sepcnn.layers.module import weights
-from sepcnn.model import Net, build
-from sepcnn.native import library
+from sepcnn.nn.layers.module import weights
+from sepcnn.nn.model import Net, build
+from sepcnn.training.evaluation import batch_size, to_input
 
 CONFIG = Path(__file__).parents[1] / "configs" / "keras_sequential_bn.yaml"
 SECONDS, WARM_UP, LEAST = 2.0, 3, 5

@@ -23,7 +23,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 CONFIG = str(ROOT / "configs" / "xception_mini.yaml")
-PROGRAM = [sys.executable, "-c", "import sys; from sepcnn.cli import main; main(sys.argv[1:])"]
+PROGRAM = [sys.executable, "-c", "import sys; from sepcnn.cli.main import main; main(sys.argv[1:])"]
 LOOKING = 0.005
 """seconds between two looks at metrics.jsonl"""
 SECONDS = 120

@@ -24,7 +24,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from sepcnn.native import library
+from sepcnn.backends.native import library
+from sepcnn.training.state import new_state
 
 CONFIG = Path(__file__).parents[1] / "configs" / "keras_sequential_bn.yaml"
 BATCH, WARM_UP, STEPS = 64, 5, 25
@@ -79,9 +80,10 @@ def plain(channels_last: bool = False, dense: bool = False) -> Callable[[], None
 
 def ours(precision: str, fused: bool = True) -> Callable[[], None]:
     """One step of sepcnn's loop."""
-    from sepcnn import checkpoint, machine, train
-    from sepcnn.config import load
-    from sepcnn.data.base import Dataset, Resident
+    from sepcnn.backends import machine
+    from sepcnn.config.config import load
+    from sepcnn.data.dataset import Dataset, Resident
+    from sepcnn.training import loop
 
     machine.keep_memory()
     config = load(CONFIG, [f"train.precision={precision}", "train.epochs=100000"])
@@ -89,8 +91,8 @@ def ours(precision: str, fused: bool = True) -> Callable[[], None]:
     split = Resident(images, torch.arange(IMAGES) % 10)
     dataset = Dataset(tuple("0123456789"), split, None, None)
     hardware = machine.choose("cpu", config.train.precision, fused)
-    state = checkpoint.new_state(config, 10, hardware.device)
-    records = train.train(config, dataset, hardware, state)
+    state = new_state(config, config.graph(10), hardware.device)
+    records = loop.train(config, dataset, hardware, state)
 
     def step() -> None:
         next(records)

@@ -19,13 +19,13 @@ __all__ = ["Config", "Predictor", "SepcnnError", "__version__", "build", "load",
 
 if TYPE_CHECKING:
     from sepcnn.api import build, load, load_config
-    from sepcnn.config import Config
+    from sepcnn.config.config import Config
     from sepcnn.errors import SepcnnError
-    from sepcnn.evaluate import Predictor
+    from sepcnn.training.evaluation import Predictor
 
 _HOMES = {
-    "Config": "sepcnn.config",
-    "Predictor": "sepcnn.evaluate",
+    "Config": "sepcnn.config.config",
+    "Predictor": "sepcnn.training.evaluation",
     "SepcnnError": "sepcnn.errors",
     "build": "sepcnn.api",
     "load": "sepcnn.api",

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from sepcnn import model
-from sepcnn.config import Config
-from sepcnn.config import load as load_config_file
+from sepcnn.config.config import Config
+from sepcnn.config.config import load as load_config_file
 from sepcnn.errors import InputError
-from sepcnn.evaluate import load
-from sepcnn.model import Net
+from sepcnn.nn import model
+from sepcnn.nn.model import Net
+from sepcnn.training.evaluation import load
 
 __all__ = ["build", "load", "load_config"]
 

@@ -15,20 +15,8 @@ Anything else that escapes is a bug in sepcnn (exit code 3).
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-
-def counted(count: int, noun: str) -> str:
-    """``1 image``, ``2,000 images``, ``0 classes``: how every message counts."""
-    plural = "" if count == 1 else "es" if noun.endswith("s") else "s"
-    return f"{count:,} {noun}{plural}"
-
-
-def typed(*words: object) -> str:
-    """``sepcnn eval 'my run'``: a command as it can be typed into a shell."""
-    return shlex.join(["sepcnn", *map(str, words)])
 
 
 @dataclass(frozen=True, slots=True)

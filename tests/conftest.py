@@ -19,8 +19,9 @@ from keras.src.backend.common import dtypes
 # Keras on torch computes float64 layers in float32 wherever it promotes types.
 dtypes.BIT64_TO_BIT32_DTYPE["float64"] = "float64"
 
-SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
-CONFIGS = Path(__file__).parents[1] / "configs"
+ROOT = Path(__file__).parents[1]
+CONFIGS = ROOT / "configs"
+SHARED_DATA = ROOT.parent / "shared" / "data"
 
 
 @pytest.fixture(scope="session")

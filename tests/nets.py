@@ -10,9 +10,9 @@ import keras
 import numpy as np
 import torch
 
-from sepcnn.graph import Graph, Leaf
-from sepcnn.layers.module import Recipe, weights
-from sepcnn.model import Net
+from sepcnn.nn.graph import Graph, Leaf
+from sepcnn.nn.layers.module import Recipe, weights
+from sepcnn.nn.model import Net
 from tests.reference import KERAS_NAMES
 
 

@@ -14,12 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from sepcnn.layers import LAYERS
-from sepcnn.layers.base import LeafLayer, Shape
-from sepcnn.layers.module import LayerModule, Recipe, begin_step, weights
-from sepcnn.model import Net
-from sepcnn.schedules import Progress
-from sepcnn.spec import Context
+from sepcnn.language.spec import Context
+from sepcnn.nn.layers import LAYERS
+from sepcnn.nn.layers.base import LeafLayer, Shape
+from sepcnn.nn.layers.module import LayerModule, Recipe, begin_step, weights
+from sepcnn.nn.model import Net
+from sepcnn.nn.schedules import Progress
 
 Array = NDArray[np.float64]
 

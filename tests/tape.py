@@ -14,7 +14,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
-from sepcnn.captured import Results
+from sepcnn.backends.cuda_graph import Results
 
 aten = torch.ops.aten
 REFUSED = (

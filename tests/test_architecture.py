@@ -1,54 +1,44 @@
-"""The shape of the package: levels, single importers, complete tables, small files."""
+"""The shape of the package: floors, single importers, complete tables, small files."""
 
 from __future__ import annotations
 
 import ast
 import inspect
 from collections.abc import Iterator
-from fnmatch import fnmatch
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-from sepcnn import config  # with every table behind it
-from sepcnn.spec import Choice, Spec
+import sepcnn
+from sepcnn.config.config import Config
+from sepcnn.language.spec import Choice, Spec
 
-# A file imports from lower levels, and within its level where no ring comes of it.
-LEVELS = [
-    ["errors"],
-    ["node", "cache", "randomness", "world"],
-    ["native", "native.library"],
-    ["machine", "native.arguments", "native.convolution", "native.operators"],
-    ["syntax"],
-    ["source", "edit"],
-    ["refusal", "spec", "data_format", "values", "override", "weight_rule"],
-    ["initializers", "regularizers", "constraints", "activations"],
-    ["schedules", "losses", "metrics", "record", "balance"],
-    ["optimizers", "optimizers.*"],
-    ["layers.module", "data.base", "data.batch", "data.drawing", "data.images"],
-    ["layers.base"],
-    ["layers.*", "data.*"],
-    ["layers", "data"],
-    ["graph", "ending", "defaults"],
-    ["model", "summary"],
-    ["fuse", "compiled", "captured", "fold"],
-    ["sections"],
-    ["agreement"],
-    ["config"],
-    ["checkpoint", "schema"],
-    ["evaluate", "manual", "manual.*"],
-    ["train", "run", "api", "preview"],
-    ["check", "check.*", "starter", "survey"],
-    ["benchmark", "benchmark.*"],
-    ["console"],
-    ["display"],
-    ["commands", "commands.*"],
+# A file imports from its own floor's folder and from the floors below it. Folders that share a
+# floor do not import each other.
+FLOORS = [
     ["cli"],
+    ["api", "check", "benchmark", "manual", "preview", "starter"],
+    ["training"],
+    ["config"],
+    ["data"],
+    ["backends"],
+    ["nn"],
+    ["language"],
+    ["atomic_file", "cache", "randomness", "world"],
+    ["errors", "wording"],
 ]
-ONLY_IMPORTER = {"yaml": "source", "rich": "console", "tqdm": "console", "keras": None}
+ONLY_IMPORTER = {
+    "yaml": "language.yaml_reader",
+    "rich": "cli.console",
+    "tqdm": "cli.console",
+    "imagehash": "data.files.inspection",
+    "keras": None,
+}
 NAMES_OF_NOTHING = {"utils", "util", "common", "helpers", "helper", "misc"}
-PACKAGE = Path(config.__file__).parent
+assert Config  # its import fills every table
+assert sepcnn.__file__
+PACKAGE = Path(sepcnn.__file__).parent
 FILES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
@@ -56,9 +46,14 @@ FILES = {
 }
 
 
-def level(name: str) -> int:
-    found = [n for n, names in enumerate(LEVELS) if any(fnmatch(name, p) for p in names)]
-    assert found, f"give {name} a level in {__name__}.LEVELS"
+def folder(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def floor(name: str) -> int:
+    """0 is the highest."""
+    found = [number for number, folders in enumerate(FLOORS) if folder(name) in folders]
+    assert found, f"give the folder of {name} a floor in {__name__}.FLOORS"
     return found[0]
 
 
@@ -73,15 +68,15 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def own_imports(path: Path) -> set[str]:
-    """The files of the package that a file imports, as in ``layers.base``."""
+    """The files of the package that a file imports, as in ``nn.layers.base``."""
     names = [name.removeprefix("sepcnn.") for name in imports(path) if name.startswith("sepcnn.")]
     return {name if name in FILES else name.rpartition(".")[0] for name in names} - {""}
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_imports_from_lower_levels(name: str) -> None:
-    higher = {other for other in own_imports(FILES[name]) if level(other) > level(name)}
-    assert higher == set()
+def test_a_file_imports_from_its_folder_and_lower_floors(name: str) -> None:
+    outside = {other for other in own_imports(FILES[name]) if folder(other) != folder(name)}
+    assert {other for other in outside if floor(other) <= floor(name)} == set()
 
 
 def test_no_import_goes_in_a_ring() -> None:
@@ -134,4 +129,5 @@ def test_a_table_holds_every_class_that_can_be_chosen(root: type[Choice]) -> Non
 
 def beside(spec: type[Spec], root: type[Choice]) -> bool:
     """Whether a class is defined in the file or folder of its root."""
-    return spec.__module__.split(".")[1] == root.__module__.split(".")[1]
+    home, other = (cls.__module__.rpartition(".")[0] for cls in (root, spec))
+    return other == home if home.count(".") > 1 else spec.__module__ == root.__module__

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sepcnn import source
+from sepcnn.language import yaml_reader
 from tests.check.photos import write_photos
 from tests.runs import sepcnn
 
@@ -93,7 +93,7 @@ def test_python_examples(page: Path, workplace: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_yaml_examples_are_yaml(page: Path) -> None:
     for block in blocks(page, "yaml"):
-        source.parse(block, page.name)
+        yaml_reader.parse(block, page.name)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

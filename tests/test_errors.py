@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sepcnn import errors
-from sepcnn.errors import ConfigError, Location, Problem, SepcnnError, counted, typed
+from sepcnn.errors import ConfigError, Location, Problem, SepcnnError
+from sepcnn.wording import counted, typed
 
 PLACE = Location("c.yaml", 3, 5, "    epochs: ten", 6)
 

@@ -12,8 +12,8 @@ import keras
 import pytest
 from pydantic import ValidationError
 
-from sepcnn.schema import TABLES
-from sepcnn.spec import Choice, Table, plain
+from sepcnn.config.json_schema import TABLES
+from sepcnn.language.spec import Choice, Table, plain
 
 PAGE = (Path(__file__).parents[1] / "docs" / "keras.md").read_text(encoding="utf-8")
 VALUES = PAGE.split("\n## Values that Keras takes and we refuse\n")[1].split("\n## ")[0]

@@ -9,23 +9,23 @@ from typing import Literal
 
 import torch
 
+from sepcnn.backends.folding import folded
+from sepcnn.backends.fused import FORMS
+from sepcnn.backends.machine import Form, Machine
+from sepcnn.backends.native import library
 from sepcnn.benchmark.rounds import ROUNDS, Spread, Steps, take_turns
 from sepcnn.benchmark.training import first_state, random_images, wait_for
-from sepcnn.config import Config
-from sepcnn.evaluate import batch_size, to_input
-from sepcnn.fold import folded
-from sepcnn.fuse import FORMS
-from sepcnn.graph import Graph
-from sepcnn.machine import Form, Machine
-from sepcnn.model import Net
-from sepcnn.native import library
+from sepcnn.config.config import Config
+from sepcnn.nn.graph import Graph
+from sepcnn.nn.model import Net
+from sepcnn.training.evaluation import batch_size, to_input
 
 WARMING, ALONE = 0.05, 0.5
 """shares of the time: for the first steps of each, and for single images"""
 LEAST_IMAGES = 3
 """single images of a turn"""
 Way = Literal["plain", "folded", "fused"]
-"""module by module; normalizations folded; these in the kernels of `sepcnn.fuse`, too"""
+"""module by module; normalizations folded; these in the kernels of `sepcnn.backends.fused`, too"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,12 @@ import torch
 
 from sepcnn.benchmark.rounds import Steps
 from sepcnn.benchmark.training import STEPS_AN_EPOCH, first_state, random_images, wait_for
-from sepcnn.config import Config
+from sepcnn.config.config import Config
 from sepcnn.errors import InputError, RunError
-from sepcnn.graph import Graph
-from sepcnn.layers.module import begin_step, penalty
-from sepcnn.optimizers import Optimizer
-from sepcnn.schedules import Progress
+from sepcnn.nn.graph import Graph
+from sepcnn.nn.layers.module import begin_step, penalty
+from sepcnn.nn.optimizers import Optimizer
+from sepcnn.nn.schedules import Progress
 
 NAME = "plain PyTorch"
 NAMES = {"Nadam": "NAdam"}

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import torch
 
+from sepcnn.backends.machine import Machine, computes_bfloat16
 from sepcnn.benchmark.training import wait_for
-from sepcnn.machine import Machine, computes_bfloat16
-from sepcnn.summary import BYTES_A_VALUE, Summary
+from sepcnn.nn.summary import BYTES_A_VALUE, Summary
 
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 WIDTH_ON_CPU, WIDTH_ON_GPU = 1536, 8192

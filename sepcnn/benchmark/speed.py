@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
 
+from sepcnn.backends.machine import Machine
 from sepcnn.benchmark.roofline import Roofline, roofline
 from sepcnn.benchmark.rounds import Runner, Spread, ratio, take_turns
 from sepcnn.benchmark.training import PARTS, Training, peak_memory
-from sepcnn.config import Config
-from sepcnn.graph import Graph
-from sepcnn.machine import Machine
-from sepcnn.summary import dense_twin, summarize
+from sepcnn.config.config import Config
+from sepcnn.nn.graph import Graph
+from sepcnn.nn.summary import dense_twin, summarize
 
 OURS, DENSE = "sepcnn", "with Conv2D instead"
 """the net as it is, and with Conv2D in place of every SeparableConv2D"""

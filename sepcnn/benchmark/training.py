@@ -8,14 +8,14 @@ from itertools import pairwise
 
 import torch
 
-from sepcnn import train
+from sepcnn.backends.machine import Machine, use_threads
 from sepcnn.benchmark.rounds import Steps
-from sepcnn.checkpoint import State, state_of
-from sepcnn.config import Config
-from sepcnn.data.base import Dataset, Resident
-from sepcnn.graph import Graph
-from sepcnn.machine import Machine, use_threads
-from sepcnn.train import Plan
+from sepcnn.config.config import Config
+from sepcnn.data.dataset import Dataset, Resident
+from sepcnn.nn.graph import Graph
+from sepcnn.training import loop
+from sepcnn.training.loop import Plan
+from sepcnn.training.state import State, new_state
 
 PARTS = ("data", "forward", "backward", "optimizer")
 """of a step; data is gathering and augmenting a batch, optimizer with the running sums"""
@@ -46,9 +46,9 @@ def random_images(config: Config, classes: int) -> RandomImages:
 
 def first_state(config: Config, graph: Graph, images: Resident, device: torch.device) -> State:
     """The state before the first step; a Normalization knows the statistics of a batch."""
-    state = state_of(config, graph, device)
+    state = new_state(config, graph, device)
     few = images.take(torch.arange(config.train.batch_size))
-    train.adapt(config, Dataset((), few, None, None), state)
+    loop.adapt(config, Dataset((), few, None, None), state)
     return state
 
 
@@ -59,7 +59,7 @@ def as_measured(config: Config) -> Config:
 
 
 class Training(Steps):
-    """Steps of the loop in `sepcnn.train`."""
+    """Steps of the loop in `sepcnn.training.loop`."""
 
     def __init__(self, config: Config, graph: Graph, machine: Machine) -> None:
         classes = graph.ending.classes
@@ -80,7 +80,7 @@ class Training(Steps):
 
     def step(self) -> None:
         rate = self.plan.learning_rate(self.state.step)
-        train.train_step(self.plan, self.state, self.split.read(self.indices()), rate)
+        loop.train_step(self.plan, self.state, self.split.read(self.indices()), rate)
 
     def wait(self) -> None:
         wait_for(self.machine.device)
@@ -102,15 +102,15 @@ class Training(Steps):
 
         rate = plan.learning_rate(state.step)
         done()
-        batch = train.prepare(plan, state, self.split.read(self.indices()))
+        batch = loop.prepare(plan, state, self.split.read(self.indices()))
         done()
-        net = train.begin(plan, state, batch)
-        logits, loss = train.forward(plan, net, batch)
+        net = loop.begin(plan, state, batch)
+        logits, loss = loop.forward(plan, net, batch)
         done()
-        gradients = train.backward(state, loss)
+        gradients = loop.backward(state, loss)
         done()
-        train.update(plan, state, gradients, rate)
-        train.add_up(state, batch, logits, loss)
+        loop.update(plan, state, gradients, rate)
+        loop.add_up(state, batch, logits, loss)
         done()
         return [end - start for start, end in pairwise(times)]
 

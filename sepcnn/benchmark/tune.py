@@ -8,11 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal
 
-from sepcnn.benchmark.rounds import Spread, ratio, take_turns
-from sepcnn.benchmark.training import Training
-from sepcnn.config import Config
-from sepcnn.graph import Graph
-from sepcnn.machine import (
+from sepcnn.backends.machine import (
     Form,
     Machine,
     compiles,
@@ -22,7 +18,11 @@ from sepcnn.machine import (
     processors,
     use_threads,
 )
-from sepcnn.native import library
+from sepcnn.backends.native import library
+from sepcnn.benchmark.rounds import Spread, ratio, take_turns
+from sepcnn.benchmark.training import Training
+from sepcnn.config.config import Config
+from sepcnn.nn.graph import Graph
 
 Type = Literal["float32", "bfloat16"]
 PRECISIONS: tuple[Type, ...] = ("float32", "bfloat16")

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sepcnn.check.pictures import Picture
-from sepcnn.config import Config
-from sepcnn.data.base import Dataset
-from sepcnn.errors import SepcnnError, counted
-from sepcnn.graph import Graph
-from sepcnn.machine import Machine
+from sepcnn.backends.machine import Machine
+from sepcnn.config.config import Config
+from sepcnn.data.dataset import Dataset
+from sepcnn.data.files.inspection import Picture
+from sepcnn.errors import SepcnnError
+from sepcnn.nn.graph import Graph
+from sepcnn.wording import counted
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sepcnn.agreement import balance_note
-from sepcnn.balance import BALANCED
 from sepcnn.check.base import Finding, Severity, Subject, images
+from sepcnn.config.consistency import balance_note
+from sepcnn.data.class_balance import BALANCED, UNEVEN
 from sepcnn.data.validation import listed
-from sepcnn.errors import counted
+from sepcnn.wording import counted
 
 FEW = 20
 """training images of a class below which little is learnt of it"""
-UNEVEN, VERY_UNEVEN = 3, 10
-"""training images of the largest class for one of the smallest: of a note, of a warning"""
+VERY_UNEVEN = 10
+"""as UNEVEN, for a warning"""
 
 
 def no_validation(subject: Subject) -> Iterator[Finding]:

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from sepcnn.check.base import Finding, Severity, Subject, images
-from sepcnn.check.pictures import Look, Picture, can_compare
-from sepcnn.data.base import Dataset
+from sepcnn.data.dataset import Dataset
+from sepcnn.data.files.inspection import Look, Picture, can_compare
 
 NEAR_BITS = 40
 """of 256 bits of the perceptual hash: copies that were scaled or saved again as JPEG differ in up

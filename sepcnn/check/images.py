@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sized
 
 from sepcnn.check.base import Finding, Severity, Subject, images
-from sepcnn.check.pictures import Look, Picture
+from sepcnn.data.files.inspection import MANY, MOST_CUT, Picture
 
-MANY = 0.1
-"""share of the images from which something is no exception"""
-MOST_CUT = 0.5
-"""share of an image that may be cut off"""
 AGAIN = "cannot be read ("
 """how the reader's own message begins, which needs not be said twice"""
 
@@ -70,7 +66,7 @@ def sizes(subject: Subject) -> Iterator[Finding]:
         hint = "enlarged images cost time and show no more: try a smaller input_shape"
         yield Finding("small_images", severity, message, hint, paths(small))
     if resize == "crop":
-        cut = [p for p, look in seen if share_cut(look, height, width) > MOST_CUT]
+        cut = [p for p, look in seen if look.share_cut(height, width) > MOST_CUT]
         if cut:
             severity = "warning" if len(cut) > MANY * len(seen) else "note"
             lose, whose = ("loses", "its") if len(cut) == 1 else ("lose", "their")
@@ -86,12 +82,6 @@ def sizes(subject: Subject) -> Iterator[Finding]:
 def some(chosen: Sized, seen: Sized) -> str:
     """``1 of 203 images``."""
     return f"{len(chosen):,} of {images(len(seen))}"
-
-
-def share_cut(look: Look, height: float, width: float) -> float:
-    """Share of an image outside the largest crop of the net's proportions."""
-    own, wanted = look.size[0] * width, height * look.size[1]
-    return 1 - min(own, wanted) / max(own, wanted)
 
 
 def paths(pictures: list[Picture]) -> tuple[str, ...]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sepcnn.agreement import scaling_note
 from sepcnn.check.base import Finding, Subject
-from sepcnn.errors import counted
-from sepcnn.graph import Leaf
-from sepcnn.layers.reshape import Flatten, Reshape
-from sepcnn.summary import summarize
+from sepcnn.config.consistency import scaling_note
+from sepcnn.nn.graph import Leaf
+from sepcnn.nn.layers.reshape import Flatten, Reshape
+from sepcnn.nn.summary import summarize
+from sepcnn.wording import counted
 
 STEM = 3
 """first layers with a window"""

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sepcnn.backends.machine import Machine
 from sepcnn.check.base import Finding, Subject
-from sepcnn.check.pictures import Entry, Picture, examine
-from sepcnn.config import Config, check_data
-from sepcnn.data.base import Dataset, Request, Watch, unwatched
-from sepcnn.data.folder import Folder, by_split
-from sepcnn.data.listing import list_images
+from sepcnn.config.config import Config, check_data
+from sepcnn.data.dataset import Dataset
+from sepcnn.data.files.inspection import Entry, Picture, examine
+from sepcnn.data.files.listing import list_images
+from sepcnn.data.progress import ProgressCallback, no_progress
+from sepcnn.data.sources.base import Request
+from sepcnn.data.sources.folder import Folder, by_split
 from sepcnn.errors import ConfigError, DataError, SepcnnError
-from sepcnn.graph import Graph
-from sepcnn.machine import Machine
+from sepcnn.nn.graph import Graph
 
 
-def look(config: Config, hardware: Machine, watch: Watch = unwatched) -> Subject:
+def look(config: Config, hardware: Machine, watch: ProgressCallback = no_progress) -> Subject:
     """All that can be had of a config; ``hardware`` is what it would be trained on."""
     problems: list[SepcnnError] = []
     pictures = pictures_of(config, watch)
@@ -26,7 +28,7 @@ def look(config: Config, hardware: Machine, watch: Watch = unwatched) -> Subject
     )
 
 
-def pictures_of(config: Config, watch: Watch) -> tuple[Picture, ...]:
+def pictures_of(config: Config, watch: ProgressCallback) -> tuple[Picture, ...]:
     """The image files, each looked at; none where the images are no files, or cannot be listed."""
     data, source = config.data, config.data.source
     if not isinstance(source, Folder):
@@ -42,7 +44,10 @@ def pictures_of(config: Config, watch: Watch) -> tuple[Picture, ...]:
 
 
 def opened(
-    config: Config, pictures: tuple[Picture, ...], watch: Watch, problems: list[SepcnnError]
+    config: Config,
+    pictures: tuple[Picture, ...],
+    watch: ProgressCallback,
+    problems: list[SepcnnError],
 ) -> Dataset | None:
     """The data set, without files that cannot be read: those are told one by one."""
     if not all(picture.look for picture in pictures):

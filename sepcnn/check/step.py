@@ -10,16 +10,18 @@ from statistics import median
 
 import torch
 
-from sepcnn import checkpoint, train
+from sepcnn.backends.machine import free_memory, memory_exhausted
 from sepcnn.check.base import Finding, Subject, images
-from sepcnn.config import Config
-from sepcnn.data.base import Dataset, Resident
+from sepcnn.config.config import Config
 from sepcnn.data.batch import fit
-from sepcnn.errors import InputError, SepcnnError, counted
-from sepcnn.layers.convolution import SeparableConv2D
-from sepcnn.machine import free_memory, memory_exhausted
-from sepcnn.record import StepRecord
-from sepcnn.summary import summarize
+from sepcnn.data.dataset import Dataset, Resident
+from sepcnn.errors import InputError, SepcnnError
+from sepcnn.nn.layers.convolution import SeparableConv2D
+from sepcnn.nn.summary import summarize
+from sepcnn.training import loop
+from sepcnn.training.records import StepRecord
+from sepcnn.training.state import FIRST_BAD_STEP, IMAGES, LOSS, check_finite, check_loss, new_state
+from sepcnn.wording import counted
 
 TIGHT = 0.8
 """share of the free memory from which something else may need it"""
@@ -90,11 +92,11 @@ def try_steps(subject: Subject, dataset: Dataset) -> tuple[float, float]:
     """The loss of the first step and the usual seconds of a later one. Errors: `SepcnnError`."""
     config, hardware = as_tried(subject.config), subject.machine
     dataset = replace(dataset, val=None, test=None)
-    state = checkpoint.new_state(config, len(dataset.class_names), hardware.device)
+    state = new_state(config, config.graph(len(dataset.class_names)), hardware.device)
     if not state.model.trained_weights():
         raise InputError("no layer has weights to train", "add a Dense, or let a layer train")
-    train.adapt(config, sample(subject, dataset), state)
-    records = train.train(config, dataset, hardware, state)
+    loop.adapt(config, sample(subject, dataset), state)
+    records = loop.train(config, dataset, hardware, state)
     loss, times = math.nan, []
     begin = time.perf_counter()
     start = begin
@@ -102,15 +104,15 @@ def try_steps(subject: Subject, dataset: Dataset) -> tuple[float, float]:
         if not isinstance(record, StepRecord):
             start = time.perf_counter()
             continue
-        checkpoint.check_loss(state.sums[checkpoint.FIRST_BAD_STEP].item())  # waits for the device
+        check_loss(state.sums[FIRST_BAD_STEP].item())  # waits for the device
         times.append(time.perf_counter() - start)
         if state.step == 1:
-            loss = (state.sums[checkpoint.LOSS] / state.sums[checkpoint.IMAGES]).item()
+            loss = (state.sums[LOSS] / state.sums[IMAGES]).item()
         late = len(times) > 1 and time.perf_counter() - begin > TIMED_SECONDS
         if late or len(times) == WARM_UP + TIMED_STEPS:
             break
         start = time.perf_counter()
-    checkpoint.check_finite(state, state.tensors())
+    check_finite(state, state.tensors())
     return loss, usual(times)
 
 
@@ -151,7 +153,7 @@ def report(subject: Subject, dataset: Dataset, loss: float, seconds: float) -> t
 
 
 def steps_an_epoch(subject: Subject, dataset: Dataset) -> int:
-    return train.steps_per_epoch(subject.config, dataset.train)
+    return loop.steps_per_epoch(subject.config, dataset.train)
 
 
 def minutes(seconds: float) -> str:

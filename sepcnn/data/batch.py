@@ -20,6 +20,10 @@ class Batch:
     shares: torch.Tensor | None = None
     """float32 [N]: share of the first label"""
 
+    def tensors(self) -> tuple[torch.Tensor | None, ...]:
+        """The fields in their order: ``Batch(*batch.tensors())`` is the batch again."""
+        return self.images, self.labels, self.partners, self.shares
+
 
 def fit(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """The middle of images [N, H, W, C] that are stored larger than height and width ``size``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sepcnn.data.base import Dataset
+from sepcnn.data.dataset import Dataset
 
 SHOWN = 5
 """names that a line holds"""

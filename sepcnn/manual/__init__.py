@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sepcnn.data.progressive import ProgressiveResizing
-from sepcnn.layers.renorm_clipping import RenormClipping
+from sepcnn.config.json_schema import TABLES, fields_of, key_of, schema
+from sepcnn.config.sections import Data, EarlyStopping, Model, Train
+from sepcnn.data.progressive_resizing import ProgressiveResizing
+from sepcnn.language.spec import Spec, Table
 from sepcnn.manual.entry import Entry
-from sepcnn.schedules import Ramp
-from sepcnn.schema import TABLES, fields_of, key_of, schema
-from sepcnn.sections import Data, EarlyStopping, Model, Train
-from sepcnn.spec import Spec, Table
+from sepcnn.nn.layers.renorm_clipping import RenormClipping
+from sepcnn.nn.schedules import Ramp
 
 SECTIONS: dict[str, type[Spec]] = {
     "model": Model,

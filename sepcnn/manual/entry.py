@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sepcnn.config.json_schema import first_field
+from sepcnn.language.spec import Choice, Spec, plain
 from sepcnn.manual.words import kinds, words
-from sepcnn.schema import first_field
-from sepcnn.spec import Choice, Spec, plain
 
 SAMPLES: dict[str, str | None] = {
     "activation": "relu",

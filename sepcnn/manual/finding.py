@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sepcnn.errors import InputError
+from sepcnn.language.messages import nearest
 from sepcnn.manual import INTROS, Chapter, chapters
 from sepcnn.manual.entry import Entry, Field
-from sepcnn.refusal import nearest
 
 SHORTEST_WORD = 3
 """letters of a word that is looked for inside others"""

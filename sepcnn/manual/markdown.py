@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from sepcnn.config.json_schema import TABLES
 from sepcnn.manual import INTROS, SECTIONS, Chapter, chapters
 from sepcnn.manual.entry import Entry, Field
-from sepcnn.schema import TABLES
 
 HEAD = "| field | value | default | meaning |\n| --- | --- | --- | --- |"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sepcnn.values import FRACTION_SCHEMA
+from sepcnn.language.values import FRACTION_SCHEMA
 
 DURATION = "steps?|epochs?|%"
 COUNTS = {2: "two", 3: "three"}

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from sepcnn import machine
+from sepcnn.backends import machine
+from sepcnn.backends.machine import Machine
+from sepcnn.backends.native import library
 from sepcnn.benchmark import inference
 from sepcnn.benchmark.inference import Inference, measure_inference, single_images
-from sepcnn.config import Config, load
-from sepcnn.machine import Machine
-from sepcnn.model import build
-from sepcnn.native import library
+from sepcnn.config.config import Config, load
+from sepcnn.nn.model import build
 from tests.runs import write_config
 
 

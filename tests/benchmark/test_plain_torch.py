@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from sepcnn import machine
+from sepcnn.backends import machine
 from sepcnn.benchmark.plain_torch import PlainTorch, PlainTraining, optimizer_like
 from sepcnn.benchmark.training import Training
-from sepcnn.checkpoint import LOSS
-from sepcnn.config import Config, load
+from sepcnn.config.config import Config, load
 from sepcnn.errors import InputError, RunError
+from sepcnn.training.state import LOSS
 from tests.runs import write_config
 
 CPU = torch.device("cpu")

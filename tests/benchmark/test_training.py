@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from sepcnn import checkpoint, machine, train
+from sepcnn.backends import machine
+from sepcnn.backends.machine import Machine
 from sepcnn.benchmark.roofline import roofline
 from sepcnn.benchmark.speed import DENSE, measure
 from sepcnn.benchmark.training import PARTS, STEPS_AN_EPOCH, Training, peak_memory, random_images
-from sepcnn.config import Config, load
-from sepcnn.layers.convolution import Convolution, SeparableConv2DModule
-from sepcnn.machine import Machine
-from sepcnn.summary import dense_twin, summarize
+from sepcnn.config.config import Config, load
+from sepcnn.nn.layers.convolution import Convolution, SeparableConv2DModule
+from sepcnn.nn.summary import dense_twin, summarize
+from sepcnn.training import loop
+from sepcnn.training.state import new_state
 from tests.runs import write_config
 
 STATUS = Path("/proc/self/status")
@@ -34,13 +36,13 @@ def cpu() -> Machine:
 def test_a_step_in_parts_is_the_loops_step(config: Config, cpu: Machine) -> None:
     """With augmentation, dropout and renormalization: the same weights to the last bit."""
     whole, apart = (Training(config, config.graph(3), cpu) for _ in range(2))
-    state = checkpoint.new_state(config, 3, cpu.device)
-    plan = train.Plan(config, cpu, STEPS_AN_EPOCH)
+    state = new_state(config, config.graph(3), cpu.device)
+    plan = loop.Plan(config, cpu, STEPS_AN_EPOCH)
     for _ in range(3):
         whole.step()
         apart.timed_parts()
         images = whole.split.read(whole.batches[state.step % len(whole.batches)])
-        train.train_step(plan, state, images, 0.001)
+        loop.train_step(plan, state, images, 0.001)
     for name, tensor in state.tensors().items():
         assert torch.equal(whole.state.tensors()[name], tensor), name
         assert torch.equal(apart.state.tensors()[name], tensor), name
@@ -89,7 +91,7 @@ def test_what_goes_by_size_or_images_is_left_out(tmp_path: Path, cpu: Machine) -
     layer = training.state.model.get_submodule("separable_conv2d")
     layer.register_forward_pre_hook(lambda _, inputs: shapes.append(tuple(inputs[0].shape)))
     plain = Machine(cpu.device, "float32", cpu.threads)
-    training.plan = train.Plan(training.config, plain, STEPS_AN_EPOCH, training.plan.class_weights)
+    training.plan = loop.Plan(training.config, plain, STEPS_AN_EPOCH, training.plan.class_weights)
     training.step()
     assert shapes == [(16, 3, 12, 12)]
     assert training.plan.class_weights == (1.0, 1.0, 1.0)
@@ -99,7 +101,7 @@ def test_what_goes_by_size_or_images_is_left_out(tmp_path: Path, cpu: Machine) -
 
 def test_the_twin_is_dense(config: Config) -> None:
     graph = config.graph(3)
-    twin = checkpoint.state_of(config, dense_twin(graph), torch.device("cpu")).model
+    twin = new_state(config, dense_twin(graph), torch.device("cpu")).model
     assert not any(isinstance(module, SeparableConv2DModule) for module in twin.modules())
     convolution = twin.get_submodule("separable_conv2d")
     assert isinstance(convolution, Convolution)

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from sepcnn import machine
+from sepcnn.backends import machine
+from sepcnn.backends.machine import Machine
+from sepcnn.backends.native import library
 from sepcnn.benchmark import tune
 from sepcnn.benchmark.tune import Setting, Try, Tuning, compete
-from sepcnn.config import Config, load
-from sepcnn.machine import Machine
-from sepcnn.native import library
+from sepcnn.config.config import Config, load
 from tests.runs import write_config
 
 OWN = Setting("float32", "plain", 64, 4)

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sepcnn import config, machine
+from sepcnn.backends import machine
 from sepcnn.check import findings
 from sepcnn.check.base import Finding, Subject
 from sepcnn.check.opening import look
+from sepcnn.config import config
 
 NET = """\
     - Rescaling: {scale: 1/127.5, offset: -1}

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from sepcnn.check import duplicates, pictures
+from sepcnn.check import duplicates
+from sepcnn.data.files import inspection
 from tests.check.photos import check, kinds, photo, write_config, write_photos
 from tests.conftest import SHARED_DATA
 
@@ -114,11 +115,11 @@ def test_images_of_one_colour_are_not_compared() -> None:
     thumbnail = np.full((16, 16, 3), (200, 40, 40), np.uint8)
     bits = np.zeros(256, bool)
     flat = [
-        pictures.Picture(
+        inspection.Picture(
             Path(f"{n}.png"),
             "train",
             "red",
-            pictures.Look(bytes([n]), (40, 40), False, thumbnail, bits),
+            inspection.Look(bytes([n]), (40, 40), False, thumbnail, bits),
         )
         for n in range(3)
     ]
@@ -130,11 +131,11 @@ def test_many_pictures_of_one_scene_are_one_group() -> None:
     scene, bits = random.integers(0, 256, (16, 16, 3), np.uint8), random.random(256) < 0.5
     other = random.integers(0, 256, (16, 16, 3), np.uint8)
     frames = [
-        pictures.Picture(
+        inspection.Picture(
             Path(f"{n}.png"),
             "train",
             "cat",
-            pictures.Look(
+            inspection.Look(
                 bytes([n // 256, n % 256, 1]), (40, 40), False, other if n == 1500 else scene, bits
             ),
         )
@@ -147,7 +148,7 @@ def test_many_pictures_of_one_scene_are_one_group() -> None:
 def test_without_the_library(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     photo(3).save(photos / "val" / "cat" / "near.jpg")
     shutil.copy(photos / "train" / "cat" / "4.png", photos / "val" / "cat" / "copy.png")
-    monkeypatch.setattr(pictures, "imagehash", None)
+    monkeypatch.setattr(inspection, "imagehash", None)
     note, exact = check(write_config(tmp_path))
     assert note.message == "images that are nearly the same were not looked for"
     assert note.hint == "pip install 'sepcnn[check]' to find them"

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sepcnn import config
 from sepcnn.check import CHECKS, findings, step
-from sepcnn.check.pictures import upright_size
+from sepcnn.config import config
+from sepcnn.data.files.inspection import upright_size
 from tests.check.photos import NET, check, kinds, photo, subject_of, write_config, write_photos
 from tests.conftest import CONFIGS
 

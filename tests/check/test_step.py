@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from sepcnn import config, train
 from sepcnn.check import step
-from sepcnn.record import StepRecord
+from sepcnn.config import config
+from sepcnn.training import loop
+from sepcnn.training.records import StepRecord
 from tests.check.photos import subject_of, write_config, write_photos
 
 
@@ -22,7 +23,7 @@ def test_slow_first_steps_are_not_what_a_step_takes(
     write_photos(tmp_path / "photos", cat=30, dog=30)
     path = write_config(tmp_path)
     subject = subject_of(config.load(path, [f"train.epochs={epochs}", "train.batch_size=60"]))
-    slow, original = 0.3, train.train
+    slow, original = 0.3, loop.train
 
     def warming_up(*arguments: Any) -> Iterator[object]:
         for record in original(*arguments):
@@ -30,7 +31,7 @@ def test_slow_first_steps_are_not_what_a_step_takes(
                 time.sleep(slow)
             yield record
 
-    monkeypatch.setattr(train, "train", warming_up)
+    monkeypatch.setattr(loop, "train", warming_up)
     assert subject.dataset
     _, seconds = step.try_steps(subject, subject.dataset)
     assert (seconds >= slow) == (epochs == 1)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sepcnn.data.base import Dataset, Request, Resident, hold_out
+from sepcnn.data.dataset import Dataset, Resident
+from sepcnn.data.sources.base import Request, hold_out
 from sepcnn.data.validation import validation_note
 
 

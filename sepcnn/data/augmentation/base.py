@@ -9,11 +9,11 @@ from typing import ClassVar, Literal
 
 import torch
 
+from sepcnn.backends.machine import send
 from sepcnn.data.batch import Batch
 from sepcnn.errors import DataError
-from sepcnn.machine import send
-from sepcnn.spec import Choice, Table
-from sepcnn.values import ImageShape
+from sepcnn.language.spec import Choice, Table
+from sepcnn.language.values import ImageShape
 
 Fill = Literal["reflect", "nearest", "constant"]
 

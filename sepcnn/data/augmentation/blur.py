@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from sepcnn.data.augmentation.base import ColourPlanes, Draw, each
 from sepcnn.data.augmentation.ranges import ShareRange, from_zero
-from sepcnn.refusal import refuse, show
+from sepcnn.language.messages import refuse, show
 
 
 def _odd(value: Any) -> int | tuple[int, int]:

@@ -15,7 +15,7 @@ from sepcnn.data.augmentation.ranges import (
     both_ways,
     from_zero,
 )
-from sepcnn.values import ImageShape, UnitNumber
+from sepcnn.language.values import ImageShape, UnitNumber
 
 EPSILON = 1e-7
 """Keras'"""

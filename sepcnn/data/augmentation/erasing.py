@@ -17,7 +17,7 @@ from sepcnn.data.augmentation.base import (
     select,
 )
 from sepcnn.data.augmentation.ranges import Range, ShareRange, from_zero, share_of_the_image
-from sepcnn.values import NonNegativeInt, UnitNumber
+from sepcnn.language.values import NonNegativeInt, UnitNumber
 
 
 class RandomErasing(ImageAugmentation):

@@ -23,8 +23,8 @@ from sepcnn.data.augmentation.ranges import (
     from_zero,
     share_of_the_image,
 )
-from sepcnn.refusal import refuse
-from sepcnn.values import PixelNumber
+from sepcnn.language.messages import refuse
+from sepcnn.language.values import PixelNumber
 
 Interpolation = Literal["nearest", "bilinear"]
 PADDING: dict[Fill, str] = {"reflect": "reflection", "nearest": "border", "constant": "zeros"}

@@ -12,11 +12,11 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from sepcnn.backends.machine import send
 from sepcnn.data.augmentation.base import Augmentation, Draw, each, rectangles, select
 from sepcnn.data.augmentation.ranges import ShareRange, from_zero
 from sepcnn.data.batch import Batch, fit
-from sepcnn.machine import send
-from sepcnn.values import PositiveNumber
+from sepcnn.language.values import PositiveNumber
 
 
 class Mixing(Augmentation):

@@ -9,12 +9,12 @@ from itertools import accumulate, pairwise
 
 import torch
 
+from sepcnn.backends.machine import send
 from sepcnn.data.augmentation.base import Draw, PlaneAugmentation, check_colours, each
 from sepcnn.data.augmentation.colour import grey
 from sepcnn.data.augmentation.geometry import affine, resample, rotation
 from sepcnn.data.augmentation.ranges import ShareRange, from_zero
-from sepcnn.machine import send
-from sepcnn.values import ImageShape, PositiveInt
+from sepcnn.language.values import ImageShape, PositiveInt
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import PlainValidator, WithJsonSchema
 
-from sepcnn.refusal import refuse, show
-from sepcnn.values import finite_number, number_or_list_schema, numbers
+from sepcnn.language.messages import refuse, show
+from sepcnn.language.values import finite_number, number_or_list_schema, numbers
 
 Limits = tuple[float, float]
 

@@ -8,13 +8,7 @@ from itertools import groupby
 
 import torch
 
-from sepcnn.data.augmentation.base import (
-    Augmentation,
-    Draw,
-    PlaneAugmentation,
-    to_bytes,
-    to_planes,
-)
+from sepcnn.data.augmentation.base import Augmentation, Draw, PlaneAugmentation, to_bytes, to_planes
 from sepcnn.data.augmentation.geometry import Geometric, change_together
 from sepcnn.data.augmentation.mixing import Mixing
 from sepcnn.data.batch import Batch, fit

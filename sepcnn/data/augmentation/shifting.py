@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 
 from sepcnn.data.augmentation.base import Draw, Fill, ImageAugmentation, select
-from sepcnn.values import NonNegativeInt, UnitNumber
+from sepcnn.language.values import NonNegativeInt, UnitNumber
 
 
 def shift(

@@ -17,9 +17,9 @@ from sepcnn.data.augmentation.base import Draw, Fill
 from sepcnn.data.augmentation.shifting import shift
 from sepcnn.data.batch import Batch
 from sepcnn.errors import ConfigError
+from sepcnn.language.spec import Spec, read
+from sepcnn.language.yaml_reader import parse
 from sepcnn.randomness import stream
-from sepcnn.source import parse
-from sepcnn.spec import Spec, read
 
 FILLS: list[Fill] = ["reflect", "nearest", "constant"]
 NUMPY_MODES: dict[Fill, str] = {"reflect": "symmetric", "nearest": "edge", "constant": "constant"}

@@ -1,0 +1,48 @@
+"""Write a file completely or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from sepcnn.errors import StorageError
+
+
+@contextmanager
+def replacing(path: Path, partial: Path | None = None) -> Iterator[BinaryIO]:
+    """An open file that takes the place of ``path`` when the block ends without an exception.
+
+    The content is flushed to disk before the old file is replaced. After an exception, an
+    interrupt among them, the old file is as it was and the partial one is removed. ``partial`` is
+    the name used while writing; unless given, it starts with a dot and ends with ``.partial``.
+    Errors: OSError.
+    """
+    partial = partial or path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+    # The new name must reach the disk as well. Some file systems cannot flush a folder.
+    with suppress(OSError):
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Replace a file by ``content``. Errors: `StorageError`; the old file is then unchanged."""
+    try:
+        with replacing(path) as file:
+            file.write(content)
+    except OSError as error:
+        raise StorageError.of(path, error) from None

@@ -1,0 +1,240 @@
+"""How this machine runs a net: device, precision, memory format, allocator and threads."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import platform
+import sys
+import warnings
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+import torch
+
+from sepcnn.backends.native import library
+from sepcnn.errors import InputError, MemoryExhaustedError
+from sepcnn.wording import counted
+
+Precision = Literal["auto", "float32", "bfloat16"]
+Form = Literal["plain", "fused", "compiled"]
+
+WORTH_COMPILING = 1000
+"""steps from which on compiling pays on a GPU: a guess, for it was not measured"""
+
+# glibc's parameter numbers and our values: see mallopt(3).
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+_KEEP_BYTES = 1 << 30
+_TOP_PAD_BYTES = 256 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """The settings a run resolved to; they are recorded with it."""
+
+    device: torch.device
+    precision: Literal["float32", "bfloat16"]
+    threads: int
+    form: Form = "plain"
+    """how a net is computed: module by module, with the kernels of `sepcnn.backends.fused`, or as
+    `sepcnn.backends.compiled` has it"""
+    graphs: bool = False
+    """whether a step's kernels are launched as one, as `sepcnn.backends.cuda_graph` does"""
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Compute in bfloat16 where that is the precision; weights stay float32."""
+        if self.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+    def describe(self) -> str:
+        """One line for people."""
+        if self.device.type == "cpu":
+            where = f"{cpu_name()}, {counted(self.threads, 'thread')}"
+        elif self.device.type == "cuda":
+            where = f"{torch.cuda.get_device_name(self.device)} ({self.device})"
+        else:
+            where = str(self.device)
+        form = "" if self.form == "plain" else f", {self.form}"
+        graphs = ", CUDA graphs" if self.graphs else ""
+        return f"{where}, {self.precision}, channels_last{form}{graphs}"
+
+    def facts(self) -> dict[str, object]:
+        """What a checkpoint and ``environment.json`` keep."""
+        return {
+            "device": str(self.device),
+            "precision": self.precision,
+            "memory_format": "channels_last",
+            "threads": self.threads,
+            "form": self.form,
+            "graphs": self.graphs,
+            "name": self.describe(),
+        }
+
+
+def choose(device: str = "auto", precision: Precision = "auto", fused: bool = True) -> Machine:
+    """The settings for this machine; ``fused`` where it has the kernels.
+
+    Errors: `InputError` for a device that is not there.
+    """
+    chosen = choose_device(device)
+    fused = fused and chosen.type == "cpu"
+    if precision == "auto":
+        precision = "bfloat16" if trains_in_bfloat16(chosen, fused) else "float32"
+    form: Form = "fused" if fused and library.load(precision) else "plain"
+    return Machine(chosen, precision, torch.get_num_threads(), form)
+
+
+def lacking(machine: Machine, fused: bool) -> list[str]:
+    """What would make it faster and is not there, for people."""
+    if machine.device.type != "cpu" or machine.form != "plain" or not fused:
+        return []
+    if not sys.platform.startswith("linux"):
+        return []
+    return ["no C++ compiler here makes the kernels: with g++ (GCC) training would be faster"]
+
+
+def worth_compiling(device: torch.device, steps: int) -> bool:
+    """Whether a run of so many steps wins back the time that compiling takes."""
+    return device.type == "cuda" and steps >= WORTH_COMPILING and compiles(device)
+
+
+@cache
+def compiles(device: torch.device) -> bool:
+    """Whether torch.compile works on a device: it needs Triton, compilers and their headers."""
+    # What torch says to itself: of a CUDA_HOME without a GPU, and more.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    with warnings.catch_warnings(action="ignore"):
+        try:
+            torch.compile(torch.square, dynamic=False)(torch.ones(8, device=device))
+        except Exception:  # each of them fails in its own way
+            return False
+    return True
+
+
+def has_graphs(device: torch.device) -> bool:
+    """Whether there are CUDA graphs on a device."""
+    return device.type == "cuda"
+
+
+def cuda(index: int) -> torch.device:
+    """A GPU on which float32 means float32: torch lets convolutions round to TF32 otherwise."""
+    torch.backends.cudnn.allow_tf32 = False
+    return torch.device("cuda", index)
+
+
+def use_threads(count: int) -> None:
+    """Compute with as many threads as a run did before: sums are added in the same order."""
+    torch.set_num_threads(count)
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto`` is the first GPU, else the CPU.
+
+    Errors: `InputError` for a device that this machine does not have.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return cuda(0)
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    kind, _, number = name.partition(":")
+    if kind == "cuda" and (number.isdecimal() or name == "cuda"):
+        # torch.device would take a number above 127 for a negative one.
+        index = int(number or 0)
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if index < count:
+            return cuda(index)
+        found = f"{counted(count, 'CUDA GPU')} found"
+        raise InputError(f"there is no device {name}: {found}", "use device: auto or cpu")
+    if name == "cpu" or (name == "mps" and torch.backends.mps.is_available()):
+        return torch.device(name)
+    raise InputError(f"there is no device {name} on this machine", "use device: auto or cpu")
+
+
+def send(values: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """The tensor on a device, to which it is copied unless it is there already.
+
+    Pinned for a GPU: a copy from ordinary memory may wait for all that it was asked to do before.
+    """
+    if device.type == "cuda" and values.device.type == "cpu":
+        values = values.pin_memory()
+    return values.to(device, non_blocking=True)
+
+
+def memory_exhausted(error: BaseException) -> MemoryExhaustedError | None:
+    """What an error means if it says that memory was not enough, on the CPU or a GPU."""
+    signs = ("can't allocate memory", "not enough memory", "Storage size calculation overflowed")
+    told = isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)
+    if not told and not isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return None
+    where = "of the GPU " if isinstance(error, torch.OutOfMemoryError) else ""
+    hint = "use a smaller train.batch_size, smaller images, or a smaller net"
+    return MemoryExhaustedError(f"the memory {where}is not enough", hint)
+
+
+def processors() -> int:
+    """How many this process may use: on a shared machine fewer than there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def free_memory(device: torch.device | None = None) -> int | None:
+    """Bytes that can be had, of the system or of a GPU; None where nobody tells."""
+    if device is not None and device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        with open("/proc/meminfo") as file:
+            lines = dict(line.split(":", 1) for line in file)
+        return int(lines["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return None
+
+
+def computes_bfloat16(device: torch.device) -> bool:
+    """Whether the processor multiplies bfloat16 in hardware, not by way of float32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return device.type == "cpu" and library.multiplies_bfloat16()
+
+
+def trains_in_bfloat16(device: torch.device, fused: bool) -> bool:
+    """Whether that is the faster: where it is multiplied, and where images move through kernels."""
+    if computes_bfloat16(device):
+        return True
+    return fused and library.unpacks_bfloat16() and library.load("bfloat16") is not None
+
+
+def cpu_name() -> str:
+    """The processor's name as the system tells it."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return platform.processor() or platform.machine()
+
+
+def keep_memory() -> bool:
+    """Let glibc keep freed memory for the next step; whether that was possible.
+
+    Otherwise every large activation goes back to the system after use and is mapped and zeroed
+    again in the next step, which takes a third to a half of the time of training on a CPU.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:  # another C library than glibc
+        return False
+    settings = {
+        _M_MMAP_THRESHOLD: _KEEP_BYTES,
+        _M_TRIM_THRESHOLD: _KEEP_BYTES,
+        _M_TOP_PAD: _TOP_PAD_BYTES,
+    }
+    accepted = [mallopt(parameter, value) for parameter, value in settings.items()]
+    return accepted == [1, 1, 1]

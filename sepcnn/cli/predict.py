@@ -1,0 +1,91 @@
+"""``sepcnn predict``: what a trained net sees on image files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from sepcnn.backends import machine
+from sepcnn.cli import console
+from sepcnn.cli.options import PATH, as_json
+from sepcnn.data.files.listing import find_images
+from sepcnn.errors import DataError
+from sepcnn.training import evaluation
+from sepcnn.training.evaluation import Predictor
+
+FILES_A_BATCH = 256
+
+
+@click.command(name="predict")
+@click.argument("checkpoint", metavar="CHECKPOINT_OR_RUN_DIR", type=PATH)
+@click.argument("paths", metavar="PATH...", type=PATH, nargs=-1, required=True)
+@click.option("--top", type=click.IntRange(min=1), default=1, help="How many guesses a picture.")
+@as_json
+def command(checkpoint: Path, paths: tuple[Path, ...], top: int, as_json: bool) -> int:
+    """Name what is on image files, or on all image files in folders.
+
+    Pictures are turned upright, resized as those of the training were. Those that cannot be
+    read are reported and the rest is done; the exit code is then 1.
+    """
+    machine.keep_memory()
+    predictor = evaluation.load(checkpoint)
+    results: list[dict[str, Any]] = []
+    files: list[Path] = []
+    for path in paths:
+        try:
+            files += find_images(path)
+        except DataError as error:
+            results.append({"path": str(path), "error": error.message})
+    for first in range(0, len(files), FILES_A_BATCH):
+        results += predictions(predictor, files[first : first + FILES_A_BATCH], top)
+    if as_json:
+        console.data(json.dumps(results))
+    else:
+        show(results)
+    return 1 if any("error" in result for result in results) else 0
+
+
+def predictions(predictor: Predictor, files: list[Path], top: int) -> list[dict[str, Any]]:
+    """The result for each file, in order."""
+    config = predictor.config
+    pixels: dict[Path, np.ndarray] = {}
+    errors: dict[Path, str] = {}
+    for file in files:
+        try:
+            pixels[file] = config.data.source.read_image(file, config.model.input_shape)
+        except DataError as error:
+            errors[file] = error.message
+    guesses: dict[Path, list[dict[str, Any]]] = {}
+    if pixels:
+        probabilities = predictor.predict(np.stack(list(pixels.values())))
+        guesses = {
+            file: ranking(row, predictor.class_names, top)
+            for file, row in zip(pixels, probabilities, strict=True)
+        }
+    return [
+        {"path": str(file), "error": errors[file]}
+        if file in errors
+        else {"path": str(file), "predictions": guesses[file]}
+        for file in files
+    ]
+
+
+def ranking(row: np.ndarray, names: tuple[str, ...], top: int) -> list[dict[str, Any]]:
+    """The likeliest classes first."""
+    order = np.argsort(-row, kind="stable")[:top]
+    return [{"name": names[index], "probability": float(row[index])} for index in order]
+
+
+def show(results: list[dict[str, Any]]) -> None:
+    for result in results:
+        if "error" in result:
+            console.note(f"not read: {result['error']}")
+            continue
+        guesses = [
+            f"{g['name']} {console.percent(g['probability'])}" for g in result["predictions"]
+        ]
+        console.say(f"{result['path']}  {', '.join(guesses)}")

@@ -1,1 +1,0 @@
-"""The commands, one thin file each: read arguments, call one thing, print it."""

@@ -1,0 +1,1 @@
+"""The config file: its sections, the rules between them, and its JSON schema."""

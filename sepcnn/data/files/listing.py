@@ -1,0 +1,267 @@
+"""Which image files a folder or a table holds, with their classes and splits; none is opened."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sepcnn.data.files.decoding import SUFFIXES
+from sepcnn.data.files.labels import SPLIT_WORDS, composed, read_labels
+from sepcnn.errors import DataError
+
+CSV_HINT = "put the images of each class in a folder of its name, or give a CSV: labels: FILE"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """An image file and what it shows."""
+
+    location: str
+    """its path: a `Path` for each of a million files takes more memory than all else"""
+    name: str
+    """relative to the root, with / and in Unicode's composed form: the same on every machine"""
+    key: str
+    """relative to the folder of the class: decides what is held out"""
+    class_name: str
+    split: str | None
+    """train, val or test; None where the images are not split"""
+
+    @property
+    def path(self) -> Path:
+        return Path(self.location)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All images of a data set: of at least two classes, which every split has."""
+
+    class_names: tuple[str, ...]
+    """in natural order: 2 before 10"""
+    files: tuple[ImageFile, ...]
+    """in the order of their names"""
+    unlabelled: tuple[Path, ...] = ()
+    """images that lie beside the folders of the classes: left out"""
+
+    def counts(self) -> dict[str | None, dict[str, int]]:
+        """How many images each split has of each class."""
+        counts: dict[str | None, dict[str, int]] = {}
+        for file in self.files:
+            of_split = counts.setdefault(file.split, dict.fromkeys(self.class_names, 0))
+            of_split[file.class_name] += 1
+        return counts
+
+
+def list_images(root: Path, labels: Path | None = None) -> Listing:
+    """The images of class-named folders, with or without train/val/test, or of a CSV.
+
+    Errors: `DataError`.
+    """
+    check_folder(root)
+    if labels is None:
+        files, unlabelled = _of_folders(root)
+    else:
+        rows = read_labels(labels, root)
+        files, unlabelled = (
+            [ImageFile(str(r.path), r.name, r.name, r.label, r.split) for r in rows],
+            [],
+        )
+        if not files:
+            raise DataError(f"{labels}: there are no images")
+    names = tuple(sorted({file.class_name for file in files}, key=natural))
+    files.sort(key=lambda file: (file.name, file.location))
+    listing = Listing(names, tuple(files), tuple(unlabelled))
+    _check(listing, labels or root)
+    return listing
+
+
+def find_images(path: Path) -> list[Path]:
+    """The file itself, or the image files below a folder in a stable order, hidden ones left out.
+
+    Errors: `DataError` if there is no such file or no image in the folder.
+    """
+    try:
+        if not path.exists():
+            raise DataError(f"there is no file or folder {path}", "check the path")
+        if not path.is_dir():
+            return [path]
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        raise DataError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+    found = sorted(walk(path))
+    if not found:
+        raise DataError(f"there is no image in {path}", f"looked for {', '.join(sorted(SUFFIXES))}")
+    return found
+
+
+def check_folder(root: Path) -> None:
+    """Errors: `DataError` for what is no folder."""
+    try:
+        if root.is_dir():
+            return
+        exists = root.exists()
+    except OSError as error:
+        raise DataError(f"{root}: {(error.strerror or str(error)).lower()}") from None
+    if exists:
+        raise DataError(f"{root} is a file", "give the folder that holds the images")
+    raise DataError(f"there is no folder {root}", "check the path")
+
+
+def _check(listing: Listing, where: Path) -> None:
+    names, counts = listing.class_names, listing.counts()
+    if None not in counts and "train" not in counts:
+        found = " and ".join(str(split) for split in counts)
+        raise DataError(f"{where}: there are no training images, only {found}")
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise DataError(f"{where}: the class name {name!a} is not UTF-8") from None
+    if len(names) == 1:
+        message = f"{where}: there is only one class, '{names[0]}'"
+        raise DataError(message, "a classifier needs at least two")
+    lacking = [
+        f"{split} has no '{name}'"
+        for split, of_split in counts.items()
+        for name, count in of_split.items()
+        if not count
+    ]
+    if lacking:
+        more = f" and {len(lacking) - 10} more" if len(lacking) > 10 else ""
+        message = f"{where}: classes differ between splits: {', '.join(lacking[:10])}{more}"
+        hint = "name the folders alike, and give each split images of each class"
+        alike: dict[str, str] = {}
+        for name in names:
+            if (other := alike.setdefault(name.casefold(), name)) != name:
+                hint = f"'{other}' and '{name}' differ only in case: name them alike"
+        raise DataError(message, hint)
+
+
+def natural(name: str) -> tuple[list[tuple[int, str]], str]:
+    """Sorts 2 before 10, and b between A and C."""
+    parts = re.split(r"(\d+)", name.casefold())
+    parts[1::2] = [number.lstrip("0") for number in parts[1::2]]
+    return [(len(p) if i % 2 else 0, p) for i, p in enumerate(parts)], name
+
+
+# ── folders ───────────────────────────────────────────────────────────────────────────────────
+
+
+def _of_folders(root: Path) -> tuple[list[ImageFile], list[Path]]:
+    folders, unlabelled = _entries(root)
+    if not folders:
+        if unlabelled:
+            message = f"{root}: there are images, but no folders that name their classes"
+            raise DataError(message, CSV_HINT)
+        raise DataError(f"{root}: there are no images", CSV_HINT)
+    splits = _split_folders(root, folders)
+    if not splits:
+        return [file for folder in folders for file in _of_class(folder, None, root)], unlabelled
+    files = []
+    for split, folder in splits.items():
+        classes, beside = _entries(folder)
+        if not classes:
+            what = "are images, but no folders that name their classes" if beside else "is nothing"
+            raise DataError(f"{folder}: there {what}", CSV_HINT)
+        unlabelled += beside
+        files += [file for one in classes for file in _of_class(one, split, root)]
+    return files, unlabelled
+
+
+def _split_folders(root: Path, folders: list[Path]) -> dict[str, Path]:
+    """The folders of the splits; empty where the folders are classes."""
+    splits: dict[str, Path] = {}
+    others = []
+    for folder in folders:
+        split = SPLIT_WORDS.get(composed(folder.name).casefold())
+        if split is None:
+            others.append(folder)
+        elif split in splits:
+            message = f"{root}: both '{splits[split].name}' and '{folder.name}' are there"
+            raise DataError(message, f"join them into one folder {split}")
+        else:
+            splits[split] = folder
+    # Trains beside ships and cars: a folder that holds images itself is a class.
+    if others and not any(_entries(folder)[0] for folder in splits.values()):
+        return {}
+    for folder in others if splits else ():
+        if next(walk(folder), None):
+            named = " and ".join(f"'{one.name}'" for one in splits.values())
+            message = f"{root}: '{folder.name}' is beside {named}: a class or a split?"
+            raise DataError(message, "move it elsewhere, or rename it")
+    return splits
+
+
+def _of_class(folder: Path, split: str | None, root: Path) -> list[ImageFile]:
+    """The images of a class, in folders within its folder too."""
+    files, class_name = [], composed(folder.name)
+    above, inside = (len(os.path.join(base, "")) for base in (root, folder))
+    # A link back up would bring in the images of other classes.
+    for path in walk(folder, (_identity(root), _identity(folder.parent))):
+        location = str(path)
+        text = location.replace(os.sep, "/")  # Path.relative_to takes ten times as long
+        name, key = composed(text[above:]), composed(text[inside:])
+        files.append(ImageFile(location, name, key, class_name, split))
+    if not files:
+        hint = "add images, or remove the folder"
+        raise DataError(f"{folder}: there are no images of this class", hint)
+    return files
+
+
+def walk(folder: Path, above: tuple[tuple[int, int], ...] = ()) -> Iterator[Path]:
+    """The images in a folder and those within; links are followed, but never in a ring.
+
+    ``above``: the identities of folders that are not entered. Errors: `DataError`.
+    """
+    waiting = [(folder, above)]  # not by recursion: folders may be nested a thousand deep
+    while waiting:
+        folder, above = waiting.pop()
+        here = _identity(folder)
+        if here in above:
+            continue
+        folders, images = _entries(folder)
+        yield from images
+        above = (*above, here)
+        waiting += [(inner, above) for inner in reversed(folders)]
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    """The same whichever links lead there."""
+    try:
+        status = folder.stat()
+    except OSError as error:
+        raise DataError(f"{folder}: {(error.strerror or str(error)).lower()}") from None
+    return status.st_dev, status.st_ino
+
+
+def _entries(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The folders and the image files in a folder, hidden ones left out, in a stable order.
+
+    A link that leads nowhere, or to itself, counts as an image, so that reading it tells.
+    """
+    folders, images = [], []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                if entry.name.startswith("."):
+                    continue
+                if _is_folder(entry):
+                    folders.append(folder / entry.name)
+                elif os.path.splitext(entry.name)[1].lower() in SUFFIXES and (
+                    entry.is_symlink() or entry.is_file()
+                ):
+                    images.append(folder / entry.name)
+    except OSError as error:
+        raise DataError(f"{folder}: {(error.strerror or str(error)).lower()}") from None
+    return folders, images
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return False
+        raise

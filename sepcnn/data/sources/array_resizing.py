@@ -1,0 +1,70 @@
+"""Arrays of images brought to the net's size and channels, once, when they are opened."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+from sepcnn.backends.machine import free_memory
+from sepcnn.data.dataset import Resident
+from sepcnn.data.files.decoding import Resize
+from sepcnn.errors import DataError
+from sepcnn.language.values import ImageShape
+
+CHUNK = 1000
+"""images resized at a time"""
+LUMA = (0.299, 0.587, 0.114)
+"""ITU-R BT.601: how much red, green and blue give to grey, as in Pillow"""
+
+
+def resized_split(split: Resident, shape: ImageShape, resize: Resize) -> Resident:
+    """The same images as ``shape``: antialiased bilinear, grey repeated or colours weighed.
+
+    Errors: `DataError` where they would not fit into memory.
+    """
+    images = split.images
+    if images.shape[1:] == shape:
+        return split
+    needed = len(images) * shape[0] * shape[1] * shape[2]
+    free = free_memory()
+    if free is not None and needed > free // 2:
+        before = ", ".join(map(str, images.shape[1:]))
+        message = f"{len(images)} images of {'×'.join(map(str, shape))} need {needed >> 30} GiB"
+        hint = f"write input_shape: [{before}] and make Resizing the first layer"
+        raise DataError(f"{message} of memory", hint)
+    fitted = torch.empty((len(images), *shape), dtype=torch.uint8)
+    for start in range(0, len(images), CHUNK):
+        chunk = images[start : start + CHUNK]
+        if shape[2] == 1:
+            chunk = grey(chunk)
+        fitted[start : start + CHUNK] = scaled(chunk, shape[:2], resize)  # grey is repeated
+    # Processors round differently: the images are known by what they were made of.
+    identity = f"{split.fingerprint().hex()} {shape} {resize}"
+    return Resident(fitted, split.labels, identity)
+
+
+def grey(images: torch.Tensor) -> torch.Tensor:
+    """uint8 N×H×W×1 of grey or colour images."""
+    if images.shape[3] == 1:
+        return images
+    return (images.float() @ torch.tensor(LUMA)).round().to(torch.uint8).unsqueeze(3)
+
+
+def scaled(images: torch.Tensor, size: tuple[int, int], resize: Resize) -> torch.Tensor:
+    """uint8 N×H×W×C of another height and width."""
+    if images.shape[1:3] == size:
+        return images
+    ratios = [new / old for new, old in zip(size, images.shape[1:3], strict=True)]
+    if resize == "crop":
+        sides = [max(1, round(new / max(ratios))) for new in size]
+        top, left = ((o - s) // 2 for o, s in zip(images.shape[1:3], sides, strict=True))
+        images = images[:, top : top + sides[0], left : left + sides[1]]
+    inner = size
+    if resize == "letterbox":
+        height, width = (max(1, round(old * min(ratios))) for old in images.shape[1:3])
+        inner = (height, width)
+    planes = images.permute(0, 3, 1, 2)
+    planes = functional.interpolate(planes, inner, mode="bilinear", antialias=True)
+    height, width = (new - old for new, old in zip(size, inner, strict=True))
+    padding = (width // 2, width - width // 2, height // 2, height - height // 2)
+    return functional.pad(planes, padding).permute(0, 2, 3, 1)

@@ -1,0 +1,1 @@
+"""Published data sets: where to download them and how to read them."""

@@ -1,0 +1,254 @@
+"""The kinds of named sets: which files one needs, where they lie, how they are read."""
+
+from __future__ import annotations
+
+import zipfile
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from sepcnn.data.sources.published.array_files import (
+    Pair,
+    gunzip,
+    planes_last,
+    read_bytes,
+    read_idx,
+    read_matlab,
+    read_pickled_records,
+    read_records,
+    require_scipy,
+)
+from sepcnn.data.sources.published.download import Remote, verify
+from sepcnn.data.sources.published.unpacking import unpack
+from sepcnn.errors import DataError
+from sepcnn.language.values import ImageShape
+
+TRAIN, TEST = "train", "test"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedSet(ABC):
+    """Facts about a published set. Files lie below a root folder where torchvision has them too."""
+
+    class_names: tuple[str, ...]
+    """none where they are not known before the files are there"""
+    counts: dict[str, int]
+    """images of each split"""
+    files: tuple[Remote, ...]
+    """what is downloaded"""
+
+    @abstractmethod
+    def missing(self, root: Path) -> list[Remote]:
+        """What has to be downloaded, or put there by hand."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedSet(PublishedSet):
+    """A set of a few arrays."""
+
+    shape: ImageShape
+
+    @abstractmethod
+    def read(self, root: Path) -> dict[str, Pair]:
+        """Images and labels of each split. Errors: `DataError`."""
+
+    def open(self, root: Path) -> dict[str, Pair]:
+        """As `read`, checked against what the set is known to be."""
+        splits = self.read(root)
+        for name, (images, labels) in splits.items():
+            found = "×".join(map(str, images.shape))
+            expected = "×".join(map(str, (self.counts[name], *self.shape)))
+            if found != expected or len(labels) != len(images):
+                message = f"{root}: the {name} images are {found}, with {len(labels)} labels"
+                raise DataError(message, f"published are {expected}: download them again")
+            low, high = int(labels.min()), int(labels.max())
+            if low < 0 or high >= len(self.class_names):
+                raise DataError(f"{root}: labels from {low} to {high} among the {name} images")
+        return splits
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdxSet(NamedSet):
+    """Four IDX files, images and labels of training and test: the family of MNIST."""
+
+    def missing(self, root: Path) -> list[Remote]:
+        return [
+            file for file in self.files if not any(p.exists() for p in self._places(file, root))
+        ]
+
+    def read(self, root: Path) -> dict[str, Pair]:
+        arrays = [self._array(file, root) for file in self.files]
+        return {
+            split: (arrays[2 * n].reshape(-1, *self.shape), arrays[2 * n + 1].astype(np.int64))
+            for n, split in enumerate((TRAIN, TEST))
+        }
+
+    def _array(self, file: Remote, root: Path) -> np.ndarray:
+        path = next(path for path in self._places(file, root) if path.exists())
+        if path.suffix == ".gz":
+            verify(path, file.md5)
+        return read_idx(read_bytes(path), path)
+
+    @staticmethod
+    def _places(file: Remote, root: Path) -> tuple[Path, Path]:
+        """As downloaded, and as torchvision unpacks it beside that."""
+        path = root / file.path
+        return path, path.with_suffix("")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmnistSet(NamedSet):
+    """One of EMNIST's ways to split its images and to count its classes.
+
+    Turned upright: the published images are mirrored along their diagonal, and torchvision leaves
+    them so.
+    """
+
+    part: str
+    first_label: int = 0
+    """letters are counted from 1"""
+
+    def missing(self, root: Path) -> list[Remote]:
+        return (
+            [] if self._unpacked(root) else [f for f in self.files if not (root / f.path).exists()]
+        )
+
+    def read(self, root: Path) -> dict[str, Pair]:
+        contents = self._contents(root)
+        splits = {}
+        for split in (TRAIN, TEST):
+            images, labels = (read_idx(*next(contents)) for _ in range(2))
+            upright = np.ascontiguousarray(images.reshape(-1, *self.shape).swapaxes(1, 2))
+            splits[split] = (upright, labels.astype(np.int64) - self.first_label)
+        return splits
+
+    def _names(self) -> list[str]:
+        kinds = ("images-idx3", "labels-idx1")
+        return [f"emnist-{self.part}-{s}-{kind}-ubyte" for s in (TRAIN, TEST) for kind in kinds]
+
+    def _unpacked(self, root: Path) -> list[Path]:
+        folder = (root / self.files[0].path).parent
+        paths = [folder / name for name in self._names()]
+        return paths if all(path.exists() for path in paths) else []
+
+    def _contents(self, root: Path) -> Iterator[tuple[bytes, Path]]:
+        if unpacked := self._unpacked(root):
+            yield from ((read_bytes(path), path) for path in unpacked)
+            return
+        path = root / self.files[0].path
+        verify(path, self.files[0].md5)
+        try:
+            with zipfile.ZipFile(path) as archive:
+                for name in self._names():
+                    yield gunzip(archive.read(f"gzip/{name}.gz"), path), path
+        except (zipfile.BadZipFile, KeyError, OSError) as error:
+            raise DataError(f"{path}: damaged ({error})", "delete it and start again") from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArchiveSet(NamedSet):
+    """A few binary files in a tar archive, unpacked once."""
+
+    folder: str
+    members: dict[str, tuple[str, ...]]
+    """the files of each split"""
+
+    def missing(self, root: Path) -> list[Remote]:
+        there = (root / self.folder).is_dir()
+        return [] if there else [file for file in self.files if not (root / file.path).exists()]
+
+    def unpacked(self, root: Path) -> Path:
+        folder = root / self.folder
+        if not folder.is_dir():
+            archive = root / self.files[0].path
+            verify(archive, self.files[0].md5)
+            unpack(
+                archive, folder, tuple(name for names in self.members.values() for name in names)
+            )
+        return folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class CifarSet(ArchiveSet):
+    """CIFAR's binary version; torchvision's folder of the Python version is read as well."""
+
+    label_bytes: int
+    pickled_folder: str
+    pickled: dict[str, tuple[tuple[str, str], ...]]
+    """the files of each split and their md5"""
+    label_key: str
+
+    def missing(self, root: Path) -> list[Remote]:
+        return [] if self._has_pickled(root) else super().missing(root)
+
+    def read(self, root: Path) -> dict[str, Pair]:
+        if self._has_pickled(root) and not (root / self.folder).is_dir():
+            return {split: joined(self._read_pickled(root, split)) for split in self.pickled}
+        folder = self.unpacked(root)
+        return {split: joined(self._read(folder, names)) for split, names in self.members.items()}
+
+    def _has_pickled(self, root: Path) -> bool:
+        names = [name for files in self.pickled.values() for name, _ in files]
+        return all((root / self.pickled_folder / name).exists() for name in names)
+
+    def _read(self, folder: Path, names: tuple[str, ...]) -> Iterator[Pair]:
+        for path in (folder / name for name in names):
+            yield read_records(read_bytes(path), self.label_bytes, self.shape[0], path)
+
+    def _read_pickled(self, root: Path, split: str) -> Iterator[Pair]:
+        for name, md5 in self.pickled[split]:
+            path = root / self.pickled_folder / name
+            verify(path, md5)
+            with path.open("rb") as file:
+                yield read_pickled_records(file, self.label_key, self.shape[0], path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StlSet(ArchiveSet):
+    """STL-10's labelled part: planes stored by columns, labels from 1."""
+
+    def read(self, root: Path) -> dict[str, Pair]:
+        folder = self.unpacked(root)
+        side = self.shape[0]
+        splits = {}
+        for split, (images, labels) in self.members.items():
+            planes = np.frombuffer(read_bytes(folder / images), np.uint8)
+            if len(planes) % (3 * side * side):
+                raise DataError(f"{folder / images}: {len(planes)} bytes are no images")
+            numbers = np.frombuffer(read_bytes(folder / labels), np.uint8)
+            splits[split] = (
+                planes_last(planes, side, transposed=True),
+                numbers.astype(np.int64) - 1,
+            )
+        return splits
+
+
+@dataclass(frozen=True, kw_only=True)
+class SvhnSet(NamedSet):
+    """SVHN's cropped digits, a MATLAB file for each split; the digit 0 is stored as 10."""
+
+    keys: ClassVar[tuple[str, str]] = ("X", "y")
+
+    def missing(self, root: Path) -> list[Remote]:
+        require_scipy("SVHN")  # said before hundreds of megabytes are downloaded
+        return [file for file in self.files if not (root / file.path).exists()]
+
+    def read(self, root: Path) -> dict[str, Pair]:
+        splits = {}
+        for split, file in zip((TRAIN, TEST), self.files, strict=True):
+            path = root / file.path
+            verify(path, file.md5)
+            arrays = read_matlab(path)
+            images, labels = (arrays[key] for key in self.keys)
+            images_last = np.ascontiguousarray(images.transpose(3, 0, 1, 2))
+            splits[split] = (images_last, labels.reshape(-1).astype(np.int64) % 10)
+        return splits
+
+
+def joined(parts: Iterator[Pair]) -> Pair:
+    images, labels = zip(*parts, strict=True)
+    return np.concatenate(images), np.concatenate(labels)

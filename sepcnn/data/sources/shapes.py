@@ -1,0 +1,80 @@
+"""Shapes: the built-in data set, drawn by the program and kept in the cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+
+from sepcnn.cache import cache_folder, keep
+from sepcnn.data.dataset import SPLITS, Dataset, Resident
+from sepcnn.data.sources import shape_drawing
+from sepcnn.data.sources.arrays import read_arrays
+from sepcnn.data.sources.base import Request, Source
+from sepcnn.errors import DataError
+from sepcnn.language.values import ImageShape, NonNegativeInt, PositiveInt
+
+SMALLEST = 32
+"""pixels a side below which the kinds cannot be told apart"""
+
+
+class Shapes(Source):
+    """Ten kinds of drawn objects in colour: no download.
+
+    Place, size, rotation, colours, texture, light, noise and occlusion vary. Images have the
+    height and width of ``model.input_shape``, which must be a square with 3 channels. They are
+    the same on every machine, but for a rare last bit where processors round differently.
+    """
+
+    train: PositiveInt = 6000
+    """training images"""
+    val: PositiveInt = 1000
+    """validation images"""
+    test: PositiveInt = 1000
+    """test images"""
+    seed: NonNegativeInt = 0
+    """another seed draws other images"""
+
+    def known_class_names(self) -> tuple[str, ...]:
+        return shape_drawing.CLASS_NAMES
+
+    def check(self, shape: ImageShape) -> None:
+        height, width, channels = shape
+        if height != width or channels != 3 or height < SMALLEST:
+            image = f"{height}×{width}×{channels}"
+            message = (
+                f"Shapes are square colour images of {SMALLEST}×{SMALLEST} and more, not {image}"
+            )
+            raise DataError(message, "use an input_shape such as [64, 64, 3]")
+
+    def open(self, request: Request) -> Dataset:
+        self.check(request.shape)
+        height = request.shape[0]
+        counts = {name: getattr(self, name) for name in SPLITS}
+        splits = {name: self._split(name, count, height) for name, count in counts.items()}
+        return Dataset(shape_drawing.CLASS_NAMES, splits["train"], splits["val"], splits["test"])
+
+    def _split(self, split: str, count: int, size: int) -> Resident:
+        name = f"shapes/{shape_drawing.VERSION}/{self.seed}-{split}-{count}-{size}.npz"
+        arrays = read_cached(cache_folder() / name)
+        if arrays is None or arrays[0].shape != (count, size, size, 3):
+            images, labels = shape_drawing.draw(self.seed, split, count, size)
+
+            def write(file: BinaryIO) -> None:
+                np.savez(file, images=images, labels=labels)
+
+            keep(name, write)
+        else:
+            images, labels = arrays
+        return Resident(torch.from_numpy(images), torch.from_numpy(labels), identity=name)
+
+
+def read_cached(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
+    """Images and labels from the cache; None if they are not there or damaged (zip's CRC)."""
+    try:
+        arrays = read_arrays((path,))
+        return arrays["images"], arrays["labels"]
+    except (DataError, KeyError):
+        return None

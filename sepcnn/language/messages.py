@@ -1,0 +1,177 @@
+"""Refusals: what is wrong with a value of the config, in our words and with a hint.
+
+Validators raise what `refuse` and `unknown` make; `explained` says the same of pydantic's errors.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
+
+from sepcnn.language.edit import written
+
+LONGEST_SHOWN = 60
+
+
+def refuse(message: str, hint: str = "") -> PydanticCustomError:
+    """The error a validator raises: what is wrong with the value, and what to do about it."""
+    return _refusal(message, hint, at="value")
+
+
+def unknown(message: str, name: str, known: Iterable[str]) -> PydanticCustomError:
+    """The error for a key or a name that does not exist, with the nearest that does."""
+    choices = sorted(known)
+    hint = f"known: {', '.join(choices)}" if choices else "it takes no fields"
+    before_colon = name.partition(":")[0]
+    if before_colon != name and before_colon in choices:
+        hint = f"write a space after the colon of '{before_colon}:'"
+    elif near := nearest(name, choices):
+        hint = f"did you mean '{near}'?"
+    return _refusal(message, hint, at="key")
+
+
+def _refusal(message: str, hint: str, at: Literal["value", "key", "parent"]) -> PydanticCustomError:
+    """``at``: what to point at, the value at the error's place, its key, or what it belongs to."""
+    context = {"message": message, "hint": hint, "at": at}
+    return PydanticCustomError("refused", "{message}", context)
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that was probably meant."""
+    choices = {choice.lower(): choice for choice in known}
+    near = difflib.get_close_matches(name.lower(), choices, n=1)
+    return choices[near[0]] if near else None
+
+
+def show(value: object) -> str:
+    """A value as an error message quotes it: short, in the words of YAML."""
+    if value is None:
+        return "nothing"
+    text = f"'{value}'" if isinstance(value, str) else written(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}…"
+
+
+# ── pydantic's errors ─────────────────────────────────────────────────────────────────────────
+
+
+def located(error: PydanticCustomError, path: tuple[str | int, ...], value: object) -> Exception:
+    """An error of what stands at ``path`` below the value that is being read."""
+    details = InitErrorDetails(type=error, loc=path, input=value)
+    return ValidationError.from_exception_data("config", [details])
+
+
+def explained(
+    cls: type[BaseModel],
+    path: tuple[str | int, ...],
+    error: ValidationError,
+    unless: Callable[[ErrorDetails], bool] = lambda detail: False,
+) -> ValidationError:
+    """Errors of reading a ``cls`` at ``path`` in our words, without those that are left out."""
+    details = error.errors(include_url=False)
+    found = [detail for detail in details if not (_follows(detail) or unless(detail))]
+    misspelt = {nearest(str(d["loc"][-1]), cls.model_fields) for d in found if _extra(d)}
+    return ValidationError.from_exception_data(
+        "config",
+        [
+            InitErrorDetails(
+                type=_translate(cls, detail), loc=path + detail["loc"], input=detail["input"]
+            )
+            for detail in found
+            # The unknown key right beside it says it all.
+            if not (detail["type"] == "missing" and detail["loc"][-1] in misspelt)
+        ],
+    )
+
+
+def _extra(detail: ErrorDetails) -> bool:
+    return detail["type"] == "extra_forbidden"
+
+
+def _follows(detail: ErrorDetails) -> bool:
+    """A list is called too short also when its items were there but wrong."""
+    least = detail.get("ctx", {}).get("min_length", 0)
+    return detail["type"] == "too_short" and len(detail["input"]) >= least
+
+
+_EXPECTED = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping of fields",
+    "model_attributes_type": "a mapping of fields",
+    "finite_number": "a finite number",
+}
+_BOUNDS = {
+    "greater_than": ("above", "gt"),
+    "greater_than_equal": ("at least", "ge"),
+    "less_than": ("below", "lt"),
+    "less_than_equal": ("at most", "le"),
+}
+
+
+def _translate(cls: type[BaseModel], detail: ErrorDetails) -> PydanticCustomError:
+    kind, value, context = detail["type"], detail["input"], detail.get("ctx", {})
+    about = _about(cls, detail)
+    if kind == "refused":
+        return PydanticCustomError(
+            "refused", "{message}", {**context, "hint": context["hint"] or about}
+        )
+    if kind == "extra_forbidden":
+        name = str(detail["loc"][-1])
+        error = unknown(f"unknown key '{name}'", name, cls.model_fields)
+        elsewhere: Mapping[str, str] = getattr(cls, "elsewhere", {})
+        return _refusal(error.message(), elsewhere[name], "key") if name in elsewhere else error
+    if kind == "missing":
+        return _refusal(f"'{detail['loc'][-1]}' is required", about, at="parent")
+    if kind in _EXPECTED:
+        hint = _type_hint(cls, _EXPECTED[kind], value) or about
+        return refuse(f"expected {_EXPECTED[kind]}, found {show(value)}", hint)
+    if kind == "literal_error":
+        expected = str(context["expected"]).replace("'", "")
+        options = [option.strip() for option in expected.replace(" or ", ", ").split(",")]
+        near = difflib.get_close_matches(str(value), options, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else about
+        return refuse(f"expected one of {', '.join(options)}; found {show(value)}", hint)
+    if kind in _BOUNDS:
+        words, key = _BOUNDS[kind]
+        return refuse(f"must be {words} {context[key]:g}, found {show(value)}", about)
+    if kind in {"too_short", "too_long"}:
+        limit = context.get("min_length", context.get("max_length"))
+        than = "at least" if kind == "too_short" else "at most"
+        items = "item" if limit == 1 else "items"
+        return refuse(f"expected {than} {limit} {items}, found {context['actual_length']}", about)
+    message = str(context["error"]) if "error" in context else detail["msg"]
+    return refuse(message[:1].lower() + message[1:], about)
+
+
+def _about(cls: type[BaseModel], detail: ErrorDetails) -> str:
+    """What the field is for, where the error is the field's own and not of something inside it."""
+    field, *inside = detail["loc"] or ("",)
+    if field not in cls.model_fields or not all(isinstance(part, int) for part in inside):
+        return ""
+    description = (cls.model_fields[str(field)].description or "").replace("``", "'")
+    return f"{field}: {description}" if description else ""
+
+
+def _type_hint(cls: type[BaseModel], expected: str, value: object) -> str:
+    """How to write what was meant, where that can be told from the value."""
+    if expected == "true or false" and isinstance(value, str):
+        words = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false"}
+        word = words.get(value.lower())
+        return f"write {word}; only true and false have that meaning" if word else ""
+    if expected == "a list":
+        if isinstance(value, Mapping) or value is None:
+            return "write each item on a line of its own, behind '- '"
+        return f"write it as a list: [{written(value)}]"
+    if expected == "a mapping of fields":
+        return f"write its fields below it: {', '.join(cls.model_fields)}"
+    return ""

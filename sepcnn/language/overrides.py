@@ -1,0 +1,166 @@
+"""``--set KEY=VALUE``: an override of the config, as an edit of its text and of its tree.
+
+An override means the same whatever form the file chose: ``train.optimizer.rho`` reaches
+``optimizer: RMSprop`` (which becomes ``{RMSprop: {rho: …}}``), ``{RMSprop: 0.01}``,
+``{RMSprop: {…}}``, and the default where nothing is written.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import TypeGuard
+
+from pydantic_core import PydanticCustomError
+
+from sepcnn.errors import ConfigError, Location
+from sepcnn.language.edit import graft, quoted, splice, written
+from sepcnn.language.node import FORBIDDEN, KeyPath, Node, format_path, parse_path
+from sepcnn.language.spec import Choice, Spec, specs_in
+from sepcnn.language.yaml_reader import failure, parse
+
+
+def apply_override(text: str, node: Node, override: str, cls: type[Spec]) -> tuple[str, Node]:
+    """The text and its node with ``KEY=VALUE`` applied. Errors: `ConfigError`."""
+    shown = FORBIDDEN.sub("\ufffd", " ".join(override.splitlines()))
+    place = Location(f"--set {shown}", 0, 0)
+    key, equals, value = override.partition("=")
+    if not equals or not re.match(r"\s*[^\s#]", value):
+        hint = "as in --set train.epochs=20; null stands for no value"
+        raise failure("expected KEY=VALUE", place, hint)
+    try:
+        keys = parse_path(key.strip())
+    except ValueError as error:
+        raise failure(str(error), place, "write it as in model.layers[3].filters") from None
+    try:
+        if found := _inside(cls, keys[0]):
+            hint = f"did you mean {format_path((found, *keys))}?"
+            raise failure(f"unknown key '{keys[0]}'", None, hint)
+        path, value = _Reach(_on_one_line(value)).into(node, cls, keys)
+        child = _relocated(parse(value, "value"), place)
+        return splice(text, path, value), graft(node, path, child)
+    except ConfigError as error:
+        problems = [replace(p, location=place) for p in error.problems]
+        raise ConfigError(problems) from None
+
+
+def _inside(cls: type[Spec], key: str | int) -> str | None:
+    """The section that has a key which the config itself has not: train, of epochs."""
+    if key in cls.model_fields:
+        return None
+    sections = {name: specs_in(field.annotation) for name, field in cls.model_fields.items()}
+    return next((n for n, spec in sections.items() if spec and key in spec.model_fields), None)
+
+
+def _on_one_line(value: str) -> str:
+    """The YAML of a value, fit to stand inside brackets."""
+    node = parse(value, "value")
+    if isinstance(node.value, str):
+        return quoted(node.value)
+    written = value[node.start : node.end]
+    return f"{{{written}}}" if isinstance(node.value, dict) and written[0] != "{" else written
+
+
+def _relocated(node: Node, place: Location) -> Node:
+    """The same values, all standing at one place."""
+    value = node.value
+    if isinstance(value, dict):
+        value = {key: _relocated(child, place) for key, child in value.items()}
+    elif isinstance(value, list):
+        value = [_relocated(child, place) for child in value]
+    return replace(node, value=value, location=place, keys=dict.fromkeys(node.keys, place))
+
+
+@dataclass
+class _Reach:
+    """Finds the place in a file that an override means, whatever form the choices there have."""
+
+    value: str
+    path: list[str | int] = field(default_factory=list)
+
+    def into(self, node: Node, cls: type[Spec] | None, keys: KeyPath) -> tuple[KeyPath, str]:
+        """The path in the file and the YAML text to put there."""
+        if not keys:
+            return tuple(self.path), self.value
+        first, *rest = keys
+        if isinstance(node.value, list) and node.child(first) is None:
+            raise self._nothing(first, f"a list of {len(node.value)}", len(node.value))
+        if isinstance(first, str) and cls and _is_choice(cls):
+            return self._into_choice(node, cls, keys)
+        if isinstance(node.value, bool | int | float | str):
+            raise self._nothing(first, "a single value")
+        if isinstance(first, int) and not isinstance(node.value, list):
+            raise self._nothing(first, "not a list")
+        inner, default = _field(cls, first)
+        child = node.child(first)
+        if child is None:
+            return (*self.path, first), self._nested(inner, default, tuple(rest))
+        self.path.append(first)
+        return self.into(child, inner, tuple(rest))
+
+    def _into_choice(self, node: Node, cls: type[Choice], keys: KeyPath) -> tuple[KeyPath, str]:
+        if isinstance(node.value, str):
+            name, content = node.value, None
+        elif isinstance(node.value, dict) and len(node.value) == 1:
+            name, content = next(iter(node.value.items()))
+        else:
+            # Not a choice at all: reading the result tells what is wrong with it.
+            return (*self.path, keys[0]), self._nested(None, None, keys[1:])
+        chosen = cls.table.get(name)
+        if keys[0] == name:
+            keys = keys[1:]
+        elif keys[0] in cls.table:
+            where = format_path(tuple(self.path))
+            hint = f"choose it with --set '{where}={{{keys[0]}: {{field: value}}}}'"
+            raise failure(f"{where} is {name}, not {keys[0]}", None, hint)
+        if content is None:
+            return tuple(self.path), f"{{{quoted(name)}: {self._nested(chosen, None, keys)}}}"
+        self.path.append(name)
+        if content.value is None or isinstance(content.value, dict) or chosen is None or not keys:
+            return self.into(content, chosen, keys)
+        try:
+            first = chosen.shorthand(name)
+        except PydanticCustomError as error:
+            raise failure(error.message(), None, (error.context or {})["hint"]) from None
+        if keys[0] == first:
+            # ``Name: value`` stays in this form.
+            return self.into(content, _field(chosen, first)[0], keys[1:])
+        fields = self._nested(chosen, None, keys).removeprefix("{")
+        return tuple(self.path), f"{{{first}: {written(content.plain())}, {fields}"
+
+    def _nested(self, cls: type[Spec] | None, default: object, keys: KeyPath) -> str:
+        """The value below keys that the file does not have yet."""
+        if not keys:
+            return self.value
+        first, *rest = keys
+        if isinstance(first, int):
+            hint = "as in --set 'data.augment=[RandomFlip]'"
+            raise failure("a list that the file does not have is set as a whole", None, hint)
+        if isinstance(default, Choice) and first not in default.table:
+            return f"{{{default.chosen_name}: {self._nested(type(default), None, keys)}}}"
+        inner, default = _field(cls, first)
+        if cls and _is_choice(cls):
+            inner = cls.table.get(first)
+        return f"{{{quoted(first)}: {self._nested(inner, default, tuple(rest))}}}"
+
+    def _nothing(self, part: str | int, found: str, length: int = 0) -> ConfigError:
+        where = format_path(tuple(self.path)) or "the config"
+        place = format_path((*self.path, part))
+        hint = f"set {where} as a whole"
+        if length:
+            last = format_path((*self.path, length - 1))
+            hint = f"its last item is {last}"
+        return failure(f"there is no {place}: {where} is {found}", None, hint)
+
+
+def _is_choice(cls: type[Spec]) -> TypeGuard[type[Choice]]:
+    """Whether ``cls`` stands for whatever its table names."""
+    return issubclass(cls, Choice) and cls.is_root()
+
+
+def _field(cls: type[Spec] | None, key: str | int) -> tuple[type[Spec] | None, object]:
+    """What a field of ``cls`` holds, and its default; an item of a list is of the list's class."""
+    if isinstance(key, int) or cls is None or key not in cls.model_fields:
+        return cls if isinstance(key, int) else None, None
+    found = cls.model_fields[key]
+    return specs_in(found.annotation), found.get_default()

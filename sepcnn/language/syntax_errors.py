@@ -1,0 +1,76 @@
+"""What is wrong with a text that is not YAML, from PyYAML's words for it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from sepcnn.errors import Problem
+from sepcnn.language.node import Page
+
+# What PyYAML's words, in part, mean to a user: the message and the hint; the first match counts.
+_SYNTAX = (
+    ("expected ',' or ']'", "the '[' is not closed", "add a ']' or a missing comma"),
+    ("expected ',' or '}'", "the '{' is not closed", "add a '}' or a missing comma"),
+    ("found unexpected", "the quote is not closed", "add the closing quote"),
+    ("not find expected ':'", "a ':' is missing behind this key", "write it as 'key: value'"),
+    ("alphabetic", "an alias or anchor has no name", "quote text that starts with '*' or '&'"),
+    ("mapping values", "a ':' is not allowed here", "indent keys alike, and quote text with ': '"),
+    ("sequence entries", "a '-' is not allowed here", "start the list on a line of its own"),
+    ("'<scalar>'", "text stands behind a value that has ended", "quote the value as a whole"),
+    ("<block end>", "this does not line up with what stands above", "indent keys and items alike"),
+    ("escape", "double quotes do not know this escape", "use single quotes"),
+    ("tag handle", "tags are not part of a config", "delete the tag"),
+    ("any token", "a value cannot start with this character", "quote the text"),
+    ("content, but found '<stream", "the text ends inside brackets", "close the brackets"),
+    ("node content", "a value is missing before this", "write the value, or quote the text"),
+    ("document start", "this stands behind the end of the value", "delete it"),
+)
+_UNFINISHED = _SYNTAX[:5]
+"""these are shown where they start, not where PyYAML gave up"""
+
+
+def syntax_problem(page: Page, error: Any) -> Problem:
+    """What the user did, and where, from PyYAML's ``MarkedYAMLError``."""
+    mark = error.problem_mark.index
+    place = page.location(mark, mark)
+    if place.text[place.column - 1 : place.column] == "\t":
+        use = "as a space" if place.text[: place.column - 1].strip() else "for indentation"
+        return Problem(f"a tab is used {use}", place, hint="use spaces")
+    if found := _missing_space(page, error):
+        return found
+    for row in _SYNTAX:
+        words, message, hint = row
+        if words in error.problem:
+            if row in _UNFINISHED and error.context_mark:
+                place = page.location(error.context_mark.index, error.context_mark.index)
+            return Problem(message, place, hint=hint)
+    hint = "check the quotes, colons and indentation here"
+    return Problem(f"this is not YAML: {error.problem}", place, hint=hint)
+
+
+_KEY_WITHOUT_SPACE = re.compile(r"([ -]*)([A-Za-z_]\w*):(?!//)[^\s:]")
+
+
+def _missing_space(page: Page, error: Any) -> Problem | None:
+    """``epochs:3`` is text for YAML, which goes on in the next line: PyYAML fails only there."""
+    if "mapping values" in error.problem:
+        lines = page.lines[: error.problem_mark.line + 1]
+        column = len(lines[-1]) - len(lines[-1].lstrip(" -"))
+        number = len(lines) - 1
+    elif "not find expected ':'" in error.problem and error.context_mark:
+        column, number = error.context_mark.column, error.context_mark.line + 1
+    else:
+        return None
+    place, name = None, ""
+    while number > 0:
+        found = _KEY_WITHOUT_SPACE.match(page.lines[number - 1])
+        if found is None or len(found[1]) != column:
+            break
+        start = page.starts[number - 1] + found.start(2)
+        place, name = page.location(start, start + len(found[2]) + 1), found[2]
+        number -= 1
+    if place is None:
+        return None
+    hint = f"write a space after the colon of '{name}:'"
+    return Problem(f"the colon of '{name}' is not followed by a space", place, hint=hint)

@@ -1,0 +1,1 @@
+"""The parts of a net: layers, their graph, losses, optimizers and schedules."""

@@ -1,0 +1,214 @@
+"""Activation functions by Keras' names: each a spec that can be applied to a tensor."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import torch
+from torch.nn import functional
+
+from sepcnn.language.spec import Choice, Table
+from sepcnn.language.values import NonNegativeNumber
+
+SOFTPLUS_IS_LINEAR = 40.0
+"""from here log(1 + exp(x)) is x in float64; torch's own 20 is 2e-9 off, TensorFlow is exact"""
+
+
+class ActivationFunction(Choice):
+    """A function of a tensor."""
+
+    table: ClassVar[Table] = Table("activation")
+
+    @abstractmethod
+    def apply(self, x: torch.Tensor, overwrite: bool = False) -> torch.Tensor:
+        """The activated tensor, of the same shape; axis 1 holds the channels.
+
+        ``overwrite`` allows the result to take the place of ``x``, which then must be no one
+        else's: a pass over memory is saved.
+        """
+
+
+class Linear(ActivationFunction):
+    """The value itself."""
+
+    def apply(self, x: torch.Tensor, overwrite: bool = False) -> torch.Tensor:
+        return x
+
+
+class Relu(ActivationFunction):
+    """``x`` above ``threshold``, else ``negative_slope · (x − threshold)``; at most ``max_value``.
+
+    Bare, it is ``max(x, 0)``. Keras lists ``negative_slope`` first; here, as in its layer ReLU,
+    ``relu: 6`` is a ``max_value``. At ``threshold`` the slope is Keras' too, hence two forms;
+    at ``max_value`` it is 0, as of relu6 (there Keras has 0, 1/2 or 1, by backend and value).
+    """
+
+    max_value: NonNegativeNumber | None = None
+    """largest output"""
+    negative_slope: NonNegativeNumber = 0.0
+    """slope below the threshold"""
+    threshold: NonNegativeNumber = 0.0
+    """where the function begins to rise with slope 1"""
+
+    def apply(self, x: torch.Tensor, overwrite: bool = False) -> torch.Tensor:
+        if self.negative_slope and self.max_value is None and not self.threshold:
+            return functional.leaky_relu(x, self.negative_slope, inplace=overwrite)
+        below = functional.relu(self.threshold - x) if self.negative_slope else None
+        if self.threshold:
+            y = torch.where(x > self.threshold, x, 0.0)
+        else:
+            y = functional.relu(x, inplace=overwrite)
+        y = y if self.max_value is None else y.clamp(max=self.max_value)
+        return y if below is None else y - self.negative_slope * below
+
+
+class Relu6(ActivationFunction):
+    """``min(max(x, 0), 6)``."""
+
+    def apply(self, x: torch.Tensor, overwrite: bool = False) -> torch.Tensor:
+        return functional.relu6(x)
+
+
+class LeakyRelu(ActivationFunction):
+    """``x`` above 0, ``negative_slope · x`` below. Maas et al. 2013."""
+
+    negative_slope: NonNegativeNumber = 0.2
+    """slope below 0; Keras' 0.2, not torch's 0.01"""
+
+    def apply(self, x: torch.Tensor, overwrite: bool = False) -> torch.Tensor:
+        return functional.leaky_relu(x, self.negative_slope, inplace=overwrite)
+
+
+class Elu(ActivationFunction):
+    """``x`` above 0, ``alpha · (exp(x) − 1)`` below. Clevert et al. 2016, arXiv:1511.07289."""
+
+    alpha: NonNegativeNumber = 1.0
+    """what large negative values approach, times −1"""
+
+    def apply(self, x: torch.Tensor, overwrite: bool = False) -> torch.Tensor:
+        return functional.elu(x, self.alpha, inplace=overwrite)
+
+
+class Selu(ActivationFunction):
+    """``1.0507 · elu(x)`` with alpha 1.67326. Klambauer et al. 2017, arXiv:1706.02515.
+
+    The two constants keep mean 0 and variance 1 from layer to layer, with ``lecun_normal`` kernels.
+    """
+
+    def apply(self, x: torch.Tensor, overwrite: bool = False) -> torch.Tensor:
+        return functional.selu(x, inplace=overwrite)
+
+
+class Gelu(ActivationFunction):
+    """``x · Φ(x)`` with the normal distribution's Φ. Hendrycks & Gimpel 2016, arXiv:1606.08415."""
+
+    approximate: bool = False
+    """Φ(x) as ``0.5 · (1 + tanh(√(2/π) · (x + 0.044715 · x³)))``"""
+
+    def apply(self, x: torch.Tensor, overwrite: bool = False) -> torch.Tensor:
+        return functional.gelu(x, approximate="tanh" if self.approximate else "none")
+
+
+class Silu(ActivationFunction):
+    """``x · sigmoid(x)``, also called swish. Ramachandran et al. 2017, arXiv:1710.05941."""
+
+    def apply(self, x: torch.Tensor, overwrite: bool = False) -> torch.Tensor:
+        return functional.silu(x)
+
+
+class HardSilu(ActivationFunction):
+    """``x · hard_sigmoid(x)``, also called hard_swish. Howard et al. 2019, arXiv:1905.02244."""
+
+    def apply(self, x: torch.Tensor, overwrite: bool = False) -> torch.Tensor:
+        return functional.hardswish(x)
+
+
+class HardSigmoid(ActivationFunction):
+    """``min(max(x + 3, 0), 6) / 6``: the sigmoid in three straight pieces."""
+
+    def apply(self, x: torch.Tensor, overwrite: bool = False) -> torch.Tensor:
+        return functional.hardsigmoid(x)
+
+
+class Mish(ActivationFunction):
+    """``x · tanh(softplus(x))``. Misra 2019, arXiv:1908.08681."""
+
+    def apply(self, x: torch.Tensor, overwrite: bool = False) -> torch.Tensor:
+        return functional.mish(x)
+
+
+class Sigmoid(ActivationFunction):
+    """``1 / (1 + exp(−x))``."""
+
+    def apply(self, x: torch.Tensor, overwrite: bool = False) -> torch.Tensor:
+        return torch.sigmoid(x)
+
+
+class Tanh(ActivationFunction):
+    """The hyperbolic tangent, between −1 and 1."""
+
+    def apply(self, x: torch.Tensor, overwrite: bool = False) -> torch.Tensor:
+        return torch.tanh(x)
+
+
+class Softplus(ActivationFunction):
+    """``log(1 + exp(x))``."""
+
+    def apply(self, x: torch.Tensor, overwrite: bool = False) -> torch.Tensor:
+        return functional.softplus(x, threshold=SOFTPLUS_IS_LINEAR)
+
+
+class Softsign(ActivationFunction):
+    """``x / (1 + |x|)``."""
+
+    def apply(self, x: torch.Tensor, overwrite: bool = False) -> torch.Tensor:
+        return functional.softsign(x)
+
+
+class Exponential(ActivationFunction):
+    """``exp(x)``."""
+
+    def apply(self, x: torch.Tensor, overwrite: bool = False) -> torch.Tensor:
+        return torch.exp(x)
+
+
+class Softmax(ActivationFunction):
+    """``exp(x)`` over the sum of exp over the channels."""
+
+    def apply(self, x: torch.Tensor, overwrite: bool = False) -> torch.Tensor:
+        return torch.softmax(x, dim=1)
+
+
+class LogSoftmax(ActivationFunction):
+    """The logarithm of softmax, without its overflow."""
+
+    def apply(self, x: torch.Tensor, overwrite: bool = False) -> torch.Tensor:
+        return torch.log_softmax(x, dim=1)
+
+
+ACTIVATIONS = ActivationFunction.table
+ACTIVATIONS.fill(
+    {
+        "linear": Linear,
+        "relu": Relu,
+        "relu6": Relu6,
+        "leaky_relu": LeakyRelu,
+        "elu": Elu,
+        "selu": Selu,
+        "gelu": Gelu,
+        "silu": Silu,
+        "swish": Silu,
+        "hard_silu": HardSilu,
+        "hard_swish": HardSilu,
+        "hard_sigmoid": HardSigmoid,
+        "mish": Mish,
+        "sigmoid": Sigmoid,
+        "tanh": Tanh,
+        "softplus": Softplus,
+        "softsign": Softsign,
+        "exponential": Exponential,
+        "softmax": Softmax,
+        "log_softmax": LogSoftmax,
+    }
+)

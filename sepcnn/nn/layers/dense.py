@@ -1,0 +1,79 @@
+"""The fully connected layer."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from sepcnn.language.values import PositiveOrAuto
+from sepcnn.nn.activations import ActivationFunction
+from sepcnn.nn.constraints import MatrixConstraint, VectorConstraint
+from sepcnn.nn.initializers import GlorotUniform, MatrixInitializer, VectorInitializer, Zeros
+from sepcnn.nn.layers.base import LeafLayer, Shape, ShapeError
+from sepcnn.nn.layers.module import LayerModule, activate
+from sepcnn.nn.regularizers import MatrixRegularizer, VectorRegularizer
+
+
+class Dense(LeafLayer):
+    """``y = activation(x · kernel + bias)`` over the last axis: every output sees every input.
+
+    On an image it acts on the channels of each pixel alone, as in Keras; put Flatten or
+    GlobalAveragePooling2D above it to see the whole image.
+    """
+
+    units: PositiveOrAuto
+    """number of outputs; auto: the number of classes of the data"""
+    activation: ActivationFunction | None = None
+    """function applied to the output"""
+    use_bias: bool = True
+    """add a learned value to each output"""
+    kernel_initializer: MatrixInitializer = GlorotUniform()
+    """first values of the kernel"""
+    bias_initializer: VectorInitializer = Zeros()
+    """first values of the bias"""
+    kernel_regularizer: MatrixRegularizer = None
+    """what the kernel adds to the loss"""
+    kernel_constraint: MatrixConstraint = None
+    """what the kernel is held to"""
+    bias_regularizer: VectorRegularizer = None
+    """what the bias adds to the loss"""
+    bias_constraint: VectorConstraint = None
+    """what the bias is held to"""
+
+    def known_units(self) -> int:
+        if self.units == "auto":
+            raise ShapeError("the number of classes is not known here", "write the number of units")
+        return self.units
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        return (*inputs[0][:-1], self.known_units())
+
+    def build(self, *inputs: Shape) -> nn.Module:
+        return DenseModule(self, inputs[0][-1])
+
+    def macs(self, inputs: tuple[Shape, ...], output: Shape) -> int:
+        return math.prod(inputs[0]) * output[-1]
+
+
+class DenseModule(LayerModule):
+    """Takes N×features, or N×C×H×W and acts on C; after a Reshape any N×C×…."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor | None
+
+    def __init__(self, spec: Dense, features: int) -> None:
+        super().__init__()
+        units = spec.known_units()
+        self.add_weight("weight", spec.rules("kernel"), (features, units), (1, 0))
+        self.add_bias(spec.rules("bias") if spec.use_bias else None, units)
+        self.activation = spec.activation
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.dim() == 4:
+            y = functional.conv2d(x, self.weight[:, :, None, None], self.bias)
+        else:
+            y = functional.linear(x.movedim(1, -1), self.weight, self.bias).movedim(-1, 1)
+        return activate(y, self.activation)

@@ -1,0 +1,99 @@
+"""The limits of batch renormalization's correction, each a number or a ramp over the run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from operator import attrgetter, methodcaller
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import PlainValidator, ValidationInfo, WithJsonSchema, model_validator
+
+from sepcnn.language.messages import refuse, show
+from sepcnn.language.spec import Spec
+from sepcnn.language.values import finite_number, number_schema
+from sepcnn.nn.schedules import Progress, Ramp
+
+Limit = Ramp | Literal["paper"] | None
+CROSSING = 1e-9
+"""what rounding may make of two ramps that touch"""
+
+
+def _limit(value: Any, info: ValidationInfo) -> Limit:
+    """A number, a ramp, ``paper`` (of rmin only), or no limit."""
+    if value is None or isinstance(value, Ramp) or value == math.inf:
+        return None if value == math.inf else value
+    if value == "paper" and info.field_name == "rmin":
+        return "paper"
+    if (number := finite_number(value)) is not None:
+        return Ramp.constant(number)
+    if isinstance(value, dict):
+        return Ramp.model_validate(value, context=info.context)
+    hint = "write a number, or {start: 1, end: 3, after: 10%, until: 50%}"
+    raise refuse(f"expected a limit, found {show(value)}", hint)
+
+
+_LIMIT_SCHEMA: dict[str, Any] = {
+    "anyOf": [*number_schema()["anyOf"], {"const": "paper"}, {"type": "object"}, {"type": "null"}]
+}
+LimitValue = Annotated[Limit, PlainValidator(_limit), WithJsonSchema(_LIMIT_SCHEMA)]
+
+
+class RenormClipping(Spec):
+    """Limits of batch renormalization's correction; each a number, a ramp, or absent.
+
+    Ramps must not cross. Where durations have several units that depends on the run: then it is
+    not refused, and while rmin is above rmax, r is rmax.
+    """
+
+    rmax: LimitValue = None
+    """r is at most this; absent: no limit"""
+    rmin: LimitValue = None
+    """r is at least this; absent: 0; paper: 1/rmax"""
+    dmax: LimitValue = None
+    """d lies within ±dmax; absent: no limit"""
+
+    @model_validator(mode="after")
+    def _right_way_up(self) -> Self:
+        for place, moment in self._moments():
+            rmax = moment(self.rmax) if isinstance(self.rmax, Ramp) else math.inf
+            if self.rmin == "paper" and rmax < 1:
+                raise refuse(f"with rmin: paper, rmax must be at least 1, found {rmax:g}")
+            limits = self._limits(moment)
+            if limits["rmin"] > rmax + CROSSING:
+                raise refuse(
+                    f"rmin ({limits['rmin']:g}) is above rmax ({rmax:g}){place}",
+                    "r lies between rmin and rmax; rmin is 0 unless given",
+                )
+            if limits["dmax"] < 0:
+                raise refuse(f"dmax must be at least 0, found {limits['dmax']:g}")
+        return self
+
+    def _moments(self) -> Iterator[tuple[str, Callable[[Ramp], float]]]:
+        """Where limits are farthest from each other: at both ends, and where a ramp has a corner.
+
+        Each with its name for messages. Corners are known where all durations have one unit.
+        """
+        yield "", attrgetter("start")
+        yield "", attrgetter("end")
+        ramps = [ramp for ramp in (self.rmin, self.rmax) if isinstance(ramp, Ramp)]
+        corners = {corner for ramp in ramps for corner in (ramp.after, ramp.until) if corner.amount}
+        if len({corner.unit for corner in corners}) == 1:
+            for corner in sorted(corners, key=attrgetter("amount")):
+                before = math.nextafter(corner.amount, 0)  # a ramp may jump there
+                yield f" before {corner}", methodcaller("at_amount", before)
+                yield f" after {corner}", methodcaller("at_amount", corner.amount)
+
+    def first(self) -> dict[str, float]:
+        """The three limits at the start of a run."""
+        return self._limits(attrgetter("start"))
+
+    def at(self, progress: Progress) -> dict[str, float]:
+        """The three limits at a moment of the run."""
+        return self._limits(lambda ramp: ramp.at(progress))
+
+    def _limits(self, value: Callable[[Ramp], float]) -> dict[str, float]:
+        rmax = value(self.rmax) if isinstance(self.rmax, Ramp) else math.inf
+        dmax = value(self.dmax) if isinstance(self.dmax, Ramp) else math.inf
+        rmin = value(self.rmin) if isinstance(self.rmin, Ramp) else 0.0
+        return {"rmax": rmax, "rmin": 1 / rmax if self.rmin == "paper" else rmin, "dmax": dmax}

@@ -1,0 +1,123 @@
+"""How a resized image is made: the share of every old pixel in every new one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from sepcnn.language.values import Pair
+
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"]
+
+UNSEEN = 1e-9
+"""a share below this is a rounded 0: a kernel is 0 on all whole distances but its middle"""
+
+
+def triangle(distance: torch.Tensor) -> torch.Tensor:
+    return (1 - distance).clamp(min=0)
+
+
+def keys(distance: torch.Tensor) -> torch.Tensor:
+    """Keys 1981, "Cubic convolution interpolation for digital image processing", a = −½."""
+    d = distance
+    near, far = (1.5 * d - 2.5) * d * d + 1, ((-0.5 * d + 2.5) * d - 4) * d + 2
+    return torch.where(d <= 1, near, torch.where(d < 2, far, 0.0))
+
+
+def lanczos(radius: int) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Duchon 1979, "Lanczos filtering in one and two dimensions"."""
+
+    def kernel(distance: torch.Tensor) -> torch.Tensor:
+        windowed = torch.sinc(distance) * torch.sinc(distance / radius)
+        return torch.where(distance < radius, windowed, 0.0)
+
+    return kernel
+
+
+KERNELS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "bilinear": triangle,
+    "bicubic": keys,
+    "lanczos3": lanczos(3),
+    "lanczos5": lanczos(5),
+}
+"""weights by the distance in pixels"""
+
+
+def shares(source: int, target: int, interpolation: Interpolation, antialias: bool) -> torch.Tensor:
+    """Target × source, float64: the share of every old pixel of an axis in every new one.
+
+    As in TensorFlow's ScaleAndTranslate: pixels outside the image are left out and the others'
+    weights divided by their sum; ``antialias`` stretches the kernel where the axis shrinks.
+    """
+    step = source / target
+    old = torch.arange(source, dtype=torch.float64)
+    center = (torch.arange(target, dtype=torch.float64) + 0.5)[:, None] * step - 0.5
+    if interpolation == "nearest":
+        return (old == (center + 0.5).floor()).double()
+    stretch = max(step, 1.0) if antialias else 1.0
+    weights = KERNELS[interpolation]((old - center).abs() / stretch)
+    return weights / weights.sum(dim=1, keepdim=True)
+
+
+def extent(source: int, target: int, interpolation: Interpolation, antialias: bool) -> int:
+    """How many old pixels, one beside the other, a new one sees at most."""
+    seen = shares(source, target, interpolation, antialias).abs() > UNSEEN
+    first, after = seen.int().argmax(dim=1), source - seen.flip(1).int().argmax(dim=1)
+    return int((after - first).max())
+
+
+# ── modules ───────────────────────────────────────────────────────────────────────────────────
+
+
+def resizer(
+    source: Pair, target: Pair, interpolation: Interpolation, antialias: bool = False
+) -> nn.Module:
+    """The module that resizes images of one size to another."""
+    if source == target:
+        return nn.Identity()
+    if interpolation == "nearest":
+        # torch's "nearest" leaves the half pixel out.
+        return InterpolateModule(target, "nearest-exact")
+    shrinks = target[0] < source[0] or target[1] < source[1]
+    if interpolation == "bilinear" and not (antialias and shrinks):
+        return InterpolateModule(target, "bilinear")
+    return ResampleModule(source, target, interpolation, antialias)
+
+
+class InterpolateModule(nn.Module):
+    """Takes N×C×H×W of any size: what torch does as TensorFlow."""
+
+    def __init__(self, size: Pair, mode: Literal["nearest-exact", "bilinear"]) -> None:
+        super().__init__()
+        self.size, self.mode = size, mode
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        corners = None if self.mode == "nearest-exact" else False
+        return functional.interpolate(x, self.size, mode=self.mode, align_corners=corners)
+
+
+class ResampleModule(nn.Module):
+    """Takes N×C×H×W of the one size it is made for: shares of rows · image · shares of columns.
+
+    Two products of matrices, zeros and all, are faster than gathering the few pixels that count.
+    The arithmetic is float32 also for bfloat16 inputs and under autocast.
+    """
+
+    rows: torch.Tensor
+    columns: torch.Tensor
+
+    def __init__(
+        self, source: Pair, target: Pair, interpolation: Interpolation, antialias: bool
+    ) -> None:
+        super().__init__()
+        for axis, name in enumerate(("rows", "columns")):
+            matrix = shares(source[axis], target[axis], interpolation, antialias)
+            self.register_buffer(name, matrix.to(torch.get_default_dtype()), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return (self.rows @ x.to(self.rows.dtype) @ self.columns.T).to(x.dtype)

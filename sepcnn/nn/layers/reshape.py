@@ -1,0 +1,162 @@
+"""Layers that reorder elements."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+import torch
+from pydantic import PlainValidator, ValidationInfo, WithJsonSchema
+from torch import nn
+
+from sepcnn.language.data_format import read_axis, read_image
+from sepcnn.language.messages import refuse, show
+from sepcnn.language.spec import Context
+from sepcnn.nn.layers.base import LeafLayer, Shape, ShapeError, show_shape
+
+
+class Flatten(LeafLayer):
+    """An image as one row of features, in the order height, width, channel, as in Keras."""
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        return (math.prod(inputs[0]),)
+
+    def build(self, *inputs: Shape) -> nn.Module:
+        return FlattenModule()
+
+    def window(self) -> None:
+        return None
+
+
+class FlattenModule(nn.Module):
+    """Takes N×C×H×W or N×F, gives N×F."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.movedim(1, -1).flatten(1)
+
+
+def _whole_numbers(value: object) -> tuple[int, ...]:
+    """A list of whole numbers; empty for anything else."""
+    found = isinstance(value, list | tuple) and all(type(number) is int for number in value)
+    return tuple(value) if found else ()  # type: ignore[arg-type]
+
+
+def _target_shape(value: object, info: ValidationInfo) -> tuple[int, ...]:
+    sizes = _whole_numbers(value)
+    if sizes and all(size > 0 or size == -1 for size in sizes) and sizes.count(-1) <= 1:
+        return read_image(sizes, info)
+    hint = "write [8, 8, 16] for an image, [256] for features; -1 stands for what is left"
+    message = (
+        f"expected a list of whole numbers above 0, one of them -1 at most, found {show(value)}"
+    )
+    raise refuse(message, hint)
+
+
+TargetShape = Annotated[
+    tuple[int, ...],
+    PlainValidator(_target_shape),
+    WithJsonSchema(
+        {
+            "type": "array",
+            "items": {"type": "integer", "minimum": -1, "not": {"const": 0}},
+            "minItems": 1,
+        }
+    ),
+]
+
+
+class Reshape(LeafLayer):
+    """The same elements in another shape, in the order height, width, channel, as in Keras.
+
+    Any shape goes to any of as many elements; layers for images need height × width × channels.
+    With Permute it shuffles channels: ``[8, 8, 4, 16]``, ``[1, 2, 4, 3]``, ``[8, 8, 64]``.
+    """
+
+    target_shape: TargetShape
+    """the new shape without the batch; one size may be -1, which is found from the others"""
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        elements = math.prod(inputs[0])
+        known = math.prod(size for size in self.target_shape if size != -1)
+        found = tuple(elements // known if size == -1 else size for size in self.target_shape)
+        if math.prod(found) != elements:
+            target = "×".join(map(str, self.target_shape))
+            message = f"the {elements} elements of {show_shape(inputs[0])} do not make {target}"
+            hint = f"choose sizes whose product is {elements}, or -1 for one that is found"
+            raise ShapeError(message, hint)
+        return found
+
+    def build(self, *inputs: Shape) -> nn.Module:
+        return ReshapeModule(self.output_shape(*inputs))
+
+    def window(self) -> None:
+        return None
+
+
+class ReshapeModule(nn.Module):
+    """Takes and gives tensors whose channels, the last axis of the shape, stand second."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.movedim(1, -1).reshape(-1, *self.shape).movedim(-1, 1)
+
+
+def _dims(value: object, info: ValidationInfo) -> tuple[int, ...]:
+    dims = _whole_numbers(value)
+    if dims and sorted(dims) == list(range(1, len(dims) + 1)):
+        if len(dims) == 3:
+            return tuple(read_axis(axis, info) % 4 for axis in read_image(dims, info))
+        return dims
+    message = f"expected the axes from 1 on, each once, found {show(value)}"
+    swap = "[1, 3, 2]" if Context.of(info).channels_first else "[2, 1, 3]"
+    raise refuse(message, f"{swap} swaps height and width of an image")
+
+
+Dims = Annotated[
+    tuple[int, ...],
+    PlainValidator(_dims),
+    WithJsonSchema(
+        {
+            "type": "array",
+            "items": {"type": "integer", "minimum": 1},
+            "minItems": 1,
+            "uniqueItems": True,
+        }
+    ),
+]
+
+
+class Permute(LeafLayer):
+    """The axes in another order, height, width and channel being 1, 2 and 3, as in Keras.
+
+    ``output_shape[i] = input_shape[dims[i] − 1]``
+    """
+
+    dims: Dims
+    """which axis of the input stands at each place, counted from 1 without the batch"""
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        if len(self.dims) != len(inputs[0]):
+            message = f"dims orders {len(self.dims)} axes, but its input is {show_shape(inputs[0])}"
+            raise ShapeError(message, "name every axis once, from 1 on, without the batch")
+        return tuple(inputs[0][axis - 1] for axis in self.dims)
+
+    def build(self, *inputs: Shape) -> nn.Module:
+        return PermuteModule(self.dims)
+
+    def window(self) -> None:
+        return None
+
+
+class PermuteModule(nn.Module):
+    """Takes and gives tensors whose channels, the last axis of the shape, stand second."""
+
+    def __init__(self, dims: tuple[int, ...]) -> None:
+        super().__init__()
+        self.dims = dims
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.movedim(1, -1).permute(0, *self.dims).movedim(-1, 1)

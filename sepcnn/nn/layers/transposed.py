@@ -1,0 +1,164 @@
+"""Transposed convolution: Conv2DTranspose."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Annotated, Any, Self
+
+import torch
+from pydantic import PlainValidator, WithJsonSchema, model_validator
+from torch import nn
+from torch.nn import functional
+
+from sepcnn.language.messages import refuse, show
+from sepcnn.language.values import Pair
+from sepcnn.nn.constraints import KernelConstraint
+from sepcnn.nn.initializers import GlorotUniform, KernelInitializer
+from sepcnn.nn.layers.base import Shape, ShapeError, Window, image, show_shape
+from sepcnn.nn.layers.convolution import ConvolutionLayer
+from sepcnn.nn.layers.module import LayerModule, activate
+from sepcnn.nn.layers.window import Padding, effective_size
+from sepcnn.nn.regularizers import KernelRegularizer
+
+
+def _output_padding(value: object) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    pair = value if isinstance(value, list | tuple) else (value, value)
+    if len(pair) == 2 and all(type(size) is int and size >= 0 for size in pair):
+        return (pair[0], pair[1])
+    raise refuse(f"expected a whole number or [height, width], found {show(value)}")
+
+
+_WHOLE = {"type": "integer", "minimum": 0}
+OutputPadding = Annotated[
+    tuple[int, int] | None,
+    PlainValidator(_output_padding),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                _WHOLE,
+                {"type": "array", "items": _WHOLE, "minItems": 2, "maxItems": 2},
+                {"type": "null"},
+            ]
+        }
+    ),
+]
+
+
+def transposed_size(
+    size: int, window: int, stride: int, padding: Padding, output_padding: int | None
+) -> int:
+    """Pixels along one axis of a transposed convolution's output, as in Keras."""
+    if padding == "valid":
+        extra = max(stride - window, 0) if output_padding is None else output_padding
+        return (size - 1) * stride + window + extra
+    if output_padding is None:
+        return size * stride
+    return (size - 1) * stride + window % 2 + output_padding
+
+
+class Conv2DTranspose(ConvolutionLayer):
+    """Transposed convolution: the gradient of Conv2D towards its input, for enlarging images.
+
+    ``y[i·s + a, j·s + b, o] += x[i, j, c] · kernel[a, b, o, c]``, then bias and activation.
+
+    A window of k over n pixels gives ``(n − 1)·s + max(k, s)`` pixels along each axis, or
+    ``(n − 1)·s + k + output_padding``, where padding is ``valid``; where it is ``same``, it gives
+    ``n·s``, or ``(n − 1)·s + k mod 2 + output_padding``.
+    What is too much is cut on both sides, the odd pixel right and bottom, as TensorFlow does.
+    Keras' fan_in of the kernel counts the filters, since they stand where inputs stand elsewhere.
+    """
+
+    strides: Pair = (1, 1)
+    """pixels between the places where the window is added to the output"""
+    padding: Padding = "valid"
+    """valid: all that windows touch; same: the output has the input's size times strides"""
+    output_padding: OutputPadding = None
+    """pixels added to the output's smallest size, below strides; Keras' size unless given"""
+    kernel_initializer: KernelInitializer = GlorotUniform()
+    """first values of the kernel"""
+    kernel_regularizer: KernelRegularizer = None
+    """what the kernel adds to the loss"""
+    kernel_constraint: KernelConstraint = None
+    """what the kernel is held to"""
+
+    @model_validator(mode="after")
+    def _output_padding_below_strides(self) -> Self:
+        for extra, stride in zip(self.output_padding or (), self.strides, strict=False):
+            if extra >= stride:
+                message = f"output_padding {extra} must be below the stride, which is {stride}"
+                raise refuse(message, "leave it out, or take a larger stride")
+        return self
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        window = self.spans()
+        extra = self.output_padding or (None, None)
+        height, width = (
+            transposed_size(
+                inputs_size, window[axis], self.strides[axis], self.padding, extra[axis]
+            )
+            for axis, inputs_size in enumerate(image(inputs[0])[:2])
+        )
+        if min(height, width) < 1:
+            message = f"its output would be {height}×{width}, from {show_shape(inputs[0])}"
+            raise ShapeError(message, "leave out output_padding, or make it larger")
+        return (height, width, self.filters)
+
+    def spans(self) -> Pair:
+        """Height and width of the window with its dilation."""
+        (height, width), (down, across) = self.kernel_size, self.dilation_rate
+        return effective_size(height, down), effective_size(width, across)
+
+    def build(self, *inputs: Shape) -> nn.Module:
+        return TransposedModule(self, image(inputs[0])[2])
+
+    def macs(self, inputs: tuple[Shape, ...], output: Shape) -> int:
+        height, width, channels = image(inputs[0])
+        return height * width * channels * self.filters * self.kernel_size[0] * self.kernel_size[1]
+
+    def window(self) -> Window:
+        (height, width), (down, across) = self.spans(), self.strides
+        strides = (Fraction(1, down), Fraction(1, across))
+        return Window((-(-height // down), -(-width // across)), strides)
+
+
+class TransposedModule(LayerModule):
+    """Takes N×C×H×W of any size. ``weight`` is inputs × filters × height × width."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor | None
+
+    def __init__(self, spec: Conv2DTranspose, channels: int) -> None:
+        super().__init__()
+        keras_shape = (*spec.kernel_size, spec.filters, channels)
+        self.add_weight("weight", spec.rules("kernel"), keras_shape, (3, 2, 0, 1))
+        self.add_bias(spec.bias_rules(), spec.filters)
+        self.spec = spec
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        spec, window = self.spec, self.spec.spans()
+        size = spec.output_shape((x.shape[2], x.shape[3], x.shape[1]))[:2]
+        touched = [(x.shape[2 + i] - 1) * spec.strides[i] + window[i] for i in (0, 1)]
+        cut = [max(touched[i] - size[i], 0) // 2 for i in (0, 1)]
+        added = [max(size[i] - touched[i], 0) for i in (0, 1)]
+        geometry = (spec.strides, cut, added, 1, spec.dilation_rate)
+        x = convolve_transposed(x, self.weight, self.bias, *geometry)
+        # torch cuts evenly: of an odd number of pixels one is left.
+        return activate(x[:, :, : size[0], : size[1]], spec.activation)
+
+
+def convolve_transposed(
+    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, *geometry: Any
+) -> torch.Tensor:
+    """torch's, on a CPU always on contiguous tensors and never in bfloat16.
+
+    Without AVX-512 torch 2.14 writes beside its result where tensors are channels_last, and rounds
+    a sum in bfloat16 after each pixel of the window.
+    """
+    if x.device.type != "cpu":
+        return functional.conv_transpose2d(x, weight, bias, *geometry)
+    x = x.float() if x.dtype == torch.bfloat16 else x
+    with torch.autocast("cpu", enabled=False):
+        x, weight = x.contiguous(), weight.contiguous()
+        return functional.conv_transpose2d(x, weight, bias, *geometry)

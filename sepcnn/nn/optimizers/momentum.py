@@ -1,0 +1,69 @@
+"""Optimizers whose memory is a mean of gradients: SGD and Lion."""
+
+from __future__ import annotations
+
+import torch
+
+from sepcnn.language.values import PositiveNumber, PositiveUnitNumber, Rate
+from sepcnn.nn.optimizers.base import Optimizer, Slots, Tensors
+
+
+class SGD(Optimizer):
+    """``v = momentum · v − learning_rate · g``, ``w += v``.
+
+    The learning rate is inside the momentum, as in Keras: torch keeps it outside, which differs
+    as soon as the rate changes. ``nesterov``: ``w += momentum · v − learning_rate · g``.
+    """
+
+    learning_rate: PositiveNumber = 0.01
+    """size of a step; the schedule multiplies it"""
+    momentum: Rate = 0.0
+    """share of the last step kept in the next"""
+    nesterov: bool = False
+    """look ahead by the momentum (Sutskever et al. 2013)"""
+
+    def slot_names(self) -> tuple[str, ...]:
+        return ("momentum",) if self.momentum else ()
+
+    def update(
+        self, weights: Tensors, gradients: Tensors, slots: Slots, learning_rate: float, step: int
+    ) -> None:
+        if not self.momentum:
+            torch._foreach_add_(weights, gradients, alpha=-learning_rate)
+            return
+        velocity = slots["momentum"]
+        torch._foreach_mul_(velocity, self.momentum)
+        torch._foreach_add_(velocity, gradients, alpha=-learning_rate)
+        if self.nesterov:
+            torch._foreach_add_(weights, velocity, alpha=self.momentum)
+            torch._foreach_add_(weights, gradients, alpha=-learning_rate)
+        else:
+            torch._foreach_add_(weights, velocity)
+
+
+class Lion(Optimizer):
+    """``w −= learning_rate · sign(β₁ · m + (1 − β₁) · g)``, then ``m = β₂ · m + (1 − β₂) · g``.
+
+    Chen et al. 2023, arXiv:2302.06675. Every weight moves by the learning rate, which should be
+    three to ten times smaller than Adam's, and weight decay as much larger.
+    """
+
+    beta_1: PositiveUnitNumber = 0.9
+    """share of the mean in the direction of the step; 0 would leave the mean unused"""
+    beta_2: Rate = 0.99
+    """share of the old mean kept"""
+
+    def slot_names(self) -> tuple[str, ...]:
+        return ("mean",)
+
+    def update(
+        self, weights: Tensors, gradients: Tensors, slots: Slots, learning_rate: float, step: int
+    ) -> None:
+        mean = slots["mean"]
+        # Not lerp: rounded as Keras rounds, since the sign of a near zero moves a whole step.
+        direction = list(torch._foreach_mul(mean, self.beta_1))
+        torch._foreach_add_(direction, gradients, alpha=1 - self.beta_1)
+        torch._foreach_sign_(direction)
+        torch._foreach_add_(weights, direction, alpha=-learning_rate)
+        torch._foreach_mul_(mean, self.beta_2)
+        torch._foreach_add_(mean, gradients, alpha=1 - self.beta_2)

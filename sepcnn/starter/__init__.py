@@ -1,0 +1,1 @@
+"""``sepcnn init``: a config that suits a folder of images."""

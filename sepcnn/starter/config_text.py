@@ -1,0 +1,168 @@
+"""A config to begin with that suits a folder of images, each line with its reason."""
+
+from __future__ import annotations
+
+import math
+
+from sepcnn.language.edit import quoted
+from sepcnn.starter.survey import Facts, square_side
+from sepcnn.wording import counted
+
+SMALLEST_MAP = 4
+"""pixels a side of the last feature map"""
+TOLD = 0.01
+"""share of an image that is cut off, from which a comment says so"""
+FEW_IMAGES, MANY_IMAGES = 1000, 20_000
+"""training images below which a net is kept small, and from which it needs little dropout"""
+IMAGES_SEEN = 100_000
+"""in the whole run: the number of epochs follows"""
+BATCH_SIZES = {64: 2000, 32: 400, 16: 64, 8: 16, 4: 0}
+"""each with the training images from which it is taken: an epoch has some steps"""
+COMMENT_COLUMN = 50
+
+
+def write(facts: Facts, folder: str) -> str:
+    """The text of the config; ``folder`` is the path by which it finds the images."""
+    lines = [
+        "# yaml-language-server: $schema=sepcnn.schema.json",
+        f"# Written by sepcnn init for {counted(facts.train, 'training image')} of "
+        f"{counted(facts.classes, 'class')}.",
+        "",
+        *model(facts),
+        "",
+        *data(facts, folder),
+        "",
+        *train(facts),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def line(text: str, comment: str) -> str:
+    return f"{text:<{COMMENT_COLUMN - 2}}  # {comment}"
+
+
+def model(facts: Facts) -> list[str]:
+    side, channels = square_side(facts.side), 1 if facts.grey else 3
+    height, width = facts.input_size
+    small = facts.train < FEW_IMAGES
+    first = 16 if small else 32
+    strides = 2 if side >= 64 else 1
+    stages = max(1, math.floor(math.log2(side / strides / SMALLEST_MAP) + 0.3))
+    kind = "all are grey" if facts.grey else "colour"
+    why = "few images: a small net" if small else "enough images for a net of this width"
+    lines = [
+        line("model:", f"{why}"),
+        line(
+            f"  input_shape: [{height}, {width}, {channels}]",
+            f"height, width, channels: {shape_in_words(facts)}; {kind}",
+        ),
+        line("  defaults:", "for every layer of a name that does not say otherwise"),
+        line("    Conv2D: {padding: same, use_bias: false}", "batch normalization has the bias"),
+        line(
+            "    SeparableConv2D: {kernel_size: 3, padding: same, use_bias: false}",
+            "a 3×3 filter for each channel, then 1×1 over all",
+        ),
+        line("    BatchNormalization: {momentum: 0.9}", "statistics of about the last 10 steps"),
+        line("    MaxPooling2D: {pool_size: 3, strides: 2, padding: same}", "halves the image"),
+        line("  layers:", "from input to output"),
+        line("    - Rescaling: {scale: 1/127.5, offset: -1}", "pixels 0 to 255 become -1 to 1"),
+        line(
+            f"    - Conv2D: {{filters: {first}, kernel_size: 3, strides: {strides}}}",
+            "edges and colours" + (", at half the size" if strides == 2 else ", at full size"),
+        ),
+        line("    - BatchNormalization", "keeps the layers' outputs in proportion"),
+        line("    - ReLU", "negative values become 0"),
+    ]
+    for stage in range(stages):
+        filters = first * 2 ** min(stage + 1, 3)
+        shrunk = strides * 2 ** (stage + 1)
+        lines += residual(filters, (math.ceil(height / shrunk), math.ceil(width / shrunk)))
+    dropout = 0.4 if small else 0.1 if facts.train >= MANY_IMAGES else 0.3
+    return [
+        *lines,
+        line("    - ReLU", "negative values become 0"),
+        line("    - GlobalAveragePooling2D", "one number a channel"),
+        line(f"    - Dropout: {dropout}", "share left out in each step: against learning by heart"),
+        line("    - Dense: {units: auto, activation: softmax}", "auto: the classes of the data"),
+    ]
+
+
+def shape_in_words(facts: Facts) -> str:
+    """``the images' shorter side is about 128``, and their proportions where the input has them."""
+    which = "longer" if facts.long else "shorter"
+    side = f"the images' {which} side is about {facts.side}"
+    if facts.proportions == 1:
+        return side
+    times = max(facts.proportions, 1 / facts.proportions)
+    shape = "as wide as high" if facts.proportions > 1 else "as high as wide"
+    return f"{side}, nearly all are {times:.1f} × {shape}"
+
+
+def residual(filters: int, after: tuple[int, int]) -> list[str]:
+    """A block of Xception (Chollet 2017, arXiv:1610.02357)."""
+    shortcut = f"[Conv2D: {{filters: {filters}, kernel_size: 1, strides: 2}}, BatchNormalization]"
+    return [
+        line(
+            "    - Residual:",
+            f"the layers, plus the shortcut around them: {after[0]}×{after[1]} after it",
+        ),
+        line("        layers:", "what the block learns to add"),
+        line("          - ReLU", "negative values become 0"),
+        line(f"          - SeparableConv2D: {filters}", "filters"),
+        line("          - BatchNormalization", "as above"),
+        line("          - ReLU", "as above"),
+        line(f"          - SeparableConv2D: {filters}", "filters"),
+        line("          - BatchNormalization", "as above"),
+        line("          - MaxPooling2D", "halves the image"),
+        line(f"        shortcut: {shortcut}", "the same shape as the layers give"),
+    ]
+
+
+def data(facts: Facts, folder: str) -> list[str]:
+    lines = [line("data:", "the images")]
+    if facts.long:
+        lines += [
+            line("  source:", "where they come from"),
+            line("    Folder:", "a folder for each class"),
+            line(f"      path: {quoted(folder)}", "the images"),
+            line("      resize: letterbox", "many are long: keep all of them, with black bars"),
+        ]
+    else:
+        why = "a folder for each class"
+        if facts.lost >= TOLD:
+            why += f"; the crop to the input leaves out {100 * facts.lost:.0f} % of an image"
+        lines.append(line(f"  source: {{Folder: {quoted(folder)}}}", why))
+    if facts.held_out:
+        share = 0.2 if facts.train < FEW_IMAGES else 0.1
+        lines.append(line(f"  validation: {share}", "share held out to measure on, of every class"))
+    lines.append(line("  augment:", "random changes, different for each image and each epoch"))
+    if not facts.grey:
+        lines.append(
+            line(
+                "    - RandomFlip: horizontal", "remove where left and right matter, as in writing"
+            )
+        )
+    lines.append(line("    - RandomTranslation: 0.1", "up to this share of height and width"))
+    if facts.train < FEW_IMAGES:
+        lines.append(line("    - RandomErasing", "a part is hidden: helps where images are few"))
+    return lines
+
+
+def train(facts: Facts) -> list[str]:
+    size = next(size for size, least in BATCH_SIZES.items() if facts.train >= least)
+    epochs = min(100, max(10, round(IMAGES_SEEN / facts.train, -1)))
+    lines = [
+        line("train:", "the run"),
+        line(f"  epochs: {epochs:.0f}", "passes over the training images"),
+        line(f"  batch_size: {size}", "images a step"),
+        line(
+            f"  optimizer: {{AdamW: {{learning_rate: {0.02 * size / 64}, weight_decay: 0.01}}}}",
+            "lower the rate if the loss jumps",
+        ),
+        line("  schedule: OneCycle", "the learning rate rises, then falls to nothing"),
+    ]
+    if facts.uneven:
+        times = max(facts.counts) / min(facts.counts)
+        why = f"the largest class has {times:.1f} × the images of the smallest"
+        lines.append(line("  class_weights: balanced", why))
+    return lines

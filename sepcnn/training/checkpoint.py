@@ -1,0 +1,204 @@
+"""State to and from one safetensors file, which alone is enough to resume, evaluate or predict.
+
+Tensors stand under ``model/…``, ``optimizer/<slot>/…`` and ``sums``; everything else is JSON in
+the file's header. No pickle. Written to a temporary name, flushed, renamed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_safetensors
+
+import sepcnn
+from sepcnn.atomic_file import replace_file
+from sepcnn.config.config import Config, Origin
+from sepcnn.errors import CheckpointError, ConfigError
+from sepcnn.language.yaml_reader import parse
+from sepcnn.nn.model import Net, build
+from sepcnn.training.records import EpochRecord, epoch_from_json, to_json
+from sepcnn.training.state import State, check_finite, new_state
+
+FORMAT = 1
+HEADER = "sepcnn"
+LAST, BEST = "last.safetensors", "best.safetensors"
+"""names of the checkpoints in a run folder"""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file holds, checked."""
+
+    path: Path
+    config: Config
+    facts: dict[str, Any]
+    """of the data: class names, counts, fingerprints, decoder"""
+    machine: dict[str, Any]
+    step: int
+    epochs: list[EpochRecord]
+    tensors: dict[str, torch.Tensor]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return tuple(self.facts["class_names"])
+
+    def net(self) -> Net:
+        """The trained net, on the CPU, in inference mode."""
+        net = build(self.config.graph(len(self.class_names)))
+        self._restore(net.state_dict(), "model/")
+        return net.eval()
+
+    def state(self, config: Config, device: torch.device) -> State:
+        """The state to go on from, under the stored config or one that only trains longer."""
+        graph = config.graph(len(self.class_names))
+        state = new_state(config, graph, device)
+        self._restore(state.tensors(), "")
+        state.step, state.epochs = self.step, list(self.epochs)
+        return state
+
+    @torch.no_grad()
+    def _restore(self, targets: dict[str, torch.Tensor], prefix: str) -> None:
+        """Copy the file's tensors into those of the same names. Errors: `CheckpointError`."""
+        stored = {
+            n.removeprefix(prefix): t for n, t in self.tensors.items() if n.startswith(prefix)
+        }
+        for name, target in targets.items():
+            if name not in stored or stored[name].shape != target.shape:
+                message = f"{self.path}: the weight '{name}' is missing or of another shape"
+                raise CheckpointError(message, "the file was not written for this config")
+            target.copy_(stored[name])
+
+
+def save(
+    path: Path, config: Config, facts: dict[str, Any], machine: dict[str, Any], state: State
+) -> None:
+    """Write the file whole or leave the old one. Errors: `StorageError`; `DivergedError` for bad
+    weights, which are never saved.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors().items()}
+    check_finite(state, tensors)
+    origin = config.origin
+    header = {
+        "format": FORMAT,
+        "config": {
+            "name": origin.name if origin else "",
+            "text": origin.text if origin else "",
+            "overrides": list(origin.overrides) if origin else [],
+        },
+        "resolved": config.resolved(),
+        "data": facts,
+        "machine": machine,
+        "versions": versions(),
+        "step": state.step,
+        "epochs": [to_json(record) for record in state.epochs],
+    }
+    header["hash"] = content_hash(header, tensors)
+    replace_file(path, to_safetensors(tensors, {HEADER: json.dumps(header)}))
+
+
+def content_hash(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> str:
+    """BLAKE2 of the header and of all names and bytes: safetensors itself has no checksum."""
+    rest = {key: value for key, value in header.items() if key != "hash"}
+    digest = hashlib.blake2b(json.dumps(rest, sort_keys=True).encode(), digest_size=16)
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    return {
+        "sepcnn": sepcnn.__version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def read(path: Path) -> Checkpoint:
+    """Errors: `CheckpointError` for a file that is missing, damaged, foreign or newer."""
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise CheckpointError(f"there is no checkpoint {path}", "check the path") from None
+    except (OSError, SafetensorError, ValueError) as error:
+        message = f"{path}: not a whole checkpoint ({error})"
+        raise CheckpointError(message, "it is damaged, or another kind of file") from None
+    if HEADER not in metadata:
+        message = f"{path}: a safetensors file, but not written by sepcnn"
+        raise CheckpointError(message, "give a checkpoint such as last.safetensors of a run")
+    header = read_header(path, metadata[HEADER])
+    if header.get("hash") != content_hash(header, tensors):
+        message = f"{path}: damaged, its content does not match its checksum"
+        raise CheckpointError(message, "use another checkpoint of the run")
+    try:
+        return Checkpoint(
+            path=path,
+            config=config_of(header),
+            facts=dict(header["data"]),
+            machine=dict(header["machine"]),
+            step=header["step"],
+            epochs=[epoch_from_json(line) for line in header["epochs"]],
+            tensors=tensors,
+        )
+    except (KeyError, TypeError, ValidationError, ConfigError) as error:
+        message = f"{path}: the header does not say what it should ({error})"
+        raise CheckpointError(message, "it is damaged") from None
+
+
+def read_header(path: Path, text: str) -> dict[str, Any]:
+    """The JSON header in today's format. Errors: `CheckpointError`."""
+    try:
+        header: dict[str, Any] = json.loads(text)
+    except json.JSONDecodeError:
+        raise CheckpointError(f"{path}: damaged, its header is not JSON") from None
+    version = header.get("format") if isinstance(header, dict) else None
+    if not isinstance(version, int):
+        raise CheckpointError(f"{path}: damaged, its header names no format")
+    if version > FORMAT:
+        message = f"{path}: format {version}, but this sepcnn reads up to format {FORMAT}"
+        raise CheckpointError(message, "update sepcnn")
+    return header
+
+
+def config_of(header: dict[str, Any]) -> Config:
+    """The resolved config, so that a later change of a default changes nothing."""
+    config = Config.from_resolved(header["resolved"])
+    written = header["config"]
+    if not written["text"]:
+        return config
+    node = parse(written["text"], written["name"])
+    return config.with_origin(
+        Origin(written["name"], written["text"], node, tuple(written["overrides"]))
+    )
+
+
+def locate(path: Path) -> Path:
+    """The checkpoint that a path means: a file, or a run folder's best, else its last.
+
+    Errors: `CheckpointError`.
+    """
+    try:
+        if not path.is_dir():
+            if path.suffix in (".yaml", ".yml") and path.exists():
+                hint = "give the run folder that sepcnn train named, as in runs/starter/1"
+                raise CheckpointError(f"{path} is a config, no trained net", hint)
+            return path
+        for name in (BEST, LAST):
+            if (path / name).exists():
+                return path / name
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        reason = (error.strerror or str(error)).lower()
+        raise CheckpointError(f"{path}: {reason}", "check the path") from None
+    runs = sorted(str(found.parent) for found in path.glob(f"*/{LAST}"))
+    hint = f"did you mean {runs[-1]}?" if runs else "give a run folder or a .safetensors file"
+    raise CheckpointError(f"{path} holds no checkpoint", hint)

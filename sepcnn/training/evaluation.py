@@ -1,0 +1,156 @@
+"""Evaluation and prediction: no gradients, no state, float32 unless asked otherwise."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from sepcnn.backends.machine import choose_device
+from sepcnn.config.config import Config
+from sepcnn.data.batch import fit
+from sepcnn.data.dataset import Split
+from sepcnn.nn.layers.module import penalty
+from sepcnn.nn.losses import Loss
+from sepcnn.nn.model import Net
+from sepcnn.training import checkpoint, metrics
+from sepcnn.training.metrics import ClassMetrics
+from sepcnn.training.records import Scores
+
+PIXELS_A_BATCH = 1 << 20
+"""images are evaluated in batches of about this many pixels: enough to be fast, small in memory"""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """How good a net is on a split."""
+
+    loss: float
+    accuracy: float
+    top5: float
+    """share of images whose class is among the 5 likeliest, or fewer if there are fewer classes"""
+    macro_precision: float
+    """means over the classes that have images, each counting alike"""
+    macro_recall: float
+    """also called balanced accuracy"""
+    macro_f1: float
+    per_class: list[ClassMetrics]
+    confusion: list[list[int]]
+    """counts [true class][predicted class]"""
+    ece: float
+    """expected calibration error"""
+    images_per_second: float
+
+
+def to_input(images: torch.Tensor) -> torch.Tensor:
+    """uint8 N×H×W×C to what the net takes: float32 N×C×H×W, channels_last in memory."""
+    return images.permute(0, 3, 1, 2).float()
+
+
+@torch.no_grad()
+def logits_of(net: Net, split: Split) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits float32 N×classes and labels int64 N of a whole split, on the CPU."""
+    was_training = net.training
+    net.eval()
+    logits, labels = [], []
+    height, width, _ = net.graph.input_shape
+    size = batch_size(net.graph.input_shape)
+    for indices in torch.arange(len(split)).split(size):
+        batch = split.read(indices)
+        logits.append(net.logits(to_input(fit(batch.images, (height, width)))))
+        labels.append(batch.labels)
+    net.train(was_training)
+    return torch.cat(logits).cpu(), torch.cat(labels).cpu()
+
+
+def batch_size(shape: tuple[int, ...]) -> int:
+    return max(1, min(256, PIXELS_A_BATCH // (shape[0] * shape[1])))
+
+
+def score(net: Net, split: Split, loss: Loss) -> Scores:
+    """Mean loss, accuracy and macro metrics over a split."""
+    logits, labels = logits_of(net, split)
+    predicted, classes = logits.argmax(dim=1), logits.shape[1]
+    correct = (predicted == labels).double().mean().item()
+    confusion = metrics.confusion_matrix(predicted, labels, classes)
+    means = metrics.macro(metrics.per_class(confusion, tuple(map(str, range(classes)))))
+    total = total_loss(net, loss, logits, labels)
+    return Scores(total, correct, macro_recall=means.recall, macro_f1=means.f1)
+
+
+@torch.no_grad()
+def total_loss(net: Net, loss: Loss, logits: torch.Tensor, labels: torch.Tensor) -> float:
+    """The loss with what the regularizers add to it, as Keras reports it."""
+    return loss(logits.double(), labels).item() + float(penalty(net))
+
+
+def evaluate(
+    net: Net, splits: Sequence[Split], loss: Loss, class_names: tuple[str, ...]
+) -> Evaluation:
+    """Everything `sepcnn eval` tells, of the images of all ``splits`` together."""
+    start = time.perf_counter()
+    parts = [logits_of(net, split) for split in splits]
+    seconds = time.perf_counter() - start
+    logits, labels = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
+    probabilities = functional.softmax(logits.double(), dim=1)
+    confusion = metrics.confusion_matrix(probabilities.argmax(dim=1), labels, len(class_names))
+    per_class = metrics.per_class(confusion, class_names)
+    means = metrics.macro(per_class)
+    return Evaluation(
+        loss=total_loss(net, loss, logits, labels),
+        accuracy=metrics.top_k(probabilities, labels, 1),
+        top5=metrics.top_k(probabilities, labels, 5),
+        macro_precision=means.precision,
+        macro_recall=means.recall,
+        macro_f1=means.f1,
+        per_class=per_class,
+        confusion=confusion.tolist(),
+        ece=metrics.calibration_error(probabilities, labels),
+        images_per_second=len(labels) / seconds,
+    )
+
+
+class Predictor:
+    """A trained net that names what it sees."""
+
+    def __init__(
+        self, model: Net, class_names: tuple[str, ...], config: Config, device: str = "cpu"
+    ) -> None:
+        self.device = choose_device(device)
+        self.model = model.to(self.device)
+        self.class_names = class_names
+        self.config = config
+
+    @torch.no_grad()
+    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Probabilities, float32 N×classes, for images uint8 N×H×W×C of the net's size.
+
+        Errors: ValueError for another shape or type.
+        """
+        shape = self.config.model.input_shape
+        images = np.ascontiguousarray(images)
+        if images.dtype != np.uint8 or images.shape[1:] != shape:
+            expected = "×".join(map(str, shape))
+            found = "×".join(map(str, images.shape))
+            message = f"expected uint8 N×{expected}, found {images.dtype} {found}"
+            raise ValueError(message)
+        probabilities = [
+            functional.softmax(self.model.logits(to_input(batch.to(self.device))), dim=1).cpu()
+            for batch in torch.tensor(images).split(batch_size(shape))
+        ]
+        return torch.cat(probabilities).numpy()
+
+
+def load(path: Path | str, device: str = "cpu") -> Predictor:
+    """A trained net from a checkpoint or a run folder (its best, else its last).
+
+    ``device`` is auto, cpu, cuda, cuda:1 or mps. Errors: `CheckpointError`, `InputError`.
+    """
+    stored = checkpoint.read(checkpoint.locate(Path(path)))
+    return Predictor(stored.net(), stored.class_names, stored.config, device)

@@ -1,0 +1,201 @@
+"""The run folder: config, environment, metrics, checkpoints, and the lock that guards them.
+
+runs/<name>/<number>/
+  config.yaml            the text as used, overrides spliced in, comments kept
+  environment.json       machine and versions
+  metrics.jsonl          one line a record
+  last.safetensors       to go on from
+  best.safetensors       the best epoch so far
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from sepcnn.atomic_file import replace_file
+from sepcnn.backends.machine import Machine
+from sepcnn.config.config import Config
+from sepcnn.errors import CheckpointError, InputError, StorageError
+from sepcnn.training import checkpoint
+from sepcnn.training.checkpoint import BEST, LAST, versions
+from sepcnn.training.records import EpochRecord, Scores, StepRecord, finite, to_json
+from sepcnn.training.state import State
+
+LOCK = ".lock"
+SECONDS_BETWEEN_STEP_RECORDS = 1.0
+
+
+@dataclass
+class Run:
+    """An open, locked run folder."""
+
+    folder: Path
+    config: Config
+    facts: dict[str, Any]
+    """of the data"""
+    machine: Machine
+    lock: FileLock
+    last_saved: float = 0.0
+    last_step_record: float = 0.0
+
+    def begin(self, state: State) -> None:
+        """Write what a new run starts with; the checkpoint first, for it is enough alone."""
+        self.save(state)
+        self._write_config()
+        write_text(self.folder / "metrics.jsonl", "")
+
+    def go_on(self, state: State) -> None:
+        """Forget the records after the checkpoint: they are about to be made again."""
+        path = self.folder / "metrics.jsonl"
+        lines = read_lines(path)
+        write_text(path, "".join(f"{line}\n" for line in lines if is_before(line, state)))
+        self._write_config()
+
+    def _write_config(self) -> None:
+        origin = self.config.origin
+        write_text(self.folder / "config.yaml", origin.text if origin else "")
+        environment = {"versions": versions(), "machine": self.machine.facts(), "data": self.facts}
+        write_text(self.folder / "environment.json", json.dumps(environment, indent=2) + "\n")
+
+    def save(self, state: State, *, best: bool = False) -> None:
+        """Write the checkpoint. Errors: `DivergedError`, `StorageError`; the old one stays."""
+        facts, machine = self.facts, self.machine.facts()
+        if best:
+            checkpoint.save(self.folder / BEST, self.config, facts, machine, state)
+        checkpoint.save(self.folder / LAST, self.config, facts, machine, state)
+        self.last_saved = time.monotonic()
+
+    def record_step(self, record: StepRecord, scores: Scores) -> None:
+        line = {**to_json(record), **finite({"loss": scores.loss, "accuracy": scores.accuracy})}
+        self._append(line)
+        self.last_step_record = time.monotonic()
+
+    def record_epoch(self, record: EpochRecord) -> None:
+        self._append(to_json(record))
+
+    def wants_step_record(self) -> bool:
+        return time.monotonic() - self.last_step_record >= SECONDS_BETWEEN_STEP_RECORDS
+
+    def wants_checkpoint(self) -> bool:
+        return time.monotonic() - self.last_saved >= 60 * self.config.train.checkpoint_minutes
+
+    def _append(self, line: dict[str, Any]) -> None:
+        try:
+            with (self.folder / "metrics.jsonl").open("a") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise StorageError.of(self.folder / "metrics.jsonl", error) from None
+
+
+def create(folder: Path, config: Config, facts: dict[str, Any], machine: Machine) -> Run:
+    """A new run folder; it must be absent or empty.
+
+    Errors: `InputError` if it is not, `StorageError` if it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        check_empty(folder)  # before the lock's own file is put there
+        lock = acquire(folder)
+        check_empty(folder)
+    except OSError as error:
+        raise StorageError.of(folder, error) from None
+    return Run(folder, config, facts, machine, lock)
+
+
+def check_empty(folder: Path) -> None:
+    """Errors: `InputError` if there is more than what a run killed at its very start leaves,
+    `StorageError` if that cannot be seen.
+    """
+    try:
+        if not folder.exists():
+            return
+        if not folder.is_dir():
+            raise InputError(f"the run folder {folder} is a file", "give a folder, absent or empty")
+        names = [entry.name for entry in folder.iterdir()]
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        raise StorageError.of(folder, error) from None
+    if any(name != LOCK and not name.endswith(".partial") for name in names):
+        hint = "choose another, or continue that run with --resume"
+        raise InputError(f"the run folder {folder} is not empty", hint)
+
+
+def next_folder(name: str) -> Path:
+    """A new folder ``runs/<name>/<number>``, one above the highest number there is.
+
+    Errors: `StorageError`.
+    """
+    parent = Path("runs") / name
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        taken = [int(f.name) for f in parent.iterdir() if f.name.isdecimal()]
+        for number in itertools.count(max(taken, default=0) + 1):
+            with suppress(FileExistsError):  # another run may be taking the same number
+                (parent / str(number)).mkdir()
+                break
+    except OSError as error:
+        raise StorageError.of(parent, error) from None
+    return parent / str(number)
+
+
+def acquire(folder: Path) -> FileLock:
+    """Lock a run folder; the system lets go of the lock when the process ends, however it ends.
+
+    Errors: `InputError` if another process has it, `StorageError` if it cannot be locked.
+    """
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except OSError as error:
+        if not isinstance(error, Timeout):
+            raise StorageError.of(folder / LOCK, error) from None
+        message = f"the run folder {folder} is in use by another process"
+        raise InputError(message, "wait until it ends, or stop it") from None
+    return lock
+
+
+def find_last(folder: Path) -> Path:
+    """The checkpoint to resume from. Errors: `InputError`, `CheckpointError`."""
+    try:
+        is_folder, holds_last = folder.is_dir(), (folder / LAST).exists()
+    except OSError:  # a name that is too long, a folder that may not be entered
+        is_folder = holds_last = False
+    if not is_folder:
+        raise InputError(f"there is no run folder {folder}", "give a folder such as runs/name/1")
+    if not holds_last:
+        runs = sorted(str(found.parent) for found in folder.glob(f"*/{LAST}"))
+        hint = f"did you mean {runs[-1]}?" if runs else "the run never began; start it again"
+        raise CheckpointError(f"{folder} holds no {LAST}", hint)
+    return folder / LAST
+
+
+def is_before(line: str, state: State) -> bool:
+    """Whether a line of metrics.jsonl is whole and speaks of what the state has behind it."""
+    try:
+        record = json.loads(line)
+        if record["event"] == "epoch":
+            return int(record["epoch"]) <= len(state.epochs)
+        return int(record["step"]) <= state.step
+    except (json.JSONDecodeError, KeyError, TypeError, ValueError):
+        return False
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text, damaged or not; none where there is no file. Errors: `StorageError`."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StorageError.of(path, error) from None
+
+
+def write_text(path: Path, text: str) -> None:
+    replace_file(path, text.encode())

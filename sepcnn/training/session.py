@@ -1,0 +1,203 @@
+"""Prepare a run: choose the machine, open the images, make or restore the state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sepcnn.backends import machine
+from sepcnn.backends.machine import Machine
+from sepcnn.config import config as config_file
+from sepcnn.config.config import Config
+from sepcnn.data.dataset import Dataset
+from sepcnn.data.progress import ProgressCallback
+from sepcnn.data.validation import validation_note
+from sepcnn.errors import DataError, SepcnnError
+from sepcnn.nn.graph import Graph
+from sepcnn.nn.model import Net
+from sepcnn.training import checkpoint, loop, run_folder
+from sepcnn.training.run_folder import Run
+from sepcnn.training.state import State, new_state
+from sepcnn.wording import counted, typed
+
+Tell = Callable[[str], None]
+"""called with each line that the user should see while a run is prepared"""
+
+RESUMABLE = ("train.epochs", "train.device", "train.checkpoint_minutes")
+"""keys that a resumed run may change: they do not affect the steps already taken"""
+IMAGE_LOCATIONS = (
+    "data.source.Folder.path",
+    "data.source.Folder.labels",
+    "data.source.Torchvision.root",
+    "data.source.Arrays.path",
+    "data.source.Arrays.train",
+    "data.source.Arrays.val",
+    "data.source.Arrays.test",
+)
+"""keys that a resumed run may change as well: the same images may lie elsewhere"""
+COMPILERS_NEEDED = (
+    "say compile: auto, or install what it needs: g++ on a CPU, gcc and Triton on a GPU"
+)
+
+
+@dataclass
+class Session:
+    """A run that is ready to train."""
+
+    run: Run
+    dataset: Dataset
+    state: State
+
+    @property
+    def config(self) -> Config:
+        return self.run.config
+
+
+def start(
+    path: Path,
+    folder: Path | None,
+    overrides: tuple[str, ...],
+    tell: Tell,
+    progress: ProgressCallback,
+) -> Session:
+    """Prepare a new run of the config file at ``path``.
+
+    Nothing is written before the config, the machine and the data have been checked. ``folder``
+    is the run folder; unless given, it is the next free number in ``runs/NAME``.
+    Errors: `InputError`, `StorageError`.
+    """
+    config = config_file.load(path, overrides)
+    if folder is not None:
+        run_folder.check_empty(folder)  # before the images are read, which takes time
+    check_trainable(config, config.graph(config.known_classes))
+    _tell_notes(tell, config_file.notes(config))
+    hardware = choose_machine(config)
+    tell(f"{typed('train', path)} on {hardware.describe()}")
+    _tell_notes(tell, machine.lacking(hardware, config.train.fused))
+    dataset = open_data(config, tell, progress)
+    config_file.check_data(config, dataset)
+    tell(describe_data(config, dataset))
+    steps = config.train.epochs * loop.steps_per_epoch(config, dataset.train)
+    if config.train.compile == "auto" and machine.worth_compiling(hardware.device, steps):
+        hardware = replace(hardware, form="compiled")
+        tell("compiled with torch.compile: the first step waits for it, about a minute")
+    state = new_state(config, config.graph(len(dataset.class_names)), hardware.device)
+    loop.adapt(config, dataset, state)
+    folder = folder or run_folder.next_folder(path.stem)
+    run = run_folder.create(folder, config, dataset.facts(), hardware)
+    run.begin(state)
+    return Session(run, dataset, state)
+
+
+def resume(
+    folder: Path, overrides: tuple[str, ...], tell: Tell, progress: ProgressCallback
+) -> Session:
+    """Prepare to continue the run in ``folder`` from its last checkpoint.
+
+    Errors: `InputError`, `CheckpointError`, `DataError` if the images are not those of the run.
+    """
+    path = run_folder.find_last(folder)
+    lock = run_folder.acquire(folder)
+    stored = checkpoint.read(path)
+    config = stored.config.with_overrides(
+        overrides,
+        {*RESUMABLE, *IMAGE_LOCATIONS}.__contains__,
+        (
+            "a resumed run cannot change",
+            f"only {', '.join(RESUMABLE)} and where the images lie; start a new run instead",
+        ),
+    )
+    hardware = choose_machine(config, stored.machine)
+    tell(f"resuming {folder} at step {stored.step:,} on {hardware.describe()}")
+    before, now = stored.machine["device"], str(hardware.device)
+    if before != now:
+        tell(f"note: trained on {before} so far, now on {now}: the last digits will differ")
+    form, now = stored.machine.get("form", hardware.form), hardware.form
+    if form != now:
+        tell(f"note: computed {form} so far, now {now}: speed and last digits will differ")
+        _tell_notes(tell, machine.lacking(hardware, config.train.fused))
+    dataset = open_data(config, tell, progress)
+    facts = dataset.facts()
+    if facts["fingerprint"] != stored.facts["fingerprint"]:
+        raise _other_data(folder, dataset, stored.facts)
+    state = stored.state(config, hardware.device)
+    run = Run(folder, config, facts, hardware, lock)
+    run.go_on(state)
+    return Session(run, dataset, state)
+
+
+def _tell_notes(tell: Tell, notes: list[str]) -> None:
+    for text in notes:
+        tell(f"note: {text}")
+
+
+def _other_data(folder: Path, dataset: Dataset, facts: dict[str, Any]) -> DataError:
+    """The error for images that are not those of the run, or that were decoded differently."""
+    how = dataset.decoded_otherwise(facts)
+    if how is None or dataset.facts()["counts"] != facts["counts"]:
+        message = f"the data is not what {folder} was trained on"
+        return DataError(message, "bring back the old images, or start a new run")
+    message = f"the pixels are not those that {folder} was trained on: {how}"
+    old = facts["decoder"].lower().replace(" ", "==")
+    return DataError(message, f"if the files are the same, pip install {old}; else start a new run")
+
+
+def open_data(config: Config, tell: Tell, progress: ProgressCallback) -> Dataset:
+    """Open the images, and tell the user what is notable about them."""
+    dataset = config.open_data(progress)
+    missing = validation_note(dataset, config.data.validation)
+    _tell_notes(tell, [*dataset.notes, missing] if missing else list(dataset.notes))
+    return dataset
+
+
+def describe_data(config: Config, dataset: Dataset) -> str:
+    """The images in one line: ``Folder: 3 classes, 900 train, 100 val``."""
+    counts = ", ".join(f"{len(split):,} {name}" for name, split in dataset.splits().items())
+    classes = counted(len(dataset.class_names), "class")
+    return f"{config.data.source.chosen_name}: {classes}, {counts}"
+
+
+def choose_machine(config: Config, before: dict[str, Any] | None = None) -> Machine:
+    """The machine that the config asks for.
+
+    ``before`` is what a checkpoint says about the machine of a resumed run. Its precision,
+    threads and form are kept, since they affect the last bits of every number.
+    Errors: `ConfigError` for a device, torch.compile or CUDA graphs that are not available here.
+    """
+    options = config.train
+    precision, fused, compiled = options.precision, options.fused, options.compile is True
+    graphs = options.cuda_graphs
+    if before:
+        precision, form = before["precision"], before.get("form")
+        fused, compiled = form == "fused", form == "compiled"
+        graphs = before.get("graphs", False)
+        machine.use_threads(before["threads"])
+    try:
+        chosen = machine.choose(options.device, precision, fused and not compiled)
+    except SepcnnError as error:
+        raise config.problem(("train", "device"), error.message, error.hint) from None
+    if compiled and machine.compiles(chosen.device):
+        chosen = replace(chosen, form="compiled")
+    elif compiled and not before:
+        message = f"torch.compile does not work here on {chosen.device}"
+        raise config.problem(("train", "compile"), message, COMPILERS_NEEDED)
+    if graphs and machine.has_graphs(chosen.device):
+        chosen = replace(chosen, graphs=True)
+    elif graphs and not before:
+        message = f"there are no CUDA graphs on {chosen.device}"
+        hint = "they are for CUDA GPUs: say false, or leave it out"
+        raise config.problem(("train", "cuda_graphs"), message, hint)
+    return chosen
+
+
+def check_trainable(config: Config, graph: Graph) -> None:
+    """Errors: `ConfigError` if no layer has weights that train."""
+    with torch.device("meta"):
+        net = Net(graph)
+    if not net.trained_weights():
+        hint = "add a Dense, or let a layer train that says trainable: false"
+        raise config.problem(("model", "layers"), "no layer has weights to train", hint)

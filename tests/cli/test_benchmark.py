@@ -1,0 +1,255 @@
+"""`sepcnn benchmark`: what it prints and what it refuses; no speed is asserted."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sepcnn.backends import machine
+from sepcnn.backends.native import library
+from sepcnn.benchmark import rounds, tune
+from sepcnn.benchmark.background_load import Company
+from sepcnn.benchmark.rounds import Spread
+from sepcnn.benchmark.tune import Setting, Try, Tuning
+from tests.cli.conftest import Invoke
+from tests.runs import write_config
+
+SHORT = ("--seconds", "0.3")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A config whose data set is not there: it is not read."""
+    path = write_config(tmp_path)
+    (tmp_path / "colours.npz").unlink()
+    return path
+
+
+def test_json(invoke: Invoke, config: Path) -> None:
+    code, out, err = invoke("benchmark", config, "--classes", 3, *SHORT, "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert list(found) == [
+        "machine",
+        "images_per_second",
+        "rounds",
+        "batch_size",
+        "step_ms",
+        "parts_ms",
+        "peak_memory_bytes",
+        "roofline",
+        "rivals",
+    ]
+    assert list(found["parts_ms"]) == ["data", "forward", "backward", "optimizer"]
+    assert list(found["roofline"]) == ["flops", "most_flops", "bytes", "most_bytes"]
+    assert found["machine"]["device"] == "cpu"
+    assert found["batch_size"] == 16
+
+
+def test_table_fits_into_80_columns(invoke: Invoke, config: Path) -> None:
+    code, out, err = invoke("benchmark", config, "--classes", 3, *SHORT)
+    assert code == 0, err
+    assert f"sepcnn benchmark {config} on " in err
+    assert max(map(len, out.splitlines())) <= 80
+    for word in ("sepcnn", "with Conv2D instead", "data", "forward", "arithmetic", "activations"):
+        assert word in out
+
+
+def test_classes_that_are_not_known(invoke: Invoke, config: Path) -> None:
+    code, out, err = invoke("benchmark", config, *SHORT)
+    assert (code, out) == (2, "")
+    assert err == (
+        "error: the number of classes is not known\n"
+        "   units: auto takes it from the data, which is not read here: give --classes N\n"
+    )
+
+
+def test_a_device_that_is_not_there(invoke: Invoke, config: Path) -> None:
+    code, _, err = invoke("benchmark", config, "--classes", 3, "--set", "train.device=cuda:99")
+    assert code == 2
+    assert "there is no device cuda:99" in err
+
+
+def test_against_torch(invoke: Invoke, config: Path) -> None:
+    code, out, err = invoke("benchmark", config, "--classes", 3, "--against", "torch", *SHORT)
+    assert code == 0, err
+    assert max(map(len, out.splitlines())) <= 80
+    assert any(
+        line.strip().startswith("plain PyTorch") and "×" in line for line in out.splitlines()
+    )
+    assert "note: plain PyTorch trains without data.augment" in err
+
+
+OWN = Setting("bfloat16", "fused", 16, 2)
+BEST = Setting("float32", "plain", 32, 1)
+
+
+def tuned(monkeypatch: pytest.MonkeyPatch, best: Setting, close: Setting | None = None) -> None:
+    """Tuning that finds ``best``."""
+    tries = [
+        Try(OWN, Spread(1000.0, 900.0, 1100.0), 1.0),
+        Try(replace(OWN, batch_size=8), None, 0.0),
+        Try(BEST, Spread(1500.0, 1400.0, 1600.0), 1.5),
+    ]
+    monkeypatch.setattr(tune, "tune", lambda *_: Tuning(tries, best, 9, close))
+
+
+def test_tuning_is_told(invoke: Invoke, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tuned(monkeypatch, BEST)
+    before = config.read_bytes()
+    code, out, err = invoke("benchmark", config, "--classes", 3, "--tune")
+    assert code == 0, err
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert "bfloat16 fused 16 2 1,000 1.00 ×" in lines
+    assert "bfloat16 fused 8 2 did not run –" in lines
+    assert "float32 plain 32 1 1,500 1.50 × best" in lines
+    assert lines[-4:] == [
+        "fastest: train.precision: float32, train.fused: false, train.batch_size: 32",
+        f"sepcnn benchmark {config} --tune --write puts this into the file",
+        "another batch size is another training: try its learning rate, too",
+        "threads have no field: set OMP_NUM_THREADS=1 before training",
+    ]
+    assert config.read_bytes() == before
+
+
+def test_nothing_faster_was_found(
+    invoke: Invoke, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuned(monkeypatch, OWN, close=replace(OWN, batch_size=32))
+    before = config.stat()
+    code, out, _ = invoke("benchmark", config, "--classes", 3, "--tune", "--write")
+    assert code == 0
+    assert out.splitlines()[-2:] == [
+        "the settings of the config are the fastest that were tried",
+        "batch_size 32 is faster, too, but by less than 10 %",
+    ]
+    assert config.stat() == before
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_what_is_written_keeps_comments(
+    invoke: Invoke, config: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    text = config.read_text().replace("batch_size: 16", "batch_size: 16  # as in the paper")
+    text = text.replace("\n", ending)
+    config.write_bytes(text.encode())
+    tuned(monkeypatch, BEST)
+    code, _, err = invoke("benchmark", config, "--classes", 3, "--tune", "--write")
+    assert code == 0, err
+    assert err.splitlines()[-1] == f"written into {config}"
+    expected = text.replace("batch_size: 16 ", "batch_size: 32 ")
+    expected += f"  precision: float32{ending}  fused: false{ending}"
+    assert config.read_bytes().decode() == expected
+    assert list(config.parent.iterdir()) == [config]
+
+
+def test_a_section_that_is_not_there_is_written(
+    invoke: Invoke, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = config.read_text().partition("train:")[0]
+    config.write_text(text)
+    tuned(monkeypatch, BEST)
+    found = invoke("benchmark", config, "--classes", 3, "--tune", "--write", "--json")
+    code, out, err = found
+    assert code == 0, err
+    result = json.loads(out)
+    assert list(result) == ["machine", "tries", "best", "rounds", "close", "changes"]
+    assert result["changes"]["train.batch_size"] == "32"
+    written = config.read_text()
+    assert written.startswith(text)
+    assert written.splitlines()[-1] == "train: {precision: float32, fused: false, batch_size: 32}"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--write"], "--write goes with --tune, and without --set: it changes CONFIG"),
+        (
+            ["--tune", "--write", "--set", "train.seed=1"],
+            "--write goes with --tune, and without --set: it changes CONFIG",
+        ),
+        (
+            ["--tune", "--against", "torch"],
+            "at most one of --infer, --against and --tune",
+        ),
+        (["--infer", "--tune"], "at most one of --infer, --against and --tune"),
+    ],
+)
+def test_options_that_do_not_go_together(
+    invoke: Invoke, config: Path, options: list[str], message: str
+) -> None:
+    code, out, err = invoke("benchmark", config, *options)
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1] == f"Error: {message}"
+
+
+def test_infer(invoke: Invoke, config: Path) -> None:
+    code, out, err = invoke("benchmark", config, "--classes", 3, "--infer", *SHORT)
+    assert code == 0, err
+    assert err.splitlines()[0].endswith("float32, channels_last")
+    assert max(map(len, out.splitlines())) <= 80
+    assert out.splitlines()[3].split()[0] == "plain"
+    code, out, _ = invoke("benchmark", config, "--classes", 3, "--infer", *SHORT, "--json")
+    assert code == 0
+    found = json.loads(out)["forms"]["plain"]
+    assert list(found) == ["latency_ms", "batch_size", "images_per_second", "rounds"]
+    assert 0 < found["latency_ms"]["median"] <= found["latency_ms"]["percentile95"]
+
+
+@pytest.mark.parametrize(
+    ("used", "told"), [(1.3, True), (0.1, False), (None, False)], ids=["busy", "quiet", "unknown"]
+)
+def test_other_programs_that_run(
+    invoke: Invoke,
+    config: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    used: float | None,
+    told: bool,
+) -> None:
+    monkeypatch.setattr(machine, "processors", lambda: 2)
+    monkeypatch.setattr(Company, "processors", used)
+    monkeypatch.setattr(Company, "__exit__", lambda *_: None)
+    code, _, err = invoke("benchmark", config, "--classes", 3, "--infer", *SHORT)
+    assert code == 0
+    note = (
+        "note: other programs used 1.3 of 2 processors meanwhile: figures are low, "
+        "and ratios uncertain"
+    )
+    assert (note in err.splitlines()) == told
+
+
+def test_without_kernels_it_is_told(
+    invoke: Invoke, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library, "load", lambda precision: None)
+    _, _, err = invoke("benchmark", config, "--classes", 3, *SHORT)
+    note = "note: no C++ compiler here makes the kernels: with g++ (GCC) training would be faster"
+    assert (note in err.splitlines()) == sys.platform.startswith("linux")
+
+
+def test_a_config_that_cannot_be_written_is_not_measured(
+    invoke: Invoke, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    monkeypatch.setattr(tune, "tune", None)
+    code, out, err = invoke("benchmark", config, "--classes", 3, "--tune", "--write")
+    assert (code, out) == (2, "")
+    assert err == (
+        f"error: the folder of {config} cannot be written\n"
+        "   without --write the settings are only told\n"
+    )
+
+
+def test_few_rounds_say_little(
+    invoke: Invoke, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rounds, "ROUNDS", 1)
+    note = "note: 1 round in this time: a higher --seconds tells the spread"
+    for option in ([], ["--infer"], ["--tune"]):
+        _, _, err = invoke("benchmark", config, "--classes", 3, *SHORT, *option)
+        assert note in err.splitlines()

@@ -1,0 +1,156 @@
+"""What is printed for people fits their terminal."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sepcnn.cli.console import Reading, table
+from sepcnn.cli.progress import epoch_line, fitted
+from sepcnn.training.records import EpochRecord, Scores
+from tests.runs import command, environment, keep_few, write_config
+
+RECORD = EpochRecord(
+    epoch=3,
+    step=94,
+    train=Scores(loss=0.5, accuracy=0.75),
+    val=Scores(loss=0.625, accuracy=0.5, macro_recall=0.25),
+    learning_rate=0.001,
+    seconds=65,
+    images_per_second=8570.0,
+)
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        (
+            160,
+            "epoch  3/10  loss 0.5000  accuracy 75.0 %  val loss 0.6250  accuracy 50.0 %  "
+            "macro recall 25.0 %   8,570 images/s   1:05  best",
+        ),
+        (
+            120,
+            "epoch  3/10  loss 0.5000  accuracy 75.0 %  val loss 0.6250  accuracy 50.0 %  "
+            "macro recall 25.0 %   1:05  best",
+        ),
+        (
+            107,
+            "epoch  3/10  loss 0.5000  accuracy 75.0 %  val loss 0.6250  accuracy 50.0 %  "
+            "macro recall 25.0 %  best",
+        ),
+        (
+            88,
+            "epoch  3/10  loss 0.5000  val loss 0.6250  accuracy 50.0 %  macro recall 25.0 %  best",
+        ),
+        (80, "epoch  3/10  val loss 0.6250  accuracy 50.0 %  macro recall 25.0 %  best"),
+        (60, "epoch  3/10  val loss 0.6250  accuracy 50.0 %  best"),
+        (10, "epoch  3/10  val loss 0.6250  accuracy 50.0 %  best"),
+    ],
+)
+def test_an_epoch_in_few_columns(columns: int, expected: str) -> None:
+    found = epoch_line(RECORD, 10, "macro_recall", True, columns)
+    assert found == expected
+    assert len(found) <= max(columns, 51)
+
+
+def test_an_epoch_of_training_alone() -> None:
+    line = epoch_line(replace(RECORD, val=None), 10, "macro_recall", False, 160)
+    assert line == "epoch  3/10  loss 0.5000  accuracy 75.0 %   8,570 images/s   1:05"
+
+
+@pytest.mark.parametrize("columns", [80, 100, 120, 160])
+def test_the_columns_of_all_epochs_line_up(columns: int) -> None:
+    def scores(accuracy: float, loss: float) -> Scores:
+        return Scores(loss, accuracy, macro_recall=accuracy)
+
+    records = [
+        replace(RECORD, train=scores(0.093, math.nan), val=scores(0.1, 0.5), epoch=9, seconds=7),
+        replace(RECORD, train=scores(0.5, 2.25), val=scores(0.5, 0.25), images_per_second=12_345),
+        replace(RECORD, train=scores(1, 0.00001), val=scores(0.9999, 3), seconds=754, waiting=0.2),
+    ]
+    for macro in (None, "macro_recall"):
+        lines = [epoch_line(record, 10, macro, True, columns) for record in records]
+        # The numbers and words stand at the same columns, whatever they are.
+        words = ("loss", "accuracy", "val", "macro", "images/s", "best")
+        for word in words:
+            first, *others = (starts(line.partition("\n")[0], word) for line in lines)
+            assert others == [first, first]
+        assert "waiting for images" in lines[2]
+
+
+def starts(line: str, word: str) -> list[int]:
+    return [found.start() for found in re.finditer(rf"\b{word}", line)]
+
+
+def test_parts_are_left_out_by_rank_until_the_line_fits() -> None:
+    parts = [(1, "aaaa"), (0, "bb"), (3, "c"), (2, "dd")]
+    lines = [fitted(parts, columns) for columns in (15, 14, 11, 9, 1)]
+    assert lines == ["aaaa  bb  c  dd", "aaaa  bb  dd", "aaaa  bb", "aaaa  bb", "bb"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a pseudo-terminal is POSIX")
+def test_a_run_on_a_terminal_of_80_columns(tmp_path: Path) -> None:
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    write_config(tmp_path, epochs=2)
+    keep_few(tmp_path / "colours.npz")
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    process = subprocess.Popen(
+        command("train", "colours.yaml", "--run-dir", "run"),
+        cwd=tmp_path,
+        env={**environment(), "TERM": "xterm"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    written = b""
+    try:
+        while part := os.read(ours, 65536):
+            written += part
+    except OSError:  # how Linux says that the other end is closed
+        pass
+    os.close(ours)
+    assert process.wait(timeout=60) == 0
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written.decode())
+    lines = [line for line in re.split(r"[\r\n]+", text) if line.startswith(("epoch", " ", "1"))]
+    bars = [line.rstrip() for line in lines if "| epoch" in line]
+    assert bars
+    assert all(re.search(r"\| epoch [12]/2  .*accuracy \d+\.\d %.* left$", bar) for bar in bars)
+    assert any(line.startswith("epoch 2/2  ") for line in lines)
+    assert max(map(len, lines)) <= 80
+
+
+def test_names_with_brackets_are_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["[red]", "a[/b]", ":cat:"]
+    table([names[0], names[1]], [[name, name] for name in names])
+    first, _, *lines = [
+        line.split() for line in capsys.readouterr().out.splitlines() if line.strip()
+    ]
+    assert first == names[:2]
+    assert lines == [[name, name] for name in names]
+
+
+def test_a_bar_of_reading_follows_each_phase(capsys: pytest.CaptureFixture[str]) -> None:
+    """`sepcnn check` looks at all files, then decodes those that are not in the cache."""
+    with Reading() as watch:
+        watch.live = True
+        for done, total in ((50, 200), (50, 100)):
+            watch.last_line = 0
+            watch(done, total)
+    shown = capsys.readouterr().err
+    assert "25%|" in shown
+    assert "50%|" in shown
+    assert "reading images 50/100" in shown

@@ -1,0 +1,269 @@
+"""`sepcnn eval`: its numbers agree with training and with one another."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sepcnn.cli.eval import longest_names
+from sepcnn.training import checkpoint
+from tests.cli.conftest import Invoke
+from tests.runs import epochs, write_colours, write_config
+
+
+def measured(invoke: Invoke, *arguments: str | Path) -> dict[str, object]:
+    code, out, err = invoke("eval", *arguments, "--json")
+    assert code == 0, err
+    result: dict[str, object] = json.loads(out)
+    return result
+
+
+def test_json_has_the_documented_keys(trained: Path, invoke: Invoke) -> None:
+    result = measured(invoke, trained / "run")
+    assert set(result) == {
+        "split",
+        "images",
+        "total_images",
+        "loss",
+        "accuracy",
+        "top5",
+        "macro_precision",
+        "macro_recall",
+        "macro_f1",
+        "per_class",
+        "confusion",
+        "ece",
+        "images_per_second",
+    }
+    confusion, per_class = result["confusion"], result["per_class"]
+    assert [row["support"] for row in per_class] == [10, 10, 10]
+    assert [sum(row) for row in confusion] == [10, 10, 10]
+    assert result["accuracy"] == sum(confusion[i][i] for i in range(3)) / 30
+    assert result["top5"] == 1.0
+    for name in ("precision", "recall", "f1"):
+        mean = sum(row[name] for row in per_class) / 3
+        assert result[f"macro_{name}"] == pytest.approx(mean, rel=1e-15)
+    assert set(per_class[0]) == {"name", "precision", "recall", "f1", "support"}
+
+
+def test_validation_equals_what_training_recorded(trained: Path, invoke: Invoke) -> None:
+    result = measured(invoke, trained / "run" / "last.safetensors", "--split", "val")
+    recorded = epochs(trained / "run")[-1]["val"]
+    assert result["loss"] == recorded["loss"]
+    assert result["accuracy"] == recorded["accuracy"]
+    assert result["macro_recall"] == recorded["macro_recall"]
+    assert result["macro_f1"] == recorded["macro_f1"]
+
+
+def test_a_run_folder_means_its_best(trained: Path, invoke: Invoke) -> None:
+    folder = measured(invoke, trained / "run", "--split", "val")
+    file = measured(invoke, trained / "run" / "best.safetensors", "--split", "val")
+    assert {**folder, "images_per_second": 0} == {**file, "images_per_second": 0}
+
+
+def test_other_data(trained: Path, invoke: Invoke, tmp_path: Path) -> None:
+    other = write_colours(tmp_path / "other.npz", count=60, seed=5)
+    result = measured(invoke, trained / "run", "--set", f"data.source.path={other}")
+    assert [row["support"] for row in result["per_class"]] == [10, 10, 10]
+
+
+def write_classes(path: Path, trained: Path, names: list[str]) -> Path:
+    """The test images of red and blue, numbered as in ``names``."""
+    arrays = dict(np.load(trained / "colours.npz"))
+    before, chosen = arrays["class_names"][arrays["y_test"]], arrays["y_test"] != 1
+    labels = np.array([names.index(name) for name in before[chosen]])
+    images = arrays["x_test"][chosen]
+    np.savez(path, class_names=np.array(names), x_train=images, y_train=labels)
+    return path
+
+
+def test_some_of_the_classes_in_another_order(
+    trained: Path, invoke: Invoke, tmp_path: Path
+) -> None:
+    other = write_classes(tmp_path / "other.npz", trained, ["blue", "red"])
+    where = ["--set", f"data.source=Arrays: {other}", "--split", "all"]
+    code, out, err = invoke("eval", trained / "run", *where, "--json")
+    assert (code, err) == (
+        0,
+        "note: there are no images of green, which the net knows, too\n"
+        "note: the train and val images are not those of the run (160 then, 20 now)\n",
+    )
+    found = json.loads(out)
+    whole = measured(invoke, trained / "run")
+    assert found["confusion"] == [whole["confusion"][0], [0, 0, 0], whole["confusion"][2]]
+    assert [row["name"] for row in found["per_class"]] == ["red", "green", "blue"]
+    assert found["accuracy"] == (found["confusion"][0][0] + found["confusion"][2][2]) / 20
+    recalls = [found["per_class"][i]["recall"] for i in (0, 2)]
+    assert found["macro_recall"] == pytest.approx(sum(recalls) / 2, rel=1e-15)
+
+
+def test_classes_that_the_net_does_not_know(trained: Path, invoke: Invoke, tmp_path: Path) -> None:
+    other = write_classes(tmp_path / "other.npz", trained, ["blue", "hat", "red", "shoe"])
+    code, out, err = invoke("eval", trained / "run", "--set", f"data.source=Arrays: {other}")
+    assert (code, out, err) == (
+        2,
+        "",
+        "error: the net does not know the classes hat, shoe\n"
+        "   it knows red, green, blue: leave other images out\n",
+    )
+
+
+def scope(result: dict[str, object]) -> tuple[object, ...]:
+    return result["split"], result["images"], result["total_images"]
+
+
+def test_what_was_measured_is_told(trained: Path, invoke: Invoke) -> None:
+    for split, count in (("test", 30), ("val", 33), ("train", 127), ("all", 190)):
+        result = measured(invoke, trained / "run", "--split", split)
+        assert scope(result) == (split, count, 190)
+        assert sum(row["support"] for row in result["per_class"]) == count
+    code, out, err = invoke("eval", trained / "run", "--split", "all")
+    assert out.startswith(f"{trained}/run/best.safetensors on all: 190 of 190 images\n")
+    assert (code, err) == (0, "")
+
+
+def test_all_is_the_sum_of_the_splits(trained: Path, invoke: Invoke) -> None:
+    splits = ("train", "val", "test", "all")
+    *parts, whole = (measured(invoke, trained / "run", "--split", split) for split in splits)
+    confusions = np.array([part["confusion"] for part in parts])
+    assert confusions.sum(axis=0).tolist() == whole["confusion"]
+    loss = sum(part["loss"] * part["images"] for part in parts) / 190
+    assert whole["loss"] == pytest.approx(loss, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "counts", "note"),
+    [
+        (
+            [],
+            (30, 90),
+            "the test images are not those of the run (30 then, 30 now); "
+            "--split all measures all 90 images",
+        ),
+        (
+            ["--split", "val"],
+            (12, 90),
+            "the val images are not those of the run (33 then, 12 now)",
+        ),
+        (
+            ["--split", "all"],
+            (90, 90),
+            "the train, val and test images are not those of the run (190 then, 90 now)",
+        ),
+    ],
+    ids=["default", "val", "all"],
+)
+def test_other_images_are_told(
+    trained: Path,
+    invoke: Invoke,
+    tmp_path: Path,
+    arguments: list[str],
+    counts: tuple[int, int],
+    note: str,
+) -> None:
+    other = write_colours(tmp_path / "other.npz", count=60, seed=5)
+    where = ["--set", f"data.source.path={other}"]
+    code, out, err = invoke("eval", trained / "run", *where, *arguments, "--json")
+    assert (code, err) == (0, f"note: {note}\n")
+    assert scope(json.loads(out))[1:] == counts
+
+
+def test_only_the_images_that_are_measured_are_compared(
+    trained: Path, invoke: Invoke, tmp_path: Path
+) -> None:
+    path = tmp_path / "moved.npz"
+    arrays = dict(np.load(trained / "colours.npz"))
+    np.savez(path, **{**arrays, "x_test": arrays["x_test"] // 2})
+    where = ["--set", f"data.source.path={path}"]
+    assert invoke("eval", trained / "run", *where, "--split", "val")[2] == ""
+    test = "note: the test images are not those of the run (30 then, 30 now)\n"
+    for split in (["--split", "test"], []):  # --split all would measure what was trained on
+        assert invoke("eval", trained / "run", *where, *split)[2] == test
+    # A larger share held out: some of these the net was trained on.
+    code, _, err = invoke("eval", trained / "run", "--split=val", "--set", "data.validation=0.5")
+    assert (code, err) == (0, "note: the val images are not those of the run (33 then, 79 now)\n")
+
+
+def test_a_split_that_the_run_had_not(invoke: Invoke, tmp_path: Path) -> None:
+    config, run = write_config(tmp_path, epochs=1), tmp_path / "run"
+    file, pair = tmp_path / "colours.npz", "data.source={Arrays: {train: colours.npz}}"
+    assert invoke("train", config, "--run-dir", run, "--set", pair)[0] == 0
+    assert invoke("eval", run, "--split", "val")[2] == ""
+    code, out, err = invoke("eval", run, "--set", f"data.source.Arrays.test={file}", "--json")
+    assert (code, err) == (0, "note: the run had no test images\n")
+    assert scope(json.loads(out)) == ("test", 30, 190)
+
+
+def test_a_checkpoint_of_an_older_sepcnn_is_compared_as_a_whole(trained: Path) -> None:
+    stored = checkpoint.read(trained / "run" / "last.safetensors")
+    facts = {key: value for key, value in stored.facts.items() if key != "fingerprints"}
+    dataset = stored.config.open_data()
+    assert dataset.changed(["val"], facts) == []
+    assert dataset.changed(["val", "test"], {**facts, "fingerprint": "f"}) == ["val", "test"]
+
+
+def test_emoji_in_a_path(trained: Path, invoke: Invoke, tmp_path: Path) -> None:
+    other = write_colours(tmp_path / "c😀.npz", count=60, seed=5)
+    assert measured(invoke, trained / "run", "--set", f"data.source.path={other}")
+
+
+def test_a_name_that_is_too_long(invoke: Invoke) -> None:
+    code, _, err = invoke("eval", "x" * 300)
+    assert (code, err) == (2, f"error: {'x' * 300}: file name too long\n   check the path\n")
+
+
+def test_a_config_is_no_run(trained: Path, invoke: Invoke) -> None:
+    path = trained / "colours.yaml"
+    assert invoke("eval", path) == (
+        2,
+        "",
+        f"error: {path} is a config, no trained net\n"
+        "   give the run folder that sepcnn train named, as in runs/starter/1\n",
+    )
+
+
+def test_tables_for_people(trained: Path, invoke: Invoke) -> None:
+    code, out, _ = invoke("eval", trained / "run")
+    assert code == 0
+    assert out.startswith(f"{trained}/run/best.safetensors on test: 30 of 190 images\n")
+    assert "true ╲ predicted" in out
+    assert re.search(r"mean of the classes( +\d+\.\d %){3} +30 *\n", out)
+    assert "top" not in out.splitlines()[2]  # of three classes the five likeliest are all
+
+
+def test_names_above_a_confusion_matrix_are_cut_as_little_as_fits() -> None:
+    names = ["long sleeve shirt", "short sleeve shirt", "hat"]
+    # 18 columns of names, then at most 18 + 17 + 3 letters with 3 columns between each.
+    found = {columns: longest_names(names, columns) for columns in (200, 65, 64, 63, 62, 61)}
+    assert found == {200: 18, 65: 18, 64: 17, 63: 16, 62: 16, 61: 15}
+    assert [longest_names(names, columns) for columns in (47, 46, 45)] == [8, 8, 0]
+    assert longest_names(["a", "b"], 80) == 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--set", "train.epochs=3"],
+            "error: --set train.epochs=3: evaluation cannot change train.epochs\n"
+            "   only data.… and train.device; the net is what was trained\n",
+        ),
+        (
+            ["--set", "train.device=cuda:7"],
+            "--set train.device=cuda:7: train.device: there is no device cuda:7: "
+            "0 CUDA GPUs found\n   use device: auto or cpu\n",
+        ),
+        (
+            ["--set", "data.source=Shapes"],
+            "--set data.source=Shapes: data.source.Shapes: Shapes are square colour images of "
+            "32×32 and more, not 12×12×3\n   use an input_shape such as [64, 64, 3]\n",
+        ),
+    ],
+)
+def test_refused(trained: Path, invoke: Invoke, arguments: list[str], message: str) -> None:
+    code, out, err = invoke("eval", trained / "run", *arguments)
+    assert (code, out, err) == (2, "", message)

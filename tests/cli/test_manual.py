@@ -1,0 +1,149 @@
+"""`sepcnn layers`, `manual`, `schema` and `init`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sepcnn.cli import console
+from sepcnn.config.config import load
+from sepcnn.config.json_schema import TABLES
+from sepcnn.manual import chapters
+from sepcnn.nn.layers import LAYERS
+from tests.cli.conftest import Invoke
+from tests.conftest import CONFIGS
+
+
+def test_layers_lists_every_layer(invoke: Invoke) -> None:
+    code, out, _ = invoke("layers")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()[: len(LAYERS)]] == list(LAYERS)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_each_layer_has_a_page_with_its_fields(invoke: Invoke, name: str) -> None:
+    code, out, _ = invoke("layers", name)
+    assert code == 0
+    for field in LAYERS[name].own_fields():
+        assert f"\n  {field} (" in out
+    assert "None" not in out
+
+
+def test_a_page(invoke: Invoke) -> None:
+    _, out, _ = invoke("layers", "MaxPooling2D")
+    assert out.splitlines()[:2] == ["MaxPooling2D", ""]
+    assert "  pool_size (default [2, 2])\n      height and width of the window" in out
+
+
+def test_unknown_layer(invoke: Invoke) -> None:
+    code, _, err = invoke("layers", "MaxPool2D")
+    assert code == 2
+    assert err == "error: there is no layer 'MaxPool2D'\n   did you mean MaxPooling2D?\n"
+
+
+def test_an_optimizer_is_no_layer(invoke: Invoke) -> None:
+    code, _, err = invoke("layers", "Adam")
+    assert code == 2
+    assert err == "error: there is no layer 'Adam'\n   it is an optimizer: sepcnn manual Adam\n"
+
+
+def test_manual_lists_every_name(invoke: Invoke) -> None:
+    code, out, _ = invoke("manual")
+    assert code == 0
+    names = out.replace(",", " ").split()
+    for table in TABLES:
+        assert set(table) <= set(names)
+    kinds = [line.split()[0] for line in out.splitlines() if line[:1].strip()]
+    assert kinds[:-1] == [*chapters()]
+
+
+@pytest.mark.parametrize("name", chapters())
+def test_manual_of_a_kind_lists_it(invoke: Invoke, name: str) -> None:
+    code, out, _ = invoke("manual", name)
+    assert code == 0
+    entries = chapters()[name].entries
+    assert [line.split()[0] for line in out.splitlines()[: len(entries)]] == list(entries)
+
+
+def test_manual_of_a_name_in_two_tables_shows_both(invoke: Invoke) -> None:
+    code, out, _ = invoke("manual", "softmax")
+    assert code == 0
+    assert out.startswith("Softmax (layer)\n\nexp(x) over the sum")
+    assert "\n\nsoftmax (activation)\n\nexp(x) over the sum" in out
+
+
+def test_manual_of_a_section(invoke: Invoke) -> None:
+    code, out, _ = invoke("manual", "train")
+    assert code == 0
+    assert out.startswith("train (section)\n\nThe training run.\n\n  epochs (default 10)\n")
+
+
+def test_manual_of_a_field(invoke: Invoke) -> None:
+    assert invoke("manual", "augment") == (
+        0,
+        "data.augment (default [])\n"
+        "      random changes of the training images, in this order\n"
+        "      value: list of augmentations; sepcnn manual augmentations\n",
+        "",
+    )
+
+
+def test_manual_of_a_word(invoke: Invoke) -> None:
+    code, out, _ = invoke("manual", "rotate")
+    assert code == 0
+    assert out == (
+        "RandomRotation          Turns each image around its middle.\n\n"
+        "these speak of rotate; sepcnn manual NAME shows one\n"
+    )
+
+
+def test_the_page_of_an_augmentation_has_an_example(invoke: Invoke) -> None:
+    _, out, _ = invoke("manual", "RandomRotation")
+    assert "\nExample:\n\n  data:\n    augment:\n      - RandomRotation: 0.05\n" in out
+    assert "0.05 turns by up to 18° either way" in out
+
+
+def test_manual_of_a_misspelt_name(invoke: Invoke) -> None:
+    code, _, err = invoke("manual", "Adan")
+    assert code == 2
+    assert err == "error: the manual has no page 'Adan'\n   did you mean Adam?\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["layers"], ["layers", "Resizing"], ["manual"], ["manual", "losses"]],
+    ids=" ".join,
+)
+def test_pages_are_as_wide_as_the_terminal(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    monkeypatch.setattr(console, "width", lambda: 60)
+    _, out, _ = invoke(*arguments)
+    widest = max(map(len, out.splitlines()))
+    assert 45 < widest <= 60
+
+
+def test_init_writes_a_config_that_loads(tmp_path: Path, invoke: Invoke) -> None:
+    code, out, _ = invoke("init", tmp_path / "new")
+    assert code == 0
+    path = tmp_path / "new" / "starter.yaml"
+    assert out == (
+        f"wrote {path}\nthere are no images in {tmp_path / 'new'}: the config uses the built-in "
+        f"Shapes\nnext: sepcnn train {path}\n"
+    )
+    assert load(path).train.epochs == 10
+    code, _, err = invoke("init", tmp_path / "new")
+    assert code == 2
+    expected = f"error: {path} is there already\n   move it away, or give another folder\n"
+    assert err == expected
+
+
+def test_schema_command_prints_the_shipped_file(invoke: Invoke) -> None:
+    code, out, _ = invoke("schema")
+    assert code == 0
+    assert json.loads(out)["title"] == "sepcnn config"
+    assert out == (CONFIGS / "sepcnn.schema.json").read_text(), (
+        "write it again: scripts/write-schema"
+    )

@@ -1,0 +1,154 @@
+"""A split in a file: the images at the indices, on any device, in little memory."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+
+import pytest
+import torch
+
+from sepcnn.data.dataset import Resident
+from sepcnn.data.files.on_disk import OnDisk
+from sepcnn.data.files.row_file import Entry, RowFile, RowWriter, digest_of, read_facts
+from tests.runs import environment
+
+SHAPE = (4, 3, 2)
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> RowFile:
+    """Ten images that carry their own number."""
+    with RowWriter(tmp_path / "a.rows", {}) as writer:
+        for number in range(10):
+            row = bytes([number]) * 24
+            writer.add(Entry(f"{number}.png", 1, 1, 1, digest_of(row)), row)
+    return RowFile(tmp_path / "a.rows")
+
+
+def split(rows: RowFile, places: list[int]) -> OnDisk:
+    names = [f"{place}.png" for place in places]
+    return OnDisk(rows, places, names, torch.tensor(places) % 3, SHAPE)
+
+
+def test_the_images_at_the_indices(rows: RowFile) -> None:
+    batch = split(rows, [7, 2, 5]).read(torch.tensor([2, 0, 0, 1]))
+    assert batch.images.shape == (4, *SHAPE)
+    assert batch.images[:, 3, 2, 1].tolist() == [5, 7, 7, 2]
+    assert batch.labels.tolist() == [2, 1, 1, 2]
+    batch.images.zero_()  # a tensor of its own
+    assert split(rows, [7]).read(torch.tensor([0])).images.flatten().tolist() == [7] * 24
+
+
+def test_the_index_is_kept_as_bytes(tmp_path: Path) -> None:
+    """Half a gigabyte for the images of ImageNet, and a second, where each entry is objects."""
+    written = [
+        Entry(f"{number:05}/b\udce9.jpg", number, -number, 1 << 62, digest_of(b""))
+        for number in range(10_000)
+    ]
+    with RowWriter(tmp_path / "a.rows", {"a": 1}) as writer:
+        for entry in written:
+            writer.add(entry, b"")
+    tracemalloc.start()
+    found = RowFile(tmp_path / "a.rows").entries
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept / len(written) < 80
+    assert list(found) == written
+    assert found.digest(7) == found[7].digest
+    assert found.places() == {entry.path: place for place, entry in enumerate(written)}
+    assert read_facts(tmp_path / "a.rows") == ({"a": 1}, len(written))
+
+
+def test_the_same_on_the_processor(rows: RowFile) -> None:
+    part = split(rows, [7, 2])
+    moved = part.to(torch.device("cpu"))
+    assert moved.fingerprint() == part.fingerprint()
+    assert moved.read(torch.tensor([1])).images.unique().tolist() == [2]
+
+
+def test_indices_are_read_by_the_processor_wherever_images_go(rows: RowFile) -> None:
+    """From a GPU each batch of them would wait for the steps before."""
+    part = split(rows, [7, 2])
+    for_gpu = OnDisk(rows, [7, 2], part.names, part.labels, SHAPE, torch.device("cuda"))
+    assert for_gpu.indices_on == part.indices_on == torch.device("cpu")
+    resident = Resident(torch.zeros(2, 4, 3, 2, dtype=torch.uint8, device="meta"), part.labels)
+    assert resident.indices_on == torch.device("meta")
+
+
+def test_the_fingerprint_is_that_of_names_images_and_labels(rows: RowFile) -> None:
+    parts = [split(rows, [1, 2]), split(rows, [2, 1]), split(rows, [1]), split(rows, [1, 2, 3])]
+    parts.append(OnDisk(rows, [1, 2], ["a", "2.png"], torch.tensor([1, 2]), SHAPE))
+    parts.append(OnDisk(rows, [1, 2], ["1.png", "2.png"], torch.tensor([1, 1]), SHAPE))
+    assert len({part.fingerprint() for part in parts}) == 6
+    assert split(rows, [1, 2]).fingerprint() == parts[0].fingerprint()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("room", [True, False])
+def test_the_same_on_a_gpu(rows: RowFile, room: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = 10**9 if room else 10
+    monkeypatch.setattr("sepcnn.data.files.on_disk.free_memory", lambda _: free)
+    moved = split(rows, [7, 2, 5]).to(torch.device("cuda"))
+    assert isinstance(moved, OnDisk) != room
+    batch = moved.read(torch.tensor([2, 0], device="cuda"))
+    assert (batch.images.device.type, batch.labels.device.type) == ("cuda", "cuda")
+    assert batch.images[:, 0, 0, 0].tolist() == [5, 7]
+    assert batch.labels.tolist() == [2, 1]
+
+
+LARGE = """
+import resource, sys
+from pathlib import Path
+import torch
+from sepcnn.data.files.on_disk import OnDisk
+from sepcnn.data.files.row_file import FOOTER, MAGIC, Entries, Entry, RowFile
+import hashlib
+
+path, count, side = sys.argv[1], 4096, 512
+row = side * side * 3
+digest = hashlib.blake2b(bytes(row), digest_size=16).hexdigest()
+entries = Entries()
+for number in range(count):
+    entries.add(Entry(str(number), 1, 1, 1, digest))
+index = bytes(entries) + b"{}"
+with open(path, "wb") as file:  # sparse: 3.2 GB that take no room
+    file.truncate(count * row)
+    file.seek(count * row)
+    file.write(index)
+    footer = (MAGIC, count, row, len(index), 2, hashlib.blake2b(index, digest_size=16).digest())
+    file.write(FOOTER.pack(*footer))
+
+status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+limit = int(status["VmData"].split()[0]) * 1024 + (400 << 20)  # 0.4 GB beside torch itself
+resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+rows = RowFile(Path(path))
+part = OnDisk(rows, range(count), [str(n) for n in range(count)],
+              torch.zeros(count, dtype=torch.int64), (side, side, 3))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for indices in torch.randperm(count).split(32):
+    assert part.read(indices).images.shape == (len(indices), side, side, 3)
+after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    bytearray(count * row)
+    print("no limit")
+except MemoryError:
+    print((after - before) // 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not keep RLIMIT_DATA")
+def test_more_than_the_memory_is_read_batch_by_batch(tmp_path: Path) -> None:
+    """3.2 GB through a process that may take 0.4; it grows by some batches of 25 MB."""
+    result = subprocess.run(
+        [sys.executable, "-c", LARGE, str(tmp_path / "large.rows")],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert int(result.stdout) < 150

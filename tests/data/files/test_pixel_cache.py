@@ -1,0 +1,366 @@
+"""The cache of decoded images: whole or not there, shared by processes, rebuilt where it must."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import namedtuple
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sepcnn.data.files import pixel_cache
+from sepcnn.data.files.pixel_cache import Decoded, Form, decode
+from sepcnn.data.progress import no_progress
+from sepcnn.errors import DataError
+from tests.pictures import picture, write_folder
+from tests.runs import environment
+
+FORM = Form((12, 12, 3), "crop")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache that begins empty."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "sepcnn" / "images"
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    return sorted(write_folder(tmp_path / "photos", count=6).rglob("*.jpg"))
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The files that are decoded."""
+    found: list[Path] = []
+    original = pixel_cache.read_image
+
+    def watched(path: Path, shape: tuple[int, int, int], resize: str) -> np.ndarray:
+        found.append(path)
+        return original(path, shape, resize)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(pixel_cache, "read_image", watched)
+    return found
+
+
+def decode_all(files: list[Path], form: Form = FORM) -> Decoded:
+    return decode([str(file) for file in files], form, str(files[0].parents[1]), no_progress)
+
+
+def pixels(result: Decoded, files: list[Path], form: Form = FORM) -> np.ndarray:
+    places = result.places()
+    rows = np.empty((len(files), form.row_bytes), np.uint8)
+    result.rows.gather([places[str(file)] for file in files], rows)
+    return rows.reshape(-1, *form.shape)
+
+
+def expected(files: list[Path], form: Form = FORM) -> np.ndarray:
+    from sepcnn.data.files.decoding import read_image
+
+    return np.stack([read_image(file, form.shape, form.resize) for file in files])
+
+
+def check(files: list[Path], form: Form = FORM) -> Decoded:
+    result = decode_all(files, form)
+    np.testing.assert_array_equal(pixels(result, files, form), expected(files, form))
+    return result
+
+
+def kept(home: Path) -> list[str]:
+    """Some versions of filelock leave the lock's file, some remove it."""
+    return sorted(path.suffix for path in home.iterdir() if path.suffix != ".lock")
+
+
+def rows_file(home: Path) -> Path:
+    (path,) = home.glob("*.rows")
+    return path
+
+
+# ── what is decoded ───────────────────────────────────────────────────────────────────────────
+
+
+def test_all_are_decoded_once(files: list[Path], home: Path, read: list[Path]) -> None:
+    assert check(files).note == ""
+    assert sorted(read) == files
+    check(files[::-1])
+    assert len(read) == len(files)
+    assert kept(home) == [".rows"]
+
+
+def test_only_what_changed_is_decoded_again(files: list[Path], read: list[Path]) -> None:
+    check(files)
+    read.clear()
+    picture("red", 99).save(files[3])
+    files[5].unlink()
+    new = files[4].with_name("new.png")
+    picture("blue", 98).save(new)
+    files = [*files[:5], *files[6:], new]
+    check(files)
+    assert sorted(read) == sorted([files[3], new])
+
+
+def test_a_touched_file_is_decoded_again(files: list[Path], read: list[Path]) -> None:
+    check(files)
+    os.utime(files[0])
+    check(files)
+    assert read[len(files) :] == [files[0]]
+
+
+def test_files_that_take_each_others_place_with_size_and_time(tmp_path: Path) -> None:
+    """As photos do that are sorted into other classes after they came out of one archive."""
+    files = [tmp_path / "photos" / name / "1.bmp" for name in ("cat", "dog")]
+    for file, colour in zip(files, ("red", "blue"), strict=True):
+        file.parent.mkdir(parents=True)
+        picture(colour, 1).save(file)
+        os.utime(file, (1e9, 1e9))
+    check(files)
+    files[0].rename(tmp_path / "between")
+    files[1].rename(files[0])
+    (tmp_path / "between").rename(files[1])
+    check(files)
+    shutil.copy2(files[0], files[1])
+    check(files)
+
+
+def test_each_form_and_place_has_a_file_of_its_own(files: list[Path], home: Path) -> None:
+    for form in (FORM, Form((12, 12, 1), "crop"), Form((12, 12, 3), "stretch")):
+        check(files, form)
+        check(files, form)
+    assert kept(home).count(".rows") == 3
+
+
+def test_the_watch_is_told_only_of_what_is_decoded(files: list[Path]) -> None:
+    told: list[tuple[int, int]] = []
+    for _ in range(2):
+        names = [str(file) for file in files]
+        decode(names, FORM, str(files[0].parent), lambda done, total: told.append((done, total)))
+    assert told == [(number + 1, len(files)) for number in range(len(files))]
+
+
+def test_a_file_that_changes_while_it_is_read(
+    files: list[Path], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = pixel_cache.read_image
+
+    def change(path: Path, *arguments: object) -> np.ndarray:
+        found = original(path, *arguments)  # type: ignore[arg-type]
+        if path == files[7]:
+            path.write_bytes(b"other")
+        return found
+
+    monkeypatch.setattr(pixel_cache, "read_image", change)
+    with pytest.raises(DataError) as caught:
+        decode_all(files)
+    assert str(caught.value) == (
+        f"{files[7]} changed while it was read\n   start again when nothing writes into the folder"
+    )
+    assert kept(home) == []
+
+
+def test_unreadable_images_copy_no_cache(files: list[Path], home: Path) -> None:
+    files[2].write_bytes(b"")
+    good = files[:2] + files[3:]
+    assert decode_all(files).unreadable == {str(files[2]): f"{files[2]}: not an image file"}
+    before = rows_file(home).stat().st_ino
+    result = decode_all(files)
+    assert list(result.unreadable) == [str(files[2])]
+    np.testing.assert_array_equal(pixels(result, good), expected(good))
+    assert rows_file(home).stat().st_ino == before
+
+
+def test_an_image_that_was_damaged_since_is_not_taken_from_the_cache(files: list[Path]) -> None:
+    check(files)
+    files[2].write_bytes(b"")
+    good = files[:2] + files[3:]
+    for _ in range(2):
+        result = decode_all(files)
+        assert list(result.unreadable) == [str(files[2])]
+        assert result.places().keys() == set(map(str, good))
+        np.testing.assert_array_equal(pixels(result, good), expected(good))
+
+
+# ── damage ────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("length", [0, 10, 100, 5000, -1], ids=str)
+def test_a_file_that_was_cut_is_built_anew(
+    files: list[Path], home: Path, read: list[Path], length: int
+) -> None:
+    check(files)
+    path = rows_file(home)
+    os.truncate(path, length if length >= 0 else path.stat().st_size + length)
+    check(files)
+    assert len(read) == 2 * len(files)
+    check(files)
+    assert len(read) == 2 * len(files)
+
+
+@pytest.mark.parametrize("place", [0, 432 * 9, -20, -60, -300], ids=str)
+def test_a_damaged_file_is_built_anew(
+    files: list[Path], home: Path, read: list[Path], place: int
+) -> None:
+    check(files)
+    content = bytearray(rows_file(home).read_bytes())
+    content[place] ^= 1
+    rows_file(home).write_bytes(content)
+    check(files)
+    assert len(read) == 2 * len(files)
+
+
+def test_damage_of_one_row_among_many_is_found_when_it_is_copied(
+    files: list[Path], home: Path, read: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sepcnn.data.files.row_file.ROWS_CHECKED", 1)
+    check(files)
+    content = bytearray(rows_file(home).read_bytes())
+    content[432 * 9] ^= 1
+    rows_file(home).write_bytes(content)
+    read.clear()
+    os.utime(files[0])
+    check(files)
+    assert read == [files[0], files[9]]
+
+
+def test_a_file_that_is_cut_during_training_is_an_error(files: list[Path], home: Path) -> None:
+    result = decode_all(files)
+    os.truncate(rows_file(home), 432 * 3)
+    with pytest.raises(DataError) as caught:
+        pixels(result, files)
+    assert str(caught.value) == (
+        f"{rows_file(home)}: the cached images can no longer be read (cut off)\n"
+        "   run the same command again: they are read anew"
+    )
+
+
+def test_a_file_that_is_removed_or_replaced_goes_on_to_be_read(
+    files: list[Path], home: Path
+) -> None:
+    result, before = decode_all(files), expected(files)
+    picture("red", 99).save(files[3])
+    decode_all(files)
+    shutil.rmtree(home)
+    np.testing.assert_array_equal(pixels(result, files), before)
+
+
+# ── no room ───────────────────────────────────────────────────────────────────────────────────
+
+Usage = namedtuple("Usage", ["total", "used", "free"])
+IN_MEMORY = "the images are kept in memory, and read again by the next command"
+
+
+def test_without_a_cache_folder_memory_serves(
+    files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    note = check(files).note
+    folder = tmp_path / "file" / "sepcnn"
+    assert note == f"the cache folder {folder} cannot be used (not a directory): {IN_MEMORY}"
+
+
+def test_a_full_disk_is_seen_before_decoding(
+    files: list[Path], home: Path, read: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: Usage(1, 1, 432 * len(files) - 1))
+    folder = home.parent
+    expected_note = f"the cache folder {folder} cannot be used (no room): {IN_MEMORY}"
+    assert check(files).note == expected_note
+    assert len(read) == len(files)
+    assert kept(home) == []
+
+
+def test_a_disk_that_fills_up_leaves_nothing(
+    files: list[Path], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", fail)
+    assert "cannot be used (no space left on device)" in check(files).note
+    assert kept(home) == []
+
+
+def test_too_much_for_the_memory_is_refused(
+    files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr(pixel_cache, "free_memory", lambda: 1000)
+    with pytest.raises(DataError) as caught:
+        decode_all(files)
+    assert str(caught.value) == (
+        f"the cache folder {tmp_path / 'file' / 'sepcnn'} cannot be used (not a directory), and "
+        "0.0 GB of decoded images are too much for the memory\n"
+        "   set XDG_CACHE_HOME to a folder with 0.0 GB of room"
+    )
+
+
+# ── processes ─────────────────────────────────────────────────────────────────────────────────
+
+BUILD = """
+import signal, sys, time
+from pathlib import Path
+from sepcnn.data.files import pixel_cache
+
+original = pixel_cache.read_image
+
+def slow(path, shape, resize):
+    print("read", flush=True)
+    time.sleep({seconds})
+    return original(path, shape, resize)
+
+pixel_cache.read_image = slow
+# A process that a shell started behind itself ignores it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+source = str(Path(sys.argv[1]).parents[1])
+try:
+    found = pixel_cache.decode(
+        sys.argv[1:], pixel_cache.Form((12, 12, 3), "crop"), source, lambda *_: None
+    )
+except KeyboardInterrupt:
+    sys.exit(130)
+print(len(found.rows.entries), flush=True)
+"""
+
+
+def builder(files: list[Path], seconds: float) -> subprocess.Popen[str]:
+    code = BUILD.format(seconds=seconds)
+    arguments = [sys.executable, "-c", code, *map(str, files)]
+    return subprocess.Popen(arguments, env=environment(), stdout=subprocess.PIPE, text=True)
+
+
+def test_two_builders_at_once_decode_once(files: list[Path], home: Path) -> None:
+    processes = [builder(files, 0.02) for _ in range(2)]
+    texts = [process.communicate(timeout=60)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    # Of the whole texts: threads that print at once may share a line.
+    assert sum(text.count("read") for text in texts) == len(files)
+    assert [text.split()[-1] for text in texts] == [str(len(files))] * 2
+    check(files)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=lambda n: n.name)
+def test_a_builder_that_is_stopped_leaves_nothing_half_written(
+    files: list[Path], home: Path, number: signal.Signals
+) -> None:
+    process = builder(files, 0.1)
+    assert process.stdout is not None
+    for _ in range(6):
+        process.stdout.readline()
+    begun = time.monotonic()
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert time.monotonic() - begun < 10
+    if number == signal.SIGINT:
+        assert process.returncode == 130
+        assert kept(home) == []
+    assert not list(home.glob("*.rows"))
+    check(files)
+    assert kept(home) == [".rows"]

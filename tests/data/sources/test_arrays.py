@@ -1,0 +1,465 @@
+"""Arrays: every accepted form, and every refusal with its full message."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from sepcnn.data.dataset import Dataset
+from sepcnn.data.sources.arrays import Arrays
+from sepcnn.data.sources.base import Request
+from sepcnn.errors import ConfigError, DataError
+from sepcnn.language.spec import Context, plain, read
+from sepcnn.language.yaml_reader import parse
+from tests.conftest import SHARED_DATA
+
+SHAPE = (4, 5, 3)
+CIFAR10 = SHARED_DATA / "cifar10" / "cifar10_original_order_103_jpeg_test.npz"
+READABLE = "\n   write it with numpy.savez; pickled objects are not read"
+
+Loaded = NDArray[Any]
+
+
+def images(count: int = 12, shape: tuple[int, ...] = SHAPE, seed: int = 0) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(256, size=(count, *shape), dtype=np.uint8)
+
+
+def labels(count: int = 12, classes: int = 3) -> NDArray[np.int64]:
+    return np.arange(count) % classes
+
+
+def npz(path: Path, **arrays: Any) -> Path:
+    np.savez(path, **arrays)
+    return path
+
+
+def npy(path: Path, array: Loaded) -> Path:
+    np.save(path, array)
+    return path
+
+
+def arrays(**fields: Any) -> Arrays:
+    return Arrays.model_validate({name: plain(value) for name, value in fields.items()})
+
+
+def opened(
+    source: Arrays,
+    shape: tuple[int, int, int] = SHAPE,
+    validation: float = 0.25,
+    split_seed: int = 0,
+) -> Dataset:
+    return source.open(Request(shape, validation, split_seed))
+
+
+def content(dataset: Dataset, split: str) -> tuple[Loaded, Loaded]:
+    part = dataset.split(split)
+    batch = part.read(torch.arange(len(part)))
+    pixels, numbers = batch.images, batch.labels
+    assert (pixels.dtype, numbers.dtype) == (torch.uint8, torch.int64)
+    return pixels.numpy(), numbers.numpy()
+
+
+def assert_holds(dataset: Dataset, split: str, x: Loaded, y: Loaded) -> None:
+    pixels, numbers = content(dataset, split)
+    np.testing.assert_array_equal(pixels, x)
+    np.testing.assert_array_equal(numbers, y)
+
+
+def complaint(source: Arrays, shape: tuple[int, int, int] = SHAPE) -> str:
+    with pytest.raises(DataError) as caught:
+        opened(source, shape)
+    return str(caught.value)
+
+
+# ── accepted forms ────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("x_name", "y_name"),
+    [("x_train", "y_train"), ("x", "y"), ("images", "labels"), ("x_train", "labels")],
+)
+def test_one_file_with_training_images(tmp_path: Path, x_name: str, y_name: str) -> None:
+    path = npz(tmp_path / "a.npz", **{x_name: images(), y_name: labels()})
+    for source in (arrays(path=path), arrays(train=path)):
+        assert_holds(opened(source, validation=0.0), "train", images(), labels())
+
+
+@pytest.mark.parametrize("val", ["val", "valid", "validation"])
+def test_one_file_with_every_split(tmp_path: Path, val: str) -> None:
+    parts = {name: images(6, seed=seed) for seed, name in enumerate(("train", val, "test"))}
+    stored = {f"x_{name}": x for name, x in parts.items()}
+    stored |= {f"y_{name}": labels(6) for name in parts}
+    dataset = opened(arrays(path=npz(tmp_path / "all.npz", **stored)))
+    assert list(dataset.splits()) == ["train", "val", "test"]
+    for split, x in zip(("train", "val", "test"), parts.values(), strict=True):
+        assert_holds(dataset, split, x, labels(6))
+
+
+def test_one_file_for_each_split(tmp_path: Path) -> None:
+    parts = {name: images(6, seed=seed) for seed, name in enumerate(("train", "val", "test"))}
+    files = {name: npz(tmp_path / f"{name}.npz", x=x, y=labels(6)) for name, x in parts.items()}
+    dataset = opened(arrays(**files))
+    for split, x in parts.items():
+        assert_holds(dataset, split, x, labels(6))
+
+
+def test_a_pair_of_npy_files(tmp_path: Path) -> None:
+    pair = [npy(tmp_path / "x.npy", images()), npy(tmp_path / "y.npy", labels())]
+    dataset = opened(arrays(train=pair, test=pair), validation=0.0)
+    assert_holds(dataset, "train", images(), labels())
+    assert_holds(dataset, "test", images(), labels())
+
+
+def test_a_compressed_file(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "a.npz", x=images(), y=labels())
+    dataset = opened(arrays(path=tmp_path / "a.npz"), validation=0.0)
+    assert_holds(dataset, "train", images(), labels())
+
+
+def test_grey_images_need_no_axis_of_channels(tmp_path: Path) -> None:
+    path = npz(tmp_path / "grey.npz", x=images(shape=(4, 5)), y=labels())
+    dataset = opened(arrays(path=path), (4, 5, 1), validation=0.0)
+    assert_holds(dataset, "train", images(shape=(4, 5))[..., None], labels())
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [labels()[:, None], labels().astype(np.uint8), labels().astype(">i4"), labels().astype("u8")],
+    ids=["column", "uint8", "big-endian", "uint64"],
+)
+def test_forms_of_labels(tmp_path: Path, stored: Loaded) -> None:
+    dataset = opened(arrays(path=npz(tmp_path / "a.npz", x=images(), y=stored)), validation=0.0)
+    assert_holds(dataset, "train", images(), labels())
+
+
+@pytest.mark.parametrize("key", ["class_names", "classes", "label_names"])
+@pytest.mark.parametrize("kind", ["U", "S"], ids=["text", "bytes"])
+def test_class_names_are_read(tmp_path: Path, key: str, kind: str) -> None:
+    names = np.array(["cat", "dog", "cow"], dtype=kind)
+    path = npz(tmp_path / "a.npz", x=images(), y=labels(), **{key: names})
+    assert opened(arrays(path=path)).class_names == ("cat", "dog", "cow")
+
+
+def test_a_class_may_have_a_name_and_no_images(tmp_path: Path) -> None:
+    path = npz(tmp_path / "a.npz", x=images(), y=labels(), classes=["a", "b", "c", "d"])
+    assert opened(arrays(path=path)).class_names == ("a", "b", "c", "d")
+
+
+def test_classes_without_names_are_numbered_over_all_splits(tmp_path: Path) -> None:
+    train = npz(tmp_path / "train.npz", x=images(), y=labels())
+    test = npz(tmp_path / "test.npz", x=images(), y=labels(classes=5))
+    assert opened(arrays(train=train, test=test)).class_names == ("0", "1", "2", "3", "4")
+
+
+def test_other_arrays_do_no_harm(tmp_path: Path) -> None:
+    path = npz(tmp_path / "a.npz", x=images(), y=labels(), classes=np.float64(3), notes=["a", "b"])
+    assert opened(arrays(path=path)).class_names == ("0", "1", "2")
+
+
+def test_a_resolved_config_reads_back(tmp_path: Path) -> None:
+    source = arrays(
+        train=npz(tmp_path / "a.npz", x=images(), y=labels()),
+        test=[tmp_path / "x.npy", tmp_path / "y.npy"],
+    )
+    assert Arrays.model_validate(plain(source)["Arrays"]) == source
+
+
+# ── the validation split ──────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def unsplit(tmp_path: Path) -> Arrays:
+    return arrays(path=npz(tmp_path / "a.npz", x=images(120), y=labels(120)))
+
+
+def test_validation_is_held_out_of_every_class(unsplit: Arrays) -> None:
+    dataset = opened(unsplit, validation=0.25)
+    (train_x, train_y), (val_x, val_y) = content(dataset, "train"), content(dataset, "val")
+    assert np.bincount(train_y).tolist() == [30, 30, 30]
+    assert np.bincount(val_y).tolist() == [10, 10, 10]
+    found = sorted(image.tobytes() for image in np.concatenate([train_x, val_x]))
+    assert found == sorted(image.tobytes() for image in images(120))
+
+
+def test_the_split_seed_alone_decides_what_is_held_out(unsplit: Arrays) -> None:
+    first, again, other = (opened(unsplit, split_seed=seed).facts() for seed in (0, 0, 1))
+    assert first == again
+    assert first["counts"] == other["counts"] == {"train": 90, "val": 30}
+    assert first["fingerprint"] != other["fingerprint"]
+
+
+def test_nothing_is_held_out_where_the_set_brings_a_split(tmp_path: Path) -> None:
+    stored = {"x_train": images(), "y_train": labels(), "x_val": images(6), "y_val": labels(6)}
+    dataset = opened(arrays(path=npz(tmp_path / "a.npz", **stored)))
+    assert dataset.facts()["counts"] == {"train": 12, "val": 6}
+
+
+# ── refusals of files ─────────────────────────────────────────────────────────────────────────
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    path = tmp_path / "none.npz"
+    assert complaint(arrays(path=path)) == f"there is no file {path}\n   check the path"
+
+
+def test_a_missing_half_of_a_pair(tmp_path: Path) -> None:
+    pair = [npy(tmp_path / "x.npy", images()), tmp_path / "y.npy"]
+    assert complaint(arrays(train=pair)) == f"there is no file {pair[1]}\n   check the path"
+
+
+@pytest.mark.parametrize("content", [b"", b"x,y\n1,2\n"], ids=["empty", "text"])
+def test_a_file_that_is_not_numpys(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "table.npz"
+    path.write_bytes(content)
+    assert complaint(arrays(path=path)) == f"{path}: not a NumPy file{READABLE}"
+
+
+def test_a_folder(tmp_path: Path) -> None:
+    reason = f"[Errno 21] Is a directory: '{tmp_path}'"
+    expected = f"{tmp_path}: not a readable NumPy file ({reason}){READABLE}"
+    assert complaint(arrays(path=tmp_path)) == expected
+
+
+def test_a_truncated_file(tmp_path: Path) -> None:
+    path = npz(tmp_path / "a.npz", x=images(), y=labels())
+    path.write_bytes(path.read_bytes()[:-40])
+    expected = f"{path}: not a readable NumPy file (File is not a zip file){READABLE}"
+    assert complaint(arrays(path=path)) == expected
+
+
+def test_a_damaged_byte(tmp_path: Path) -> None:
+    path = npz(tmp_path / "a.npz", x=images(), y=labels())
+    content = bytearray(path.read_bytes())
+    content[content.index(images().tobytes()) + 100] ^= 1
+    path.write_bytes(content)
+    reason = "Bad CRC-32 for file 'x.npy'"
+    expected = f"{path}: not a readable NumPy file ({reason}){READABLE}"
+    assert complaint(arrays(path=path)) == expected
+
+
+def test_every_damage_of_a_compressed_file_is_a_data_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    np.savez_compressed(path, x=images(), y=labels())
+    whole = path.read_bytes()
+    numbers = np.random.default_rng(0)
+    refused = 0
+    for place in numbers.integers(len(whole), size=200):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        try:
+            opened(arrays(path=path))
+        except DataError:
+            refused += 1
+    # The rest hit what nobody reads, such as the time in the zip's directory.
+    assert refused > 150
+
+
+def test_pickled_objects(tmp_path: Path) -> None:
+    path = npz(tmp_path / "a.npz", x=np.array([images(1), "text"], dtype=object), y=labels(2))
+    reason = "Object arrays cannot be loaded when allow_pickle=False"
+    expected = f"{path}: not a readable NumPy file ({reason}){READABLE}"
+    assert complaint(arrays(path=path)) == expected
+
+
+def test_a_single_npy_file(tmp_path: Path) -> None:
+    path = npy(tmp_path / "x.npy", images())
+    assert complaint(arrays(train=path)) == (
+        f"{path}: a .npy file holds images or labels, not both\n"
+        "   give the pair [x.npy, LABELS.npy]"
+    )
+
+
+def test_a_pair_of_npz_files(tmp_path: Path) -> None:
+    pair = [npz(tmp_path / f"{name}.npz", x=images(), y=labels()) for name in "ab"]
+    assert complaint(arrays(train=pair)) == (
+        f"{pair[0]}: a .npz file cannot be one of a pair\n"
+        "   a .npz file stands alone; a pair is [images.npy, labels.npy]"
+    )
+
+
+# ── refusals of arrays ────────────────────────────────────────────────────────────────────────
+
+WRONG_IMAGES = "images must be uint8 N×H×W×C or N×H×W, found"
+WRONG_LABELS = "labels must be whole numbers of shape N, found"
+SCALE = "\n   scale to 0 … 255 and save with .astype('uint8')"
+ONE_HOT = "\n   for one-hot labels save labels.argmax(axis=1)"
+FROM_0 = "\n   labels count from 0"
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        pytest.param(
+            images() / 255,
+            labels(),
+            f"{WRONG_IMAGES} float64 of shape 12×4×5×3{SCALE}",
+            id="float-images",
+        ),
+        pytest.param(
+            images().reshape(12, -1),
+            labels(),
+            f"{WRONG_IMAGES} uint8 of shape 12×60{SCALE}",
+            id="flat-images",
+        ),
+        pytest.param(
+            np.uint8(3), labels(), f"{WRONG_IMAGES} a single uint8{SCALE}", id="no-images-but-one"
+        ),
+        pytest.param(
+            images(),
+            np.eye(3)[labels()],
+            f"{WRONG_LABELS} float64 of shape 12×3{ONE_HOT}",
+            id="one-hot",
+        ),
+        pytest.param(
+            images(),
+            labels().astype(np.float32),
+            f"{WRONG_LABELS} float32 of shape 12{ONE_HOT}",
+            id="float-labels",
+        ),
+        pytest.param(
+            images(),
+            np.array(["cat"] * 12),
+            f"{WRONG_LABELS} <U3 of shape 12{ONE_HOT}",
+            id="text-labels",
+        ),
+        pytest.param(images(), labels(11), "12 images, but 11 labels", id="lengths"),
+        pytest.param(images(0), labels(0), "there are no images", id="none"),
+        pytest.param(images(), labels() - 1, f"a label is -1{FROM_0}", id="negative"),
+        pytest.param(
+            images(),
+            labels() + 3_000_000_000,
+            "a label is 3000000002, but 1000000 classes are the most\n"
+            "   labels number the classes from 0",
+            id="too-many-classes",
+        ),
+        pytest.param(
+            images(shape=(5, 4, 3)),
+            labels(),
+            "images are 5, 4, 3, but model.input_shape is [4, 5, 3]\n"
+            "   write input_shape: [5, 4, 3]",
+            id="shape",
+        ),
+    ],
+)
+def test_arrays_that_do_not_fit(tmp_path: Path, x: Loaded, y: Loaded, message: str) -> None:
+    path = npz(tmp_path / "a.npz", x=x, y=y)
+    assert complaint(arrays(path=path)) == f"{path}: {message}"
+
+
+def test_images_without_labels(tmp_path: Path) -> None:
+    path = npz(tmp_path / "a.npz", x_train=images(), z=labels())
+    assert complaint(arrays(train=path)) == (
+        f"{path}: no labels for train\n   expected one of y_train, y, labels; found x_train, z"
+    )
+
+
+def test_a_file_without_the_split_that_it_is_given_for(tmp_path: Path) -> None:
+    train = npz(tmp_path / "a.npz", x=images(), y=labels())
+    val = npz(tmp_path / "b.npz", x_train=images(), y_train=labels())
+    assert complaint(arrays(train=train, val=val)) == (
+        f"{val}: no images for val\n"
+        "   expected one of x_val, x_valid, x_validation, x, images; found x_train, y_train"
+    )
+
+
+def test_one_file_without_training_images(tmp_path: Path) -> None:
+    path = npz(tmp_path / "a.npz", x_test=images(), y_test=labels())
+    expected = f"{path}: there are no training images\n   store x_train and y_train"
+    assert complaint(arrays(path=path)) == expected
+
+
+def test_a_label_without_a_name(tmp_path: Path) -> None:
+    path = npz(tmp_path / "a.npz", x=images(), y=labels(), class_names=["cat", "dog"])
+    expected = f"{path}: label 2 has no name: the file names 2 classes{FROM_0}"
+    assert complaint(arrays(path=path)) == expected
+
+
+def test_a_single_class(tmp_path: Path) -> None:
+    path = npz(tmp_path / "a.npz", x=images(), y=labels(classes=1))
+    expected = f"{path}: there is only one class, '0'\n   a classifier needs at least two"
+    assert complaint(arrays(path=path)) == expected
+    assert complaint(arrays(train=path)) == expected
+
+
+def test_a_name_that_repeats(tmp_path: Path) -> None:
+    path = npz(tmp_path / "a.npz", x=images(), y=labels(), classes=["cat", "dog", "cat"])
+    assert complaint(arrays(path=path)) == f"{path}: classes names a class twice"
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9", "caf\udce9"], ids=["bytes", "text"])
+def test_names_that_are_not_utf_8(tmp_path: Path, name: str | bytes) -> None:
+    names = np.array([name, type(name)(), name + name])
+    path = npz(tmp_path / "a.npz", x=images(), y=labels(), class_names=names)
+    expected = (
+        f"{path}: class_names are not UTF-8\n   save them as text, such as np.array(['cat', 'dog'])"
+    )
+    assert complaint(arrays(path=path)) == expected
+
+
+def test_files_that_name_the_classes_in_another_order(tmp_path: Path) -> None:
+    train, test = (
+        npz(tmp_path / f"{split}.npz", x=images(), y=labels(), class_names=names)
+        for split, names in (("train", ["a", "b", "c"]), ("test", ["a", "c", "b"]))
+    )
+    expected = f"{test}: names other classes than {train}\n   use the same order too"
+    assert complaint(arrays(train=train, test=test)) == expected
+
+
+# ── refusals of the config ────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{}", "give either 'path' or 'train'"),
+        ("{path: a.npz, train: b.npz}", "give either 'path' or 'train'"),
+        ("{path: a.npz, test: b.npz}", "with 'path', every split comes from that file"),
+        ("{train: []}", "expected a file, or [images.npy, labels.npy], found []"),
+        ("{train: [a, b, c]}", "expected a file, or [images.npy, labels.npy], found [a, b, c]"),
+        ("{train: 3}", "expected a path, found 3"),
+    ],
+    ids=["neither", "both", "path-and-test", "no-file", "three-files", "number"],
+)
+def test_forms_that_are_refused(text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(Arrays, parse(text, "c.yaml"), folder=Path())
+    assert [problem.message for problem in caught.value.problems] == [message]
+
+
+def test_paths_are_relative_to_the_config(tmp_path: Path) -> None:
+    source = read(Arrays, parse("{train: [x.npy, data/y.npy]}", "c.yaml"), folder=tmp_path)
+    assert source.train == (tmp_path / "x.npy", tmp_path / "data" / "y.npy")
+
+
+# ── real data ─────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.skipif(not CIFAR10.exists(), reason=f"there is no {CIFAR10}")
+def test_cifar_10(tmp_path: Path) -> None:
+    with np.load(CIFAR10) as file:
+        x, y = file["x_test"], file["y_test"]
+    train = npz(tmp_path / "train.npz", x_train=x[:1000], y_train=y[:1000])
+    dataset = opened(arrays(train=train, test=CIFAR10), (32, 32, 3), validation=0.1)
+    assert dataset.class_names == (
+        *("airplane", "automobile", "bird", "cat", "deer"),
+        *("dog", "frog", "horse", "ship", "truck"),
+    )
+    assert_holds(dataset, "test", x, y)
+    assert dataset.split("test").labels.bincount().tolist() == [1000] * 10
+    assert len(dataset.split("train")) + len(dataset.split("val")) == 1000
+
+
+def test_channels_first_images_get_the_right_advice(tmp_path: Path) -> None:
+    path = tmp_path / "first.npz"
+    np.savez(path, x=np.zeros((4, 3, 32, 32), np.uint8), y=np.arange(4) % 2)
+    source = Arrays.model_validate({"train": str(path)}, context=Context(folder=tmp_path))
+    with pytest.raises(DataError) as caught:
+        source.open(Request((32, 32, 3), 0.0, 0))
+    assert str(caught.value) == (
+        f"{path}: images are 3, 32, 32, but model.input_shape is [32, 32, 3]\n"
+        "   channels come last here: save images.transpose(0, 2, 3, 1)"
+    )

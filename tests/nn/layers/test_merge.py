@@ -1,0 +1,203 @@
+"""Merging layers beside real Keras; equal inputs beside TensorFlow's rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from sepcnn.nn.layers import LAYERS
+from sepcnn.nn.layers.base import LeafLayer, Shape
+from tests.nn.layers.reading import complaint
+from tests.reference import Array, SideBySide, assert_close
+
+
+@pytest.mark.parametrize(
+    ("kind", "shapes"),
+    [
+        ("Add", [(7, 9, 3), (7, 9, 3)]),
+        ("Add", [(5,), (5,), (5,)]),
+        ("Add", [(7, 9, 3), (1, 1, 3)]),
+        ("Add", [(7, 1, 3), (1, 9, 1)]),
+        *(
+            (kind, shapes)
+            for kind in ("Multiply", "Average", "Maximum", "Minimum")
+            for shapes in (
+                [(7, 9, 3), (7, 9, 3), (7, 9, 3)],
+                [(5,), (5,)],
+                [(7, 9, 3), (1, 1, 3), (7, 9, 1)],
+                [(7, 1, 3), (1, 9, 1)],
+            )
+        ),
+        ("Subtract", [(7, 9, 3), (7, 9, 3)]),
+        ("Subtract", [(5,), (5,)]),
+        ("Subtract", [(1, 9, 1), (7, 1, 3)]),
+        ("Concatenate", [(7, 9, 3), (7, 9, 1)]),
+        ("Concatenate", [(5,), (2,), (1,)]),
+    ],
+    ids=str,
+)
+def test_merging_is_keras(kind: str, shapes: list[Shape]) -> None:
+    SideBySide(kind, {}, *shapes).compare()
+
+
+@pytest.mark.parametrize(
+    ("axis", "shapes"),
+    [
+        (1, [(7, 9, 3), (2, 9, 3)]),
+        (2, [(7, 9, 3), (7, 1, 3), (7, 4, 3)]),
+        (-2, [(7, 9, 3), (7, 1, 3)]),
+        (3, [(7, 9, 3), (7, 9, 1)]),
+        (1, [(5,), (2,)]),
+    ],
+    ids=str,
+)
+def test_concatenation_along_any_axis_is_keras(axis: int, shapes: list[Shape]) -> None:
+    SideBySide("Concatenate", {"axis": axis}, *shapes).compare()
+
+
+@pytest.mark.parametrize(("kind", "best"), [("Maximum", np.max), ("Minimum", np.min)])
+def test_of_equal_inputs_the_first_takes_the_gradient(
+    kind: str, best: Callable[..., Array]
+) -> None:
+    """As TensorFlow's ``_MaximumMinimumGrad`` in tensorflow/python/ops/math_grad.py has it:
+    ``x >= y`` or ``x <= y``, and all of the gradient. Here among three, two by two.
+    """
+    arrays = np.random.default_rng(0).integers(0, 3, size=(3, 2, 5, 4, 4)).astype(float)
+    inputs = [torch.tensor(x, requires_grad=True) for x in arrays]
+    layer = LAYERS[kind]()
+    assert isinstance(layer, LeafLayer)
+    found = layer.build(*[(4, 4, 5)] * 3)(*inputs)
+    found.sum().backward()
+    assert_close(found, best(arrays, axis=0))
+    winner = np.argmax(arrays == best(arrays, axis=0), axis=0)  # the first of the best
+    for number, x in enumerate(inputs):
+        assert x.grad is not None
+        assert_close(x.grad, (winner == number).astype(float))
+
+
+@pytest.mark.parametrize("kind", ["Maximum", "Minimum"])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_nan_is_not_hidden(kind: str, place: int) -> None:
+    """Or training could go on with a net that is broken."""
+    layer = LAYERS[kind]()
+    assert isinstance(layer, LeafLayer)
+    inputs = [torch.ones(1, 2), torch.ones(1, 2), torch.ones(1, 2)]
+    inputs[place][0, 0] = torch.nan
+    found = layer.build((2,), (2,), (2,))(*inputs)
+    assert found.isnan().tolist() == [[True, False]]
+
+
+BRING = "bring them to one shape, as with Conv2D: {kernel_size: 1, …} or padding: same"
+TWO = "[ReLU: {name: a}, {Conv2D: {name: b, filters: 4, kernel_size: 3}}, %s]"
+
+
+@pytest.mark.parametrize(
+    ("layers", "path", "message", "hint"),
+    [
+        (
+            TWO % "Add: [a, b]",
+            "[2].Add",
+            "cannot add inputs of the shapes 8×8×3 and 6×6×4",
+            BRING,
+        ),
+        (
+            TWO % "Concatenate: [a, b]",
+            "[2].Concatenate",
+            "cannot concatenate inputs of the shapes 8×8×3 and 6×6×4",
+            "height and width must agree: use padding: same, or the same pooling in each",
+        ),
+        (
+            TWO % "Concatenate: {inputs: [a, b], axis: 1}",
+            "[2].Concatenate",
+            "cannot concatenate inputs of the shapes 8×8×3 and 6×6×4",
+            "all axes but axis 1 must agree",
+        ),
+        (
+            TWO % "Concatenate: {inputs: [a, b], axis: 4}",
+            "[2].Concatenate",
+            "there is no axis 4 in 8×8×3",
+            "of an image, 1 is the height, 2 the width, 3 or -1 the channels",
+        ),
+        (
+            TWO % "Concatenate: {inputs: [a, b], axis: [1]}",
+            "[2].Concatenate.axis",
+            "expected an axis, found [1]",
+            "of an image, 1 is the height, 2 the width, 3 or -1 the channels",
+        ),
+        (
+            "[ReLU: {name: a}, GlobalAveragePooling2D: {name: b}, Add: [a, b]]",
+            "[2].Add",
+            "cannot add inputs of the shapes 8×8×3 and 3 features",
+            BRING,
+        ),
+        (
+            "[ReLU: {name: a}, Add]",
+            "[1].Add",
+            "Add joins two or more layers, but reads one",
+            "name the layers to join, as in Add: [name_1, name_2]",
+        ),
+        (
+            TWO % "Multiply: [a, b]",
+            "[2].Multiply",
+            "cannot multiply inputs of the shapes 8×8×3 and 6×6×4",
+            BRING,
+        ),
+        (
+            TWO % "Maximum: [a, b]",
+            "[2].Maximum",
+            "cannot compare inputs of the shapes 8×8×3 and 6×6×4",
+            BRING,
+        ),
+        (
+            TWO % "Subtract: [a, b]",
+            "[2].Subtract",
+            "cannot subtract inputs of the shapes 8×8×3 and 6×6×4",
+            BRING,
+        ),
+        (
+            "[ReLU: {name: a}, Subtract: [a, a, input]]",
+            "[1].Subtract",
+            "Subtract joins two layers, but reads 3",
+            "name the one to subtract from, then the one to subtract",
+        ),
+        (
+            "[Parallel: {branches: [[ReLU], [ReLU], [ReLU]], merge: Subtract}]",
+            "[0].Parallel",
+            "Subtract joins two layers, but reads 3",
+            "name the one to subtract from, then the one to subtract",
+        ),
+        (
+            "[Subtract]",
+            "[0].Subtract",
+            "Subtract joins two layers, but reads one",
+            "name the layers to join, as in Subtract: [name_1, name_2]",
+        ),
+        (
+            "[Concatenate: []]",
+            "[0].Concatenate.inputs",
+            "expected a list of names of layers above, found []",
+            "inputs: names of the layers above that this one reads; "
+            "the layer right above unless given",
+        ),
+    ],
+    ids=[
+        *(
+            "add",
+            "concatenate",
+            "height",
+            "axis",
+            "axes",
+            "ranks",
+            "one",
+            "multiply",
+            "compare",
+            "subtract",
+        ),
+        *("three", "three branches", "subtract one", "none"),
+    ],
+)
+def test_refusals(layers: str, path: str, message: str, hint: str) -> None:
+    assert complaint(layers) == (f"layers{path}", message, hint)
