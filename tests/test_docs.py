@@ -16,7 +16,7 @@ from tests.check.photos import write_photos
 from tests.runs import sepcnn
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SHORT = ["--set", "train.epochs=1", "--set", "data.source.train=64", "--set", "data.source.val=32"]
 """appended to the commands that train: the docs' own figures are measured, not tested"""
 

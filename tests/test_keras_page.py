@@ -1,4 +1,4 @@
-"""docs/keras.md: no argument of Keras is refused without a line there, and no line is old."""
+"""docs/guide/keras.md: no argument of Keras is refused without a line there, and no line is old."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from pydantic import ValidationError
 from sepcnn.config.json_schema import TABLES
 from sepcnn.language.spec import Choice, Table, plain
 
-PAGE = (Path(__file__).parents[1] / "docs" / "keras.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "guide" / "keras.md").read_text(encoding="utf-8")
 VALUES = PAGE.split("\n## Values that Keras takes and we refuse\n")[1].split("\n## ")[0]
 HOMES: dict[str, ModuleType] = {
     "layer": keras.layers,
@@ -117,7 +118,9 @@ def test_what_has_no_counterpart_is_known() -> None:
 @pytest.mark.parametrize(("kind", "name", "cls"), ENTRIES, ids=label)
 def test_an_argument_that_is_not_taken_has_a_line(kind: str, name: str, cls: type[Choice]) -> None:
     told = {a for names, of in lines(kind) if of & {"all", name} for a in names}
-    assert missing(kind, name, cls) - told == set(), "say in docs/keras.md what takes its place"
+    assert missing(kind, name, cls) - told == set(), (
+        "say in docs/guide/keras.md what takes its place"
+    )
 
 
 @pytest.mark.parametrize("kind", HOMES)

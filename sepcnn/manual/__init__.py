@@ -31,7 +31,7 @@ class Chapter:
     """All entries of one kind, in the order of their table."""
 
     name: str
-    """as in ``sepcnn manual optimizers`` and docs/optimizers.md"""
+    """as in ``sepcnn manual optimizers`` and docs/reference/optimizers.md"""
     title: str
     intro: str
     """a sentence or two before the entries"""
@@ -100,7 +100,7 @@ model:
     "data source": (
         "sources",
         "Where ``data.source`` takes the images from. "
-        "How to use your own is told in [data.md](data.md).",
+        "[Your own images](../guide/data.md) shows how to use your own.",
         """\
 data:
   source: {Arrays: images.npz}

@@ -1,4 +1,4 @@
-"""The manual as Markdown, one page a chapter: what scripts/write-manual puts into docs/."""
+"""The manual as Markdown: the pages that scripts/write-manual writes to docs/reference/."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def field_table(fields: Sequence[Field], homes: dict[str, str]) -> str:
 def linked(field: Field, homes: dict[str, str]) -> str:
     """What can be written, with links to the chapters of what it names."""
     targets = {kind: f"{home}.md" for kind, home in homes.items()}
-    targets["duration"] = "config.md#values"
+    targets["duration"] = "../guide/config.md#values"
     targets |= {name: f"sections.md#{name}" for name in SECTIONS if "_" in name}
     names = "|".join(name for name in targets if name in field.kinds)
     if not names:

@@ -1,4 +1,4 @@
-"""The manual: every entry has a page, every page of docs/ is current, examples are valid."""
+"""The manual: every entry has a page, pages in docs/reference/ are current, examples are valid."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sepcnn.manual.terminal import in_place, page, wrapped
 from sepcnn.manual.words import words
 from tests.conftest import ROOT
 
-DOCS = ROOT / "docs"
+DOCS = ROOT / "docs" / "reference"
 BOOK = chapters()
 PAGES = pages()
 ENTRIES = [entry for chapter in BOOK.values() for entry in chapter.entries.values()]
@@ -115,7 +115,7 @@ def test_examples_can_be_read(entry: Entry) -> None:
 
 def test_links_lead_to_a_heading() -> None:
     for name, text in PAGES.items():
-        for target, anchor in re.findall(r"\]\(([\w.]*)#(\w+)\)", text):
+        for target, anchor in re.findall(r"\]\(([\w./]*)#(\w+)\)", text):
             headings = re.findall(r"^## (\w+)$", (DOCS / (target or name)).read_text(), re.M)
             assert anchor in [heading.lower() for heading in headings]
 
@@ -270,4 +270,4 @@ def test_a_word_to_write_is_no_link() -> None:
     train = PAGES["sections.md"].split("\n## train\n")[1]
     assert "| `best` | accuracy, loss, macro_recall or macro_f1 |" in train
     assert "| `loss` | [loss](losses.md) |" in train
-    assert "| `after` | [duration](config.md#values) |" in train
+    assert "| `after` | [duration](../guide/config.md#values) |" in train

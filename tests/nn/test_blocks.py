@@ -1,4 +1,4 @@
-"""docs/blocks.md: every block is read, built and trained; some are compared with real Keras."""
+"""docs/guide/blocks.md: every block is read, built and trained; some are compared with Keras."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.nets import pairs, share_weights, shared_weights
 from tests.reference import TOLERANCE, channels_first, float64
 from tests.test_docs import ROOT, blocks
 
-PAGE = ROOT / "docs" / "blocks.md"
+PAGE = ROOT / "docs" / "guide" / "blocks.md"
 SHAPES = re.compile(r"# (\d+)×(\d+)×(\d+) in, (\d+)×(\d+)×(\d+) out\n")
 CLASSES = 10
 
