@@ -115,7 +115,7 @@ def variants() -> list[str]:
     missing = set()
     if not all(find_spec(name) for name in ("onnx", "onnxscript", "onnxruntime")):
         missing.add(ONNX)
-    if library.load("float32") is None:
+    if library.load_kernels("float32") is None:
         missing.add(FUSED)
     return [name for name in VARIANTS if name not in missing]
 

@@ -24,7 +24,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from sepcnn.backends.native import library
+from sepcnn.backends.native import processor
 from sepcnn.training.state import new_state
 
 CONFIG = Path(__file__).parents[1] / "configs" / "keras_sequential_bn.yaml"
@@ -136,7 +136,7 @@ def main() -> None:
     if arguments.one:
         print(json.dumps(measure(arguments.one)))
         return
-    names = [n for n in VARIANTS if n != PLAIN_BFLOAT16 or library.multiplies_bfloat16()]
+    names = [n for n in VARIANTS if n != PLAIN_BFLOAT16 or processor.multiplies_bfloat16()]
     commands = {name: [sys.executable, __file__, "--one", name] for name in names}
     if arguments.keras:
         if not shutil.which(arguments.keras):

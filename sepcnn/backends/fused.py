@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sepcnn.backends.native import library, operators
+from sepcnn.backends.native import operators, processor
 from sepcnn.backends.native.arguments import Kernels, Limits, Moments, View, Window
 from sepcnn.backends.native.convolution import KERNEL_SIZE, MOST_STEM_TAPS, convolve
 from sepcnn.nn.activations import ActivationFunction, Linear, Relu, Relu6
@@ -194,7 +194,7 @@ def called(module: nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
 
     Where torch would multiply bfloat16 by way of float32, many times slower, it is float32.
     """
-    if not torch.is_autocast_enabled("cpu") or library.multiplies_bfloat16():
+    if not torch.is_autocast_enabled("cpu") or processor.multiplies_bfloat16():
         return PLAIN.call(module, *inputs)
     exact = (x.float() if x.dtype == torch.bfloat16 else x for x in inputs)
     with torch.autocast("cpu", enabled=False):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
-import platform
 import sys
 import warnings
 from contextlib import AbstractContextManager, nullcontext
@@ -15,7 +14,7 @@ from typing import Literal
 
 import torch
 
-from sepcnn.backends.native import library
+from sepcnn.backends.native import library, processor
 from sepcnn.errors import InputError, MemoryExhaustedError
 from sepcnn.wording import counted
 
@@ -53,7 +52,7 @@ class Machine:
     def describe(self) -> str:
         """One line for people."""
         if self.device.type == "cpu":
-            where = f"{cpu_name()}, {counted(self.threads, 'thread')}"
+            where = f"{processor.name()}, {counted(self.threads, 'thread')}"
         elif self.device.type == "cuda":
             where = f"{torch.cuda.get_device_name(self.device)} ({self.device})"
         else:
@@ -84,7 +83,7 @@ def choose(device: str = "auto", precision: Precision = "auto", fused: bool = Tr
     fused = fused and chosen.type == "cpu"
     if precision == "auto":
         precision = "bfloat16" if trains_in_bfloat16(chosen, fused) else "float32"
-    form: Form = "fused" if fused and library.load(precision) else "plain"
+    form: Form = "fused" if fused and library.load_kernels(precision) else "plain"
     return Machine(chosen, precision, torch.get_num_threads(), form)
 
 
@@ -198,26 +197,14 @@ def computes_bfloat16(device: torch.device) -> bool:
     """Whether the processor multiplies bfloat16 in hardware, not by way of float32."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    return device.type == "cpu" and library.multiplies_bfloat16()
+    return device.type == "cpu" and processor.multiplies_bfloat16()
 
 
 def trains_in_bfloat16(device: torch.device, fused: bool) -> bool:
     """Whether that is the faster: where it is multiplied, and where images move through kernels."""
     if computes_bfloat16(device):
         return True
-    return fused and library.unpacks_bfloat16() and library.load("bfloat16") is not None
-
-
-def cpu_name() -> str:
-    """The processor's name as the system tells it."""
-    try:
-        with open("/proc/cpuinfo") as file:
-            for line in file:
-                if line.startswith("model name"):
-                    return line.split(":", 1)[1].strip()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return platform.processor() or platform.machine()
+    return fused and processor.unpacks_bfloat16() and library.load_kernels("bfloat16") is not None
 
 
 def keep_memory() -> bool:

@@ -98,7 +98,7 @@ def ways_of(net: Net, device: torch.device) -> dict[Way, tuple[Net, Form]]:
     """A net and how it is called, for every way that the machine has."""
     less = folded(net)
     found: dict[Way, tuple[Net, Form]] = {"plain": (net, "plain"), "folded": (less, "plain")}
-    if device.type == "cpu" and library.load("float32") is not None:
+    if device.type == "cpu" and library.load_kernels("float32") is not None:
         found["fused"] = (less, "fused")
     return found
 

@@ -96,7 +96,7 @@ def kernels(setting: Setting, machine: Machine) -> list[Setting]:
 def can_be_fast(setting: Setting, machine: Machine) -> bool:
     """Not where there are no kernels, or torch multiplies bfloat16 by way of float32."""
     if setting.form == "fused":
-        return library.load(setting.precision) is not None
+        return library.load_kernels(setting.precision) is not None
     return setting.precision == "float32" or computes_bfloat16(machine.device)
 
 

@@ -36,7 +36,7 @@ def command(
     if resume is not None and run_dir is not None:
         raise click.UsageError("--run-dir starts a new run, --resume goes on with an old one")
     if os.path.exists(config_path or resume or ""):
-        library.begin()  # beside the import of torch, which takes seconds
+        library.start_compiling()  # beside the import of torch, which takes seconds
     from sepcnn.cli import training_run
 
     return training_run.train_run(config_path, resume, run_dir, overrides)

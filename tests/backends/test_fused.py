@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from sepcnn.backends import fused
 from sepcnn.backends.fused import FORMS
-from sepcnn.backends.native import library
+from sepcnn.backends.native import library, processor
 from sepcnn.config.config import load
 from sepcnn.nn.graph import Graph, make_graph
 from sepcnn.nn.layers.module import begin_step, weights
@@ -21,7 +21,7 @@ from sepcnn.nn.schedules import Progress
 from tests.nn.layers.reading import read_layers
 
 pytestmark = pytest.mark.skipif(
-    library.load("float32") is None, reason="no C++ compiler here that compiles the kernels"
+    library.load_kernels("float32") is None, reason="no C++ compiler here that compiles the kernels"
 )
 CONFIGS = Path(__file__).parents[2] / "configs"
 NETS = ["keras_sequential", "keras_sequential_bn", "xception_mini"]
@@ -247,7 +247,7 @@ def test_what_has_no_kernel_is_multiplied_in_a_type_the_processor_knows(
         net.get_submodule(name).register_forward_hook(
             lambda module, inputs, y, name=name: types.__setitem__(name, y.dtype)
         )
-    monkeypatch.setattr(fused.library, "multiplies_bfloat16", lambda: native)
+    monkeypatch.setattr(processor, "multiplies_bfloat16", lambda: native)
     original, read = fused.convolve, list[torch.dtype]()
 
     def watched(x: torch.Tensor, *others: Any) -> Any:

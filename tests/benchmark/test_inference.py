@@ -29,7 +29,11 @@ def cpu() -> Machine:
 
 def test_each_way_that_the_machine_has(config: Config, cpu: Machine) -> None:
     found = measure_inference(config, config.graph(3), cpu, 0.4)
-    assert list(found) == ["plain", "folded", *(["fused"] if library.load("float32") else [])]
+    assert list(found) == [
+        "plain",
+        "folded",
+        *(["fused"] if library.load_kernels("float32") else []),
+    ]
     for one in found.values():
         assert 0 < one.latency_ms.median <= one.latency_ms.percentile95
         assert 0 < one.images_per_second.lowest <= one.images_per_second.highest
@@ -39,7 +43,7 @@ def test_each_way_that_the_machine_has(config: Config, cpu: Machine) -> None:
 def test_a_machine_without_kernels(
     config: Config, cpu: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inference.library, "load", lambda precision: None)
+    monkeypatch.setattr(inference.library, "load_kernels", lambda precision: None)
     assert list(measure_inference(config, config.graph(3), cpu, 0.1)) == ["plain", "folded"]
 
 

@@ -42,7 +42,7 @@ def decide(
     monkeypatch.setattr(tune, "compete", told)
     monkeypatch.setattr(tune, "processors", lambda: 4)
     monkeypatch.setattr(tune, "computes_bfloat16", lambda device: native)
-    monkeypatch.setattr(tune.library, "load", lambda precision: True)
+    monkeypatch.setattr(tune.library, "load_kernels", lambda precision: True)
     monkeypatch.setattr(tune, "use_threads", lambda count: None)
     hardware = hardware or Machine(torch.device("cpu"), "float32", 4)
     return tune.tune(config, config.graph(3), hardware, 1.0)
@@ -176,6 +176,6 @@ def test_a_real_one(tmp_path: Path) -> None:
     assert found.best in [one.setting for one in found.tries]
     assert all(one.images_per_second and one.relative > 0 for one in found.tries)
     assert {one.setting.batch_size for one in found.tries} == {8, 16, 32}
-    types = {"float32", "bfloat16"} if library.load("bfloat16") else {"float32"}
+    types = {"float32", "bfloat16"} if library.load_kernels("bfloat16") else {"float32"}
     assert {one.setting.precision for one in found.tries} == types
     assert torch.get_num_threads() == cpu.threads

@@ -226,7 +226,7 @@ def test_other_programs_that_run(
 def test_without_kernels_it_is_told(
     invoke: Invoke, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(library, "load", lambda precision: None)
+    monkeypatch.setattr(library, "load_kernels", lambda precision: None)
     _, _, err = invoke("benchmark", config, "--classes", 3, *SHORT)
     note = "note: no C++ compiler here makes the kernels: with g++ (GCC) training would be faster"
     assert (note in err.splitlines()) == sys.platform.startswith("linux")

@@ -79,14 +79,14 @@ def test_other_values_are_refused(tmp_path: Path, invoke: Invoke, value: str) ->
     assert lines[-1] == "   auto knows where it pays"
 
 
-@pytest.mark.skipif(library.load("float32") is None, reason="no C++ compiler here")
+@pytest.mark.skipif(library.load_kernels("float32") is None, reason="no C++ compiler here")
 def test_a_run_that_goes_on_in_another_form_says_so(
     tmp_path: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, config = tmp_path / "run", write_config(tmp_path, epochs=1, precision="float32")
     assert invoke("train", config, "--run-dir", run)[0] == 0
     monkeypatch.setattr(library, "begin", lambda: None)
-    monkeypatch.setattr(library, "load", lambda precision: None)
+    monkeypatch.setattr(library, "load_kernels", lambda precision: None)
     code, _, err = invoke("train", "--resume", run, "--set", "train.epochs=2")
     assert code == 0, err
     told = "note: computed fused so far, now plain: speed and last digits will differ"

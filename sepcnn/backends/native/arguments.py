@@ -155,7 +155,7 @@ def shape(x: torch.Tensor) -> Structure:
 def call(name: str, dtype: torch.dtype, *arguments: Any) -> None:
     """Run a kernel for a type, on as many threads as torch uses."""
     precision = DTYPES[dtype]
-    kernels = library.load(precision)
+    kernels = library.load_kernels(precision)
     assert kernels is not None
     function = getattr(kernels, f"{name}_{precision}")
     function.restype = None

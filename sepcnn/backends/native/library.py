@@ -1,8 +1,8 @@
-"""Compiles the kernels of a type once for this machine, and loads them.
+"""Compile the kernels once per processor and element type, and load them.
 
-They are plain functions on pointers, so no headers of torch are read and a compiler needs seconds.
-The library asks for GNU's OpenMP by the name that torch's own copy has, which is loaded already: so
-both share its threads.
+The kernels are plain functions on pointers: no header of torch is read, so compiling takes seconds.
+The compiled library names GNU's OpenMP exactly as torch does. Torch's copy is loaded first, so both
+share one pool of threads.
 """
 
 from __future__ import annotations
@@ -19,60 +19,59 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+from sepcnn.backends.native import processor
 from sepcnn.cache import cache_folder, keep
 
 SOURCES = Path(__file__).parent
 FLAGS = ("-std=c++17", "-O2", "-march=native", "-fno-math-errno", "-fopenmp", "-fPIC", "-w")
-DIGEST_BYTES = 16
-SECONDS = 120
+CHECKSUM_BYTES = 16
+COMPILER_SECONDS = 120
 """a compiler that takes longer is stopped"""
-PROCESSOR = ("model name", "flags", "CPU implementer", "CPU part", "Features")
-"""lines of /proc/cpuinfo that tell what a processor can do: of x86, and of Arm"""
 
-_begun: list[subprocess.Popen[bytes]] = []
+_compiling: list[subprocess.Popen[bytes]] = []
 
 
-def begin() -> None:
-    """Compile the kernels, where that is still to be done, in a process for which `load` waits.
+def start_compiling() -> None:
+    """Compile the kernels in another process if the cache lacks them; `load_kernels` waits for it.
 
-    Those of the type in which this processor is trained by itself. The process ends when they are
-    in the cache, also where nobody waits for it any more.
+    The element type is the one in which this processor trains by default. The process finishes and
+    writes the cache even if this one exits.
     """
     command = compiler()
-    if _begun or load.cache_info().currsize or command is None:
+    if _compiling or load_kernels.cache_info().currsize or command is None:
         return
-    precision = "bfloat16" if unpacks_bfloat16() else "float32"
-    if _is_whole(cache_folder() / _name(command, precision)):
+    precision = "bfloat16" if processor.unpacks_bfloat16() else "float32"
+    if _is_whole(cache_folder() / _file_name(command, precision)):
         return
-    code = f"from sepcnn.backends.native import library; library.load({precision!r})"
+    code = f"from sepcnn.backends.native import library; library.load_kernels({precision!r})"
     program = [sys.executable, "-c", code]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     quiet = subprocess.DEVNULL
     with suppress(OSError):
-        _begun.append(
+        _compiling.append(
             subprocess.Popen(program, env=environment, stdin=quiet, stdout=quiet, stderr=quiet)
         )
 
 
 @cache
-def load(precision: str) -> ctypes.CDLL | None:
-    """The kernels for float32 or bfloat16; None where there is no compiler, or none that serves."""
+def load_kernels(precision: str) -> ctypes.CDLL | None:
+    """The kernels for float32 or bfloat16, or None without a compiler that can build them."""
     command = compiler()
     if command is None:
         return None
-    for process in _begun:
+    for process in _compiling:
         process.wait()
-    name = _name(command, precision)
+    name = _file_name(command, precision)
     path = cache_folder() / name
     if _is_whole(path):
         return _open(path)
     compiled = _compile(command, precision)
     if compiled is None:
         return None
-    if keep(name, lambda file: file.write(compiled + _digest(compiled))):
+    if keep(name, lambda file: file.write(compiled + _checksum(compiled))):
         return _open(path)
     try:
-        with tempfile.TemporaryDirectory() as folder:  # a full or read-only cache
+        with tempfile.TemporaryDirectory() as folder:  # the cache is full or read-only
             path = Path(folder) / "kernels.so"
             path.write_bytes(compiled)
             return _open(path)
@@ -81,66 +80,36 @@ def load(precision: str) -> ctypes.CDLL | None:
 
 
 def compiler() -> list[str] | None:
-    """The command of a C++ compiler that knows OpenMP as torch does, or None."""
+    """The command of a C++ compiler whose OpenMP is GNU's, as torch's is; None without one."""
     if not sys.platform.startswith("linux"):
         return None
     if given := os.environ.get("CXX"):
-        with suppress(ValueError):  # an open quotation
+        with suppress(ValueError):  # an unclosed quotation
             return shlex.split(given) or None
         return None
     found = shutil.which("g++")
     return [found] if found else None
 
 
-@cache
-def multiplies_bfloat16() -> bool:
-    """Whether this processor does so in hardware, not by way of float32."""
-    return bool({"avx512_bf16", "amx_bf16"} & _flags())
-
-
-@cache
-def unpacks_bfloat16() -> bool:
-    """Whether its vectors turn bfloat16 into float32 and back in less time than memory takes."""
-    return multiplies_bfloat16() or "avx2" in _flags()
-
-
-def _flags() -> set[str]:
-    """What the processor has, in words of /proc/cpuinfo."""
-    try:
-        with open("/proc/cpuinfo") as file:
-            return set(file.read().split())
-    except OSError:
-        return set()
-
-
-def _name(command: list[str], precision: str) -> str:
-    """That of the compiled kernels in the cache folder."""
+def _file_name(command: list[str], precision: str) -> str:
+    """The path of the compiled kernels within the cache folder."""
     return f"native/{_key(command)}-{precision}.so"
 
 
 def _key(command: list[str]) -> str:
-    """What the compiled code depends on: sources, flags, compiler and processor."""
+    """A hash of what the compiled code depends on: sources, flags, compiler and processor."""
     digest = hashlib.blake2b(digest_size=12)
     for source in sorted(SOURCES.glob("*.[ch]*")):
         digest.update(source.read_bytes())
     program = shutil.which(command[0])
     status = os.stat(program) if program else None
     age = (status.st_size, status.st_mtime_ns) if status else None
-    digest.update(repr((command, age, FLAGS, _processor())).encode())
+    digest.update(repr((command, age, FLAGS, processor.identity())).encode())
     return digest.hexdigest()
 
 
-def _processor() -> list[str]:
-    """What the processor can do, so that a home shared by several machines serves each."""
-    try:
-        with open("/proc/cpuinfo") as file:
-            return sorted({line for line in file if line.startswith(PROCESSOR)})
-    except OSError:
-        return []
-
-
 def _compile(command: list[str], precision: str) -> bytes | None:
-    """The library's bytes."""
+    """The bytes of the shared library, or None if the compiler fails."""
     source = [f"-D{precision.upper()}", str(SOURCES / "kernels.cpp")]
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -150,29 +119,29 @@ def _compile(command: list[str], precision: str) -> bytes | None:
                 check=True,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                timeout=SECONDS,
+                timeout=COMPILER_SECONDS,
             )
             return library.read_bytes()
     except (OSError, subprocess.SubprocessError):
         return None
 
 
-def _digest(compiled: bytes) -> bytes:
-    """What stands behind the library in its file, where a loader looks at nothing."""
-    return hashlib.blake2b(compiled, digest_size=DIGEST_BYTES).digest()
+def _checksum(compiled: bytes) -> bytes:
+    """The checksum appended to the .so; loaders ignore it."""
+    return hashlib.blake2b(compiled, digest_size=CHECKSUM_BYTES).digest()
 
 
 def _is_whole(path: Path) -> bool:
-    """A file cut short would end this process when it is loaded."""
+    """Whether a library has its checksum: loading a truncated one would crash this process."""
     try:
         content = path.read_bytes()
     except OSError:
         return False
-    return content[-DIGEST_BYTES:] == _digest(content[:-DIGEST_BYTES])
+    return content[-CHECKSUM_BYTES:] == _checksum(content[:-CHECKSUM_BYTES])
 
 
 def _open(path: Path) -> ctypes.CDLL | None:
     try:
         return ctypes.CDLL(str(path))
-    except OSError:  # of another OpenMP than torch's
+    except OSError:  # it was linked with an OpenMP that is not loaded here
         return None

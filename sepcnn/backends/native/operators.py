@@ -33,7 +33,7 @@ POOL_SIZES = ((2, 2), (3, 3))
 
 def serve(dtype: torch.dtype) -> bool:
     """Whether this machine has the kernels for a type."""
-    return dtype in DTYPES and library.load(DTYPES[dtype]) is not None
+    return dtype in DTYPES and library.load_kernels(DTYPES[dtype]) is not None
 
 
 def _pixels(x: torch.Tensor) -> tuple[c_long, int]:

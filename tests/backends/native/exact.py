@@ -9,7 +9,7 @@ from sepcnn.backends.native import library
 from sepcnn.backends.native.arguments import Limits, View
 
 needs_kernels = pytest.mark.skipif(
-    library.load("float32") is None, reason="no C++ compiler here that compiles the kernels"
+    library.load_kernels("float32") is None, reason="no C++ compiler here that compiles the kernels"
 )
 VIEWS = {
     "as it is": None,

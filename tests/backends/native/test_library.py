@@ -15,15 +15,15 @@ from sepcnn.backends.native import library
 
 ROOT = Path(__file__).parents[3]
 needs_compiler = pytest.mark.skipif(
-    library.load("float32") is None, reason="no C++ compiler here that compiles the kernels"
+    library.load_kernels("float32") is None, reason="no C++ compiler here that compiles the kernels"
 )
 
 
 def loads(cache: Path, **environment: str) -> bool:
     """Whether a new process has the kernels; torch comes first, since its OpenMP is used."""
     code = (
-        "import torch; from sepcnn.backends.native import library; "
-        "print(library.load('float32') is not None)"
+        "import torch; from sepcnn.backends.native import library, processor; "
+        "print(library.load_kernels('float32') is not None)"
     )
     result = subprocess.run(
         [sys.executable, "-c", code],
@@ -47,14 +47,14 @@ def test_compiled_once_and_kept(tmp_path: Path) -> None:
 
 
 @needs_compiler
-def test_begun_before_torch_is_imported(tmp_path: Path) -> None:
+def test_compiling_starts_before_torch_is_imported(tmp_path: Path) -> None:
     """Another process compiles, once, and this one waits for it."""
     code = (
-        "from sepcnn.backends.native import library; "
-        "library.begin(); library.begin(); import torch; "
-        "library._compile = None; begun = library._begun; "
-        "precision = 'bfloat16' if library.unpacks_bfloat16() else 'float32'; "
-        "print(len(begun), library.load(precision) is not None, begun[0].returncode)"
+        "from sepcnn.backends.native import library, processor; "
+        "library.start_compiling(); library.start_compiling(); import torch; "
+        "library._compile = None; started = library._compiling; "
+        "precision = 'bfloat16' if processor.unpacks_bfloat16() else 'float32'; "
+        "print(len(started), library.load_kernels(precision) is not None, started[0].returncode)"
     )
     result = subprocess.run(
         [sys.executable, "-c", code],
@@ -102,7 +102,7 @@ def test_without_a_temporary_folder_there_are_no_kernels(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert library.load.__wrapped__("float32") is None
+    assert library.load_kernels.__wrapped__("float32") is None
 
 
 @pytest.mark.parametrize("source", ["kernels.cpp", "view.h"])
