@@ -1,9 +1,9 @@
-"""The fast form of a net on a CPU: the same modules and weights, with fewer passes over memory.
+"""The fast form of a model on a CPU: the same modules and weights, fewer passes over memory.
 
-A normalization or a rectifier computes nothing by itself: what it would do is remembered as a
-scale and an offset of each channel and a clamp, and done by the layer that reads it (`Seen`). The
-statistics of a normalization are summed up by the layer that writes its input. Whatever has no fast
-form is called as it is, on a tensor that is written down for it.
+A normalization or a rectifier computes nothing when it is called. It becomes a scale and an offset
+per channel and a clamp, which the next layer applies while it reads (`LazyImage`). The layer that
+writes the input of a normalization sums up its statistics. A layer without a fast form is called
+with a tensor, to which pending work is applied first.
 """
 
 from __future__ import annotations
@@ -18,7 +18,13 @@ import torch
 from torch import nn
 
 from sepcnn.backends.native import operators, processor
-from sepcnn.backends.native.arguments import Kernels, Limits, Moments, View, Window
+from sepcnn.backends.native.arguments import (
+    ClampedAffine,
+    ConvolutionWeights,
+    Geometry,
+    Limits,
+    Moments,
+)
 from sepcnn.backends.native.convolution import KERNEL_SIZE, MOST_STEM_TAPS, convolve
 from sepcnn.nn.activations import ActivationFunction, Linear, Relu, Relu6
 from sepcnn.nn.layers.activation import ActivationModule
@@ -27,58 +33,58 @@ from sepcnn.nn.layers.merge import FoldModule
 from sepcnn.nn.layers.normalization import BatchNormalizationModule, BatchRenormalizationModule
 from sepcnn.nn.layers.pooling import MaxPoolingModule
 from sepcnn.nn.layers.scaling import RescalingModule
-from sepcnn.nn.layers.window import window_size
 from sepcnn.nn.model import PLAIN, Form
 
-ALL = Limits()
-AS_IS = View()
+UNLIMITED = Limits()
+IDENTITY = ClampedAffine()
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What is seen of an image, not computed yet."""
+class LazyImage:
+    """The image ``pending(x)``, which is not computed before a layer reads it."""
 
     x: torch.Tensor
     """N×C×H×W, channels_last"""
-    view: View = AS_IS
+    pending: ClampedAffine = IDENTITY
     moments: Moments | None = None
-    """of x, where they are known"""
+    """mean and variance of x, if they are known"""
 
     def tensor(self) -> torch.Tensor:
-        return operators.see(self.x, self.view)
+        return operators.apply_clamped_affine(self.x, self.pending)
 
-    def written(self) -> Seen:
-        """The same with nothing left to do."""
-        return self if self.view.scale is None else Seen(self.tensor())
+    def materialize(self) -> LazyImage:
+        """The same image with nothing pending. Costs a pass over memory if something is."""
+        return self if self.pending.scale is None else LazyImage(self.tensor())
 
-    def mapped(self, scale: torch.Tensor, offset: torch.Tensor) -> Seen:
-        """``scale · self + offset``."""
-        seen = self.view
-        if seen.limits != ALL:
-            return Seen(self.tensor()).mapped(scale, offset)
-        if seen.scale is not None and seen.offset is not None:
-            scale, offset = seen.scale * scale, seen.offset * scale + offset
-        return replace(self, view=View(scale, offset))
+    def apply_affine(self, scale: torch.Tensor, offset: torch.Tensor) -> LazyImage:
+        """``scale · image + offset``; lazy unless a clamp is pending."""
+        before = self.pending
+        if before.limits != UNLIMITED:
+            return self.materialize().apply_affine(scale, offset)
+        if before.scale is not None and before.offset is not None:
+            scale, offset = before.scale * scale, before.offset * scale + offset
+        return replace(self, pending=ClampedAffine(scale, offset))
 
-    def clamped(self, limits: Limits) -> Seen:
-        if limits == ALL:
+    def apply_clamp(self, limits: Limits) -> LazyImage:
+        """The image limited to an interval; always lazy."""
+        if limits == UNLIMITED:
             return self
-        scale, offset, before = self.view
+        scale, offset, before = self.pending
         if scale is None or offset is None:
             channels = self.x.shape[1]
             scale, offset = torch.ones(channels), torch.zeros(channels)
         low, high = max(before.low, limits.low), min(before.high, limits.high)
-        return replace(self, view=View(scale, offset, Limits(low, high)))
+        return replace(self, pending=ClampedAffine(scale, offset, Limits(low, high)))
 
-    def wants_gradient(self) -> bool:
-        """Whether anything above the layer that reads this is trained."""
-        return any(part is not None and part.requires_grad for part in (self.x, *self.view[:2]))
+    def requires_grad(self) -> bool:
+        """Whether the backward pass continues above the layer that reads this image."""
+        return any(part is not None and part.requires_grad for part in (self.x, *self.pending[:2]))
 
 
 def limits_of(activation: ActivationFunction | None) -> Limits | None:
-    """The clamp that an activation is; None where it is none."""
+    """The clamp that equals an activation, or None if there is none."""
     if activation is None or isinstance(activation, Linear):
-        return ALL
+        return UNLIMITED
     if isinstance(activation, Relu6):
         return Limits(0.0, 6.0)
     if isinstance(activation, Relu) and not activation.threshold and not activation.negative_slope:
@@ -87,146 +93,151 @@ def limits_of(activation: ActivationFunction | None) -> Limits | None:
     return None
 
 
-def separable(module: SeparableConv2DModule, seen: Seen) -> Seen | None:
+def call_separable(module: SeparableConv2DModule, image: LazyImage) -> LazyImage | None:
     first, last = module.depthwise, module.pointwise
     if not has_depthwise_kernel(first):
         return None
-    return convolved(first, Kernels(depthwise=first.weight, pointwise=last.weight), last, seen)
+    weights = ConvolutionWeights(depthwise=first.weight, pointwise=last.weight)
+    return call_kernel(first, weights, last, image)
 
 
-def convolution(module: Convolution, seen: Seen) -> Seen | None:
-    weight, size = module.weight, module.weight.shape[2:]
+def call_convolution(module: Convolution, image: LazyImage) -> LazyImage | None:
+    weight, one_pixel = module.weight, image.x.shape[2:] == (1, 1)
     if has_depthwise_kernel(module):
-        kernels = Kernels(depthwise=weight)
+        weights = ConvolutionWeights(depthwise=weight)
     elif module.groups > 1:
         return None
-    elif size == (1, 1) and seen.x.shape[2:] != (1, 1):  # of one pixel it is a product of matrices
-        kernels = Kernels(pointwise=weight)
-    elif size == KERNEL_SIZE and is_stem(weight, seen):
-        kernels = Kernels(dense=weight)
+    elif module.kernel_size == (1, 1) and not one_pixel:  # on one pixel it is a matrix product
+        weights = ConvolutionWeights(pointwise=weight)
+    elif module.kernel_size == KERNEL_SIZE and is_stem(weight, image):
+        weights = ConvolutionWeights(dense=weight)
     else:
         return None
-    return convolved(module, kernels, module, seen)
+    return call_kernel(module, weights, module, image)
 
 
-def is_stem(weight: torch.Tensor, seen: Seen) -> bool:
-    """The first convolution of a net: few channels, whose gradient nobody wants."""
-    return weight[0].numel() <= MOST_STEM_TAPS and not seen.wants_gradient()
+def is_stem(weight: torch.Tensor, image: LazyImage) -> bool:
+    """Whether this is the first convolution: few channels, no gradient of the image needed."""
+    return weight[0].numel() <= MOST_STEM_TAPS and not image.requires_grad()
 
 
 def has_depthwise_kernel(module: Convolution) -> bool:
-    """One that the kernels know: as many channels come out as go in."""
-    one_a_channel = len(module.weight) == module.groups
-    return one_a_channel and module.weight.shape[1:] == (1, *KERNEL_SIZE)
+    """Whether it is a depthwise convolution with as many outputs as inputs and a native kernel."""
+    one_per_channel = len(module.weight) == module.groups
+    return one_per_channel and module.weight.shape[1:] == (1, *KERNEL_SIZE)
 
 
-def convolved(window: Convolution, kernels: Kernels, last: Convolution, seen: Seen) -> Seen | None:
-    """With the window of one step, and bias and activation of the last."""
+def call_kernel(
+    first: Convolution, weights: ConvolutionWeights, last: Convolution, image: LazyImage
+) -> LazyImage | None:
+    """Run the native convolution: geometry of the first step, bias and activation of the last."""
     limits = limits_of(last.activation)
-    if window.dilation != (1, 1) or limits is None:
+    if first.dilation != (1, 1) or limits is None:
         return None
-    size, strides = window.window, window.strides
-    grid = Window(size, strides, *window_size(seen.x.shape[2:], size, strides, window.padding))
-    y, moments = convolve(seen.x, seen.view, kernels, grid)
-    result = Seen(y, moments=moments)
+    geometry = Geometry.of(image.x.shape[2:], first.kernel_size, first.strides, first.padding)
+    y, moments = convolve(image.x, image.pending, weights, geometry)
+    result = LazyImage(y, moments=moments)
     if last.bias is not None:
-        result = result.mapped(torch.ones_like(last.bias), last.bias)
-    return result.clamped(limits)
+        result = result.apply_affine(torch.ones_like(last.bias), last.bias)
+    return result.apply_clamp(limits)
 
 
-def normalized(module: BatchNormalizationModule, seen: Seen) -> Seen:
+def call_normalization(module: BatchNormalizationModule, image: LazyImage) -> LazyImage:
     if not module.training:
-        return seen.mapped(*module.inference_coefficients())
-    if seen.view.limits != ALL:
-        seen = seen.written()
-    x, moments = (seen.x, seen.moments) if seen.moments else operators.moments(seen.x)
+        return image.apply_affine(*module.inference_coefficients())
+    if image.pending.limits != UNLIMITED:
+        image = image.materialize()
+    x, moments = (image.x, image.moments) if image.moments else operators.moments(image.x)
     mean, variance = moments
-    scale, offset, _ = seen.view
+    scale, offset, _ = image.pending
     if scale is not None and offset is not None:
         mean, variance = scale * mean + offset, scale.square() * variance
-    by = partial(operators.affine, x.dtype)
-    seen = replace(seen, x=x, moments=moments)
-    return seen.mapped(*module.coefficients(mean, variance, by))
+    native = partial(operators.normalization_coefficients, x.dtype)
+    image = replace(image, x=x, moments=moments)
+    return image.apply_affine(*module.coefficients(mean, variance, native))
 
 
-def activated(module: ActivationModule, seen: Seen) -> Seen | None:
+def call_activation(module: ActivationModule, image: LazyImage) -> LazyImage | None:
     limits = limits_of(module.activation)
-    return None if limits is None else seen.clamped(limits)
+    return None if limits is None else image.apply_clamp(limits)
 
 
-def rescaled(module: RescalingModule, seen: Seen) -> Seen:
-    channels = seen.x.shape[1]
+def call_rescaling(module: RescalingModule, image: LazyImage) -> LazyImage:
+    channels = image.x.shape[1]
     scale, offset = (
         torch.as_tensor(value, dtype=torch.float32).flatten().expand(channels).contiguous()
         for value in (module.scale, module.offset)
     )
-    return seen.mapped(scale, offset)
+    return image.apply_affine(scale, offset)
 
 
-def pooled(module: MaxPoolingModule, seen: Seen) -> Seen | None:
-    size, strides = module.size, module.strides
-    if size not in operators.POOL_SIZES:
+def call_max_pooling(module: MaxPoolingModule, image: LazyImage) -> LazyImage | None:
+    kernel_size = module.kernel_size
+    if kernel_size not in operators.POOL_KERNEL_SIZES:
         return None
-    window = Window(size, strides, *window_size(seen.x.shape[2:], size, strides, module.padding))
-    return replace(seen, x=operators.max_pool(seen.x, seen.view.scale, window), moments=None)
+    geometry = Geometry.of(image.x.shape[2:], kernel_size, module.strides, module.padding)
+    pooled = operators.max_pool(image.x, image.pending.scale, geometry)
+    return replace(image, x=pooled, moments=None)
 
 
-def added(module: FoldModule, *several: Seen) -> Seen | None:
-    if module.join is not torch.add or len({(seen.x.shape, seen.x.dtype) for seen in several}) > 1:
+def call_addition(module: FoldModule, *images: LazyImage) -> LazyImage | None:
+    if module.join is not torch.add or len({(i.x.shape, i.x.dtype) for i in images}) > 1:
         return None
-    return reduce(lambda a, b: Seen(operators.add(a.x, a.view, b.x, b.view)), several)
+    return reduce(lambda a, b: LazyImage(operators.add(a.x, a.pending, b.x, b.pending)), images)
 
 
-FAST: dict[type[nn.Module], Callable[..., Seen | None]] = {
-    Convolution: convolution,
-    SeparableConv2DModule: separable,
-    ActivationModule: activated,
-    RescalingModule: rescaled,
-    MaxPoolingModule: pooled,
-    BatchNormalizationModule: normalized,
-    BatchRenormalizationModule: normalized,
-    FoldModule: added,
+FUSED_CALLS: dict[type[nn.Module], Callable[..., LazyImage | None]] = {
+    Convolution: call_convolution,
+    SeparableConv2DModule: call_separable,
+    ActivationModule: call_activation,
+    RescalingModule: call_rescaling,
+    MaxPoolingModule: call_max_pooling,
+    BatchNormalizationModule: call_normalization,
+    BatchRenormalizationModule: call_normalization,
+    FoldModule: call_addition,
 }
+"""how to call a module with lazy images; a call returns None if no kernel does what it needs"""
 
 
-def called(module: nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
-    """The result of a module that has no kernels.
+def call_plain(module: nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
+    """Call a module without kernels.
 
-    Where torch would multiply bfloat16 by way of float32, many times slower, it is float32.
+    Under autocast it computes in float32 if the processor does not multiply bfloat16, which torch
+    would then emulate, many times slower.
     """
     if not torch.is_autocast_enabled("cpu") or processor.multiplies_bfloat16():
         return PLAIN.call(module, *inputs)
-    exact = (x.float() if x.dtype == torch.bfloat16 else x for x in inputs)
+    widened = (x.float() if x.dtype == torch.bfloat16 else x for x in inputs)
     with torch.autocast("cpu", enabled=False):
-        return PLAIN.call(module, *exact)
+        return PLAIN.call(module, *widened)
 
 
 class Fused:
-    """The fast form of a net: modules are called with what they see."""
+    """The fast form: modules exchange `LazyImage` values, and tensors that are not images."""
 
     def begin(self, x: torch.Tensor) -> Any:
-        """Images go on as `Seen`, under autocast in its type, which holds pixels of 8 bits exactly.
+        """Wrap an image in a `LazyImage`; return any other tensor unchanged.
 
-        All else goes on as it is.
+        Under autocast the image is cast to its type; bfloat16 represents 8-bit pixels exactly.
         """
         if x.dim() != 4:
             return x
         if torch.is_autocast_enabled("cpu"):
             x = x.to(torch.get_autocast_dtype("cpu"))
-        if not operators.serve(x.dtype):
+        if not operators.has_kernels(x.dtype):
             return x
-        return Seen(x.contiguous(memory_format=torch.channels_last))
+        return LazyImage(x.contiguous(memory_format=torch.channels_last))
 
     def call(self, module: nn.Module, *inputs: Any) -> Any:
-        fast = FAST.get(type(module))
-        if fast and all(isinstance(value, Seen) for value in inputs):
-            result = fast(module, *inputs)
+        fused_call = FUSED_CALLS.get(type(module))
+        if fused_call and all(isinstance(value, LazyImage) for value in inputs):
+            result = fused_call(module, *inputs)
             if result is not None:
                 return result
-        return self.begin(called(module, *map(self.end, inputs)))
+        return self.begin(call_plain(module, *map(self.end, inputs)))
 
     def end(self, value: Any) -> torch.Tensor:
-        return value.tensor() if isinstance(value, Seen) else value
+        return value.tensor() if isinstance(value, LazyImage) else value
 
 
 FORMS: dict[str, Form] = {"plain": PLAIN, "fused": Fused()}

@@ -1,4 +1,4 @@
-"""The fast form of whole nets beside the plain one: outputs, gradients, statistics, training."""
+"""The fast form of whole nets compared with the plain one: outputs, gradients, statistics."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from sepcnn.nn.schedules import Progress
 from tests.nn.layers.reading import read_layers
 
 pytestmark = pytest.mark.skipif(
-    library.load_kernels("float32") is None, reason="no C++ compiler here that compiles the kernels"
+    library.load_kernels("float32") is None, reason="no C++ compiler here can build the kernels"
 )
 CONFIGS = Path(__file__).parents[2] / "configs"
 NETS = ["keras_sequential", "keras_sequential_bn", "xception_mini"]
 NOTHING = 1e-9
-"""norm of float64 gradients that are 0"""
+"""a float64 gradient with a smaller norm is 0"""
 ENDING = "\n- GlobalAveragePooling2D\n- Dense: {units: 3, activation: softmax}"
 SMALL = {
     "bias before a normalization": """
@@ -131,12 +131,12 @@ def net_of(graph: Graph, dtype: torch.dtype = torch.float32) -> Net:
     torch.manual_seed(0)
     with torch.no_grad():
         for name, tensor, _ in weights(net):
-            # Statistics and offsets as after some training, so that nothing is 0 or 1.
+            # Statistics and offsets as after some training: none is 0 or 1.
             if "variance" in name or "stddev" in name:
                 tensor.copy_(torch.rand(tensor.shape) + 0.5)
             elif tensor.dim() == 1:
                 tensor.add_(torch.randn(tensor.shape) * 0.2)
-                tensor[::3].neg_()  # a scale below zero turns the order of values around
+                tensor[::3].neg_()  # a negative scale reverses the order of values
     begin_step(net, 0, Progress(0, 10, 100))
     return net
 
@@ -170,11 +170,11 @@ def distance(found: torch.Tensor, exact: torch.Tensor) -> float:
 
 @pytest.mark.parametrize("bfloat16", [False, True], ids=["float32", "bfloat16"])
 def test_as_near_to_the_exact_net_as_the_plain_form(graph: Graph, bfloat16: bool) -> None:
-    """Rounding is multiplied by a net: how much, the plain form tells. Float64 is exact."""
+    """A net amplifies rounding errors; the plain form measures by how much. Float64 is exact."""
     exact = run(graph, "plain", torch.float64)
     plain, fused = (run(graph, form, bfloat16=bfloat16) for form in ("plain", "fused"))
     assert fused.keys() == exact.keys()
-    # Of a bias below a normalization the gradient is 0, and what is found only noise.
+    # The gradient of a bias before a normalization is 0; what is computed is only noise.
     names = [name for name in exact if exact[name].norm() > NOTHING]
     times, least = (4, 0.1) if bfloat16 else (3, 1e-5)
     for name in names:
@@ -186,8 +186,8 @@ def test_as_near_to_the_exact_net_as_the_plain_form(graph: Graph, bfloat16: bool
     ("name", "classes"),
     [("keras_sequential_bn", 10), ("xception_mini", 10), ("cifar10", 10), ("mobilenet_v2", 1000)],
 )
-def test_between_images_and_classes_all_is_done_by_kernels(name: str, classes: int) -> None:
-    """Kernels take a layer's weights; a layer without one is called."""
+def test_kernels_compute_everything_from_images_to_pooling(name: str, classes: int) -> None:
+    """Kernels read a layer's weights; only a layer without a kernel is called."""
     graph = load(CONFIGS / f"{name}.yaml").graph(classes)
     net, called = build(graph), list[str]()
     for layer, module in net.named_children():
@@ -199,8 +199,8 @@ def test_between_images_and_classes_all_is_done_by_kernels(name: str, classes: i
     assert set(called[pooling + 1 :]) <= {"dropout", "dense", "dense_1"}
 
 
-def test_under_autocast_all_images_are_of_its_type(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also those of layers that give float32, as Normalization does: its kernels are slower."""
+def test_under_autocast_all_images_have_its_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also images of layers that return float32, as Normalization does: its kernels are slower."""
     layers = read_layers(
         """
   - Normalization: {mean: [100, 110, 120], variance: 900}
@@ -229,10 +229,10 @@ def test_under_autocast_all_images_are_of_its_type(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("native", "expected"), [(True, torch.bfloat16), (False, torch.float32)], ids=["native", "not"]
 )
-def test_what_has_no_kernel_is_multiplied_in_a_type_the_processor_knows(
+def test_layers_without_kernels_compute_in_a_type_that_the_processor_multiplies(
     monkeypatch: pytest.MonkeyPatch, native: bool, expected: torch.dtype
 ) -> None:
-    """Between kernels images are bfloat16 all the same."""
+    """Between kernels images are bfloat16 in both cases."""
     layers = read_layers(
         """
   - SeparableConv2D: {filters: 8, kernel_size: 3}

@@ -1,8 +1,9 @@
-"""How the kernels are called: what they take beside tensors, and the call."""
+"""What the kernels take besides images: structures that C++ reads, buffers, and the call itself."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from ctypes import Structure, c_float, c_int, c_void_p
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -10,44 +11,46 @@ from typing import Any, NamedTuple
 import torch
 
 from sepcnn.backends.native import library
+from sepcnn.nn.layers.window import Padding, output_size, same_padding
 
 DTYPES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
+Pair = tuple[int, int]
 
 
-class _Argument(Structure):
-    """Pointers into tensors, which live as long as it does."""
+class _CStruct(Structure):
+    """A structure of C++ by fields; it keeps the tensors alive to which it points."""
 
     @classmethod
     def of(cls, *values: Any) -> Structure:
-        made = cls(*(v.data_ptr() if isinstance(v, torch.Tensor) else v for v in values))
-        made.values = values
-        return made
+        struct = cls(*(v.data_ptr() if isinstance(v, torch.Tensor) else v for v in values))
+        struct.values = values
+        return struct
 
 
-class _View(_Argument):
+class _ClampedAffine(_CStruct):
     _fields_ = [("scale", c_void_p), ("offset", c_void_p), ("low", c_float), ("high", c_float)]
 
 
-class _Shape(Structure):
+class _Shape(_CStruct):
     _fields_ = [(name, c_int) for name in ("images", "height", "width", "channels")]
 
 
-class _Moments(_Argument):
+class _Moments(_CStruct):
     _fields_ = [("mean", c_void_p), ("variance", c_void_p)]
 
 
-class _Grid(Structure):
+class _Geometry(_CStruct):
     _fields_ = [(name, c_int) for name in ("down", "across", "top", "left", "height", "width")]
 
 
-class _Kernels(_Argument):
+class _ConvolutionWeights(_CStruct):
     _fields_ = [
         *((name, c_void_p) for name in ("depthwise", "pointwise", "dense")),
         ("filters", c_int),
     ]
 
 
-class _Gradients(_Argument):
+class _ConvolutionGradients(_CStruct):
     _fields_ = [
         (name, c_void_p) for name in ("x", "scale", "offset", "depthwise", "pointwise", "dense")
     ]
@@ -55,40 +58,53 @@ class _Gradients(_Argument):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a clamp lets through."""
+    """The interval of a clamp."""
 
     low: float = -math.inf
     high: float = math.inf
 
 
-class View(NamedTuple):
-    """How an operation sees an image x: ``clamp(scale · x + offset, low, high)``."""
+class ClampedAffine(NamedTuple):
+    """The function ``clamp(scale · x + offset, low, high)`` of each channel.
+
+    A kernel applies it to the values of an image while it reads them.
+    """
 
     scale: torch.Tensor | None = None
-    """float32 [C], with an offset; None: as it is, without limits"""
+    """float32 [C], and so is ``offset``; both are None for the identity, which has no limits"""
     offset: torch.Tensor | None = None
     limits: Limits = Limits()
 
-    def argument(self) -> Structure:
-        return _View.of(self.scale, self.offset, self.limits.low, self.limits.high)
+    def c_struct(self) -> Structure:
+        return _ClampedAffine.of(self.scale, self.offset, self.limits.low, self.limits.high)
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """A window's geometry: rows then columns."""
+class Geometry:
+    """Where a convolution or a pooling reads its input: height or rows first, then width."""
 
-    size: tuple[int, int]
-    strides: tuple[int, int]
-    margin: tuple[int, int]
-    """rows above and columns to the left that lie outside of the image"""
-    output: tuple[int, int]
+    kernel_size: Pair
+    strides: Pair
+    padding: Pair
+    """rows above and columns left of the image that are read as padding"""
+    output_size: Pair
 
-    def argument(self) -> Structure:
-        return _Grid(*self.strides, *self.margin, *self.output)
+    @classmethod
+    def of(
+        cls, image_size: Sequence[int], kernel_size: Pair, strides: Pair, padding: Padding
+    ) -> Geometry:
+        """The geometry over images of a size, with TensorFlow's padding."""
+        axes = list(zip(image_size, kernel_size, strides, strict=True))
+        top, left = (same_padding(*axis)[0] if padding == "same" else 0 for axis in axes)
+        height, width = (output_size(*axis, padding) for axis in axes)
+        return cls(kernel_size, strides, (top, left), (height, width))
+
+    def c_struct(self) -> Structure:
+        return _Geometry.of(*self.strides, *self.padding, *self.output_size)
 
 
 class Moments(NamedTuple):
-    """Mean and variance (biased) of each channel of an image, float32 [C]."""
+    """Mean and biased variance of each channel of an image, float32 [C]."""
 
     mean: torch.Tensor
     variance: torch.Tensor
@@ -97,70 +113,73 @@ class Moments(NamedTuple):
     def empty(cls, channels: int) -> Moments:
         return cls(torch.empty(channels), torch.empty(channels))
 
-    def argument(self) -> Structure:
+    def c_struct(self) -> Structure:
         return _Moments.of(*self)
 
 
-class Kernels(NamedTuple):
-    """Those of a convolution, float32 and contiguous."""
+class ConvolutionWeights(NamedTuple):
+    """The weights of a depthwise, pointwise, separable (both) or dense convolution.
+
+    They are float32 and contiguous.
+    """
 
     depthwise: torch.Tensor | None = None
-    """C×1×3×3: a window on each channel"""
+    """C×1×3×3"""
     pointwise: torch.Tensor | None = None
-    """F×C×1×1: a product over the channels, after the depthwise step if there is one"""
+    """F×C×1×1; it follows the depthwise step if there is one"""
     dense: torch.Tensor | None = None
-    """F×C×3×3, channels_last: alone"""
+    """F×C×3×3, channels_last; without the other two"""
 
     def filters(self, channels: int) -> int:
-        """Channels of the result."""
+        """The number of channels of the output."""
         last = self.dense if self.pointwise is None else self.pointwise
         return channels if last is None else len(last)
 
-    def argument(self, channels: int) -> Structure:
-        assert all(kernel is None or kernel.dtype == torch.float32 for kernel in self)
-        return _Kernels.of(*self, self.filters(channels))
+    def c_struct(self, channels: int) -> Structure:
+        assert all(weight is None or weight.dtype == torch.float32 for weight in self)
+        return _ConvolutionWeights.of(*self, self.filters(channels))
 
 
-def moment_gradients(like: torch.Tensor, given: tuple[torch.Tensor | None, ...]) -> Structure:
-    """Those of mean and variance: both, or none."""
+def c_moment_gradients(like: torch.Tensor, given: tuple[torch.Tensor | None, ...]) -> Structure:
+    """The gradients of mean and variance. One that is None is 0, unless both are None."""
     if any(gradient is not None for gradient in given):
         given = tuple(torch.zeros_like(like) if g is None else g.contiguous() for g in given)
     return _Moments.of(*given)
 
 
-def gradients(*to: torch.Tensor | None) -> Structure:
-    """Where those of x, scale, offset and the three kernels go; None where nobody wants them."""
-    return _Gradients.of(*to)
+def c_convolution_gradients(*buffers: torch.Tensor | None) -> Structure:
+    """Where to write the gradients of x, scale, offset and the three weights; None for no one."""
+    return _ConvolutionGradients.of(*buffers)
 
 
-def new_image(size: tuple[int, int, int, int], like: torch.Tensor) -> torch.Tensor:
+def c_shape(x: torch.Tensor) -> Structure:
+    images, channels, height, width = x.shape
+    return _Shape.of(images, height, width, channels)
+
+
+def empty_image(size: tuple[int, int, int, int], like: torch.Tensor) -> torch.Tensor:
     return torch.empty(size, dtype=like.dtype, memory_format=torch.channels_last)
 
 
-def rows(x: torch.Tensor) -> torch.Tensor:
-    """An image as the kernels read it."""
+def channels_last(x: torch.Tensor) -> torch.Tensor:
+    """The image in the memory format of the kernels; copied only if it has another."""
     return x.contiguous(memory_format=torch.channels_last)
 
 
-def room(wanted: bool, like: torch.Tensor | None) -> torch.Tensor | None:
-    """For a gradient, if somebody wants it."""
-    return torch.empty_like(like) if wanted and like is not None else None
+def gradient_buffer(needed: bool, of: torch.Tensor | None) -> torch.Tensor | None:
+    """An uninitialised tensor for the gradient of another one, or None if it is not needed."""
+    return torch.empty_like(of) if needed and of is not None else None
 
 
-def shape(x: torch.Tensor) -> Structure:
-    images, channels, height, width = x.shape
-    return _Shape(images, height, width, channels)
-
-
-def call(name: str, dtype: torch.dtype, *arguments: Any) -> None:
-    """Run a kernel for a type, on as many threads as torch uses."""
-    precision = DTYPES[dtype]
-    kernels = library.load_kernels(precision)
-    assert kernels is not None
-    function = getattr(kernels, f"{name}_{precision}")
+def run_kernel(name: str, dtype: torch.dtype, *arguments: Any) -> None:
+    """Run the kernel of an element type on as many threads as torch uses."""
+    compiled = library.load_kernels(DTYPES[dtype])
+    assert compiled is not None
+    function = getattr(compiled, f"{name}_{DTYPES[dtype]}")
     function.restype = None
-    function(*map(_argument, arguments), torch.get_num_threads())
+    function(*map(_pointer, arguments), torch.get_num_threads())
 
 
-def _argument(value: Any) -> Any:
+def _pointer(value: Any) -> Any:
+    """A tensor's address; anything else unchanged."""
     return c_void_p(value.data_ptr()) if isinstance(value, torch.Tensor) else value

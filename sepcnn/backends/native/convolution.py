@@ -1,4 +1,4 @@
-"""Convolutions as functions of tensors, with their gradients."""
+"""Convolutions as differentiable functions of tensors."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from sepcnn.backends.native.arguments import (
-    Kernels,
+    ClampedAffine,
+    ConvolutionWeights,
+    Geometry,
     Limits,
     Moments,
-    View,
-    Window,
-    call,
-    gradients,
-    moment_gradients,
-    new_image,
-    room,
-    rows,
-    shape,
+    c_convolution_gradients,
+    c_moment_gradients,
+    c_shape,
+    channels_last,
+    empty_image,
+    gradient_buffer,
+    run_kernel,
 )
 
 KERNEL_SIZE = (3, 3)
-"""of depthwise and dense convolutions"""
+"""the only size of depthwise and dense kernels: ``K`` in C++ is a template argument"""
 MOST_STEM_TAPS = 64
-"""channels times taps of a dense convolution"""
+"""most inputs of an output value (taps × channels) of a dense convolution: with more the C++
+kernel, which is made for the few channels of images, is slower than torch"""
 
 
 class _ConvolutionFunction(torch.autograd.Function):
@@ -39,55 +40,63 @@ class _ConvolutionFunction(torch.autograd.Function):
         pointwise: torch.Tensor | None,
         dense: torch.Tensor | None,
         limits: Limits,
-        window: Window,
+        geometry: Geometry,
     ) -> tuple[torch.Tensor, ...]:
-        kernels, channels = Kernels(depthwise, pointwise, dense), x.shape[1]
-        filters = kernels.filters(channels)
-        y, moments = new_image((len(x), filters, *window.output), x), Moments.empty(filters)
-        view = View(scale, offset, limits)
-        geometry = (shape(x), view.argument(), window.argument(), kernels.argument(channels))
-        call("convolution", x.dtype, x, *geometry, y, moments.argument())
-        ctx.save_for_backward(x, scale, offset, *kernels, y, moments.mean)
-        ctx.geometry = geometry
+        weights, channels = ConvolutionWeights(depthwise, pointwise, dense), x.shape[1]
+        filters = weights.filters(channels)
+        y = empty_image((len(x), filters, *geometry.output_size), x)
+        moments = Moments.empty(filters)
+        read_as = ClampedAffine(scale, offset, limits)
+        settings = (
+            c_shape(x),
+            read_as.c_struct(),
+            geometry.c_struct(),
+            weights.c_struct(channels),
+        )
+        run_kernel("convolution", x.dtype, x, *settings, y, moments.c_struct())
+        ctx.save_for_backward(x, scale, offset, *weights, y, moments.mean)
+        ctx.settings = settings
         ctx.set_materialize_grads(False)
         return y, *moments
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: torch.Tensor | None, *of_moments: torch.Tensor | None) -> Any:
-        x, scale, offset, *kernels, y, mean = ctx.saved_tensors
-        wanted = ctx.needs_input_grad
-        viewed = wanted[1] or wanted[2]
-        to = (
-            room(wanted[0], x),
-            room(viewed, scale),
-            room(viewed, offset),
-            *(room(True, kernel) for kernel in kernels),
+    def backward(
+        ctx: Any, gradient: torch.Tensor | None, *moment_gradients: torch.Tensor | None
+    ) -> Any:
+        x, scale, offset, *weights, y, mean = ctx.saved_tensors
+        needed = ctx.needs_input_grad
+        needs_affine = needed[1] or needed[2]
+        buffers = (
+            gradient_buffer(needed[0], x),
+            gradient_buffer(needs_affine, scale),
+            gradient_buffer(needs_affine, offset),
+            *(gradient_buffer(True, weight) for weight in weights),
         )
-        gradient = torch.zeros_like(y) if gradient is None else rows(gradient)
-        results = (gradient, y, mean, moment_gradients(mean, of_moments))
-        call("convolution_backward", x.dtype, *results, x, *ctx.geometry, gradients(*to))
-        return (*to, None, None)
+        gradient = torch.zeros_like(y) if gradient is None else channels_last(gradient)
+        output = (gradient, y, mean, c_moment_gradients(mean, moment_gradients))
+        to = c_convolution_gradients(*buffers)
+        run_kernel("convolution_backward", x.dtype, *output, x, *ctx.settings, to)
+        return (*buffers, None, None)
 
 
 def convolve(
-    x: torch.Tensor, view: View, kernels: Kernels, window: Window
+    x: torch.Tensor, read_as: ClampedAffine, weights: ConvolutionWeights, geometry: Geometry
 ) -> tuple[torch.Tensor, Moments]:
-    """A convolution, and the moments of its channels.
+    """The convolution of ``read_as(x)``, and the moments of each of its channels.
 
-    The result is N×F×H×W of x's type, its moments float32 [F]. In bfloat16, where the
-    processor multiplies it, kernels are rounded where they are multiplied over the channels, and so
-    is what lies between depthwise and pointwise step, as autocast does. The moments are those of
-    the unrounded result.
+    The output is N×F×H×W of x's type, its moments are float32 [F]. They are the moments of the
+    unrounded output. In bfloat16, if the processor multiplies it, pointwise and dense weights and
+    the output of the depthwise step are rounded to bfloat16, as autocast does.
 
-    A dense kernel is for images: it has at most `MOST_STEM_TAPS` channels times taps, and neither x
-    nor its view may want a gradient.
+    A dense convolution is for the images themselves: it has at most `MOST_STEM_TAPS` taps times
+    channels, and gives no gradient of x, scale and offset.
     """
-    dense = kernels.dense
+    dense = weights.dense
     if dense is not None:
         assert len(dense[0]) * dense[0, 0].numel() <= MOST_STEM_TAPS
-        kernels = kernels._replace(dense=rows(dense))
+        weights = weights._replace(dense=channels_last(dense))
     y, *moments = _ConvolutionFunction.apply(
-        x, view.scale, view.offset, *kernels, view.limits, window
+        x, read_as.scale, read_as.offset, *weights, read_as.limits, geometry
     )
     return y, Moments(*moments)

@@ -34,20 +34,20 @@ template <class T> auto way_back_of(const Shape &in, const Kernels &kernels, con
                                  int channels, T *x_gradient, int threads) {                                           \
         moments_backward<T>({gradient, x, mean, gradients}, pixels, channels, x_gradient, threads);                    \
     }                                                                                                                  \
-    void affine_##NAME(const float *mean, const float *variance, const float *weight, const float *bias,               \
+    void normalization_coefficients_##NAME(const float *mean, const float *variance, const float *weight, const float *bias,               \
                        float epsilon, int channels, float *scale, float *offset, int) {                                \
         affine(mean, variance, weight, bias, epsilon, channels, scale, offset);                                        \
     }                                                                                                                  \
-    void affine_backward_##NAME(const float *scale_gradient, const float *offset_gradient, const float *mean,          \
+    void normalization_coefficients_backward_##NAME(const float *scale_gradient, const float *offset_gradient, const float *mean,          \
                                 const float *variance, const float *weight, float epsilon, int channels,               \
                                 float *mean_gradient, float *variance_gradient, float *weight_gradient, int) {         \
         affine_backward(scale_gradient, offset_gradient, mean, variance, weight, epsilon, channels, mean_gradient,     \
                         variance_gradient, weight_gradient);                                                           \
     }                                                                                                                  \
-    void see_##NAME(const T *x, long pixels, int channels, View view, T *y, int threads) {                             \
+    void clamped_affine_##NAME(const T *x, long pixels, int channels, View view, T *y, int threads) {                             \
         see(x, pixels, channels, view, y, threads);                                                                    \
     }                                                                                                                  \
-    void see_backward_##NAME(const T *gradient, const T *x, long pixels, int channels, View view,                      \
+    void clamped_affine_backward_##NAME(const T *gradient, const T *x, long pixels, int channels, View view,                      \
                              T *x_gradient, float *scale_gradient, float *offset_gradient,                             \
                              int threads) {                                                                            \
         see_backward(gradient, x, pixels, channels, view, x_gradient, scale_gradient,                                  \

@@ -1,8 +1,8 @@
-"""The kernels as functions of tensors, with their gradients; `convolution.py` has the largest.
+"""The other kernels as differentiable functions of tensors: pooling, addition, moments.
 
-Images are N×C×H×W, channels_last in memory, float32 or bfloat16. Each operation reads its input
-through a `View`, so that normalization and rectifier cost no pass of their own; see `Seen` of
-`sepcnn.backends.fused`.
+Images are N×C×H×W, channels_last in memory, float32 or bfloat16. Operations that read an image
+``x`` through a `ClampedAffine` f compute with f(x), so that a normalization and its rectifier need
+no pass over memory of their own; see `LazyImage` in `sepcnn.backends.fused`.
 """
 
 from __future__ import annotations
@@ -16,61 +16,63 @@ from torch.autograd.function import once_differentiable
 from sepcnn.backends.native import library
 from sepcnn.backends.native.arguments import (
     DTYPES,
+    ClampedAffine,
+    Geometry,
     Limits,
     Moments,
-    View,
-    Window,
-    call,
-    moment_gradients,
-    new_image,
-    room,
-    rows,
-    shape,
+    c_moment_gradients,
+    c_shape,
+    channels_last,
+    empty_image,
+    gradient_buffer,
+    run_kernel,
 )
 
-POOL_SIZES = ((2, 2), (3, 3))
+POOL_KERNEL_SIZES = ((2, 2), (3, 3))
 
 
-def serve(dtype: torch.dtype) -> bool:
-    """Whether this machine has the kernels for a type."""
+def has_kernels(dtype: torch.dtype) -> bool:
+    """Whether this machine has kernels for an element type."""
     return dtype in DTYPES and library.load_kernels(DTYPES[dtype]) is not None
 
 
-def _pixels(x: torch.Tensor) -> tuple[c_long, int]:
-    """How many, and their channels."""
+def _c_pixels(x: torch.Tensor) -> tuple[c_long, int]:
+    """The number of pixels of all images, and of channels."""
     return c_long(x.numel() // x.shape[1]), x.shape[1]
 
 
 class _MaxPoolFunction(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: torch.Tensor, scale: torch.Tensor | None, window: Window
+        ctx: Any, x: torch.Tensor, scale: torch.Tensor | None, geometry: Geometry
     ) -> torch.Tensor:
-        y = new_image((*x.shape[:2], *window.output), x)
+        y = empty_image((*x.shape[:2], *geometry.output_size), x)
         places = torch.empty_like(y, dtype=torch.uint8)
-        geometry = (c_int(window.size[0]), window.argument())
-        call("max_pool", x.dtype, x, shape(x), scale, *geometry, y, places)
+        settings = (c_int(geometry.kernel_size[0]), geometry.c_struct())
+        run_kernel("max_pool", x.dtype, x, c_shape(x), scale, *settings, y, places)
         ctx.save_for_backward(places)
-        ctx.shape, ctx.geometry = x.shape, geometry
+        ctx.shape, ctx.settings = x.shape, settings
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> Any:
         (places,) = ctx.saved_tensors
-        gradient = rows(gradient)
-        to = new_image(ctx.shape, gradient)
-        call("max_pool_backward", to.dtype, gradient, places, shape(to), *ctx.geometry, to)
+        gradient = channels_last(gradient)
+        to = empty_image(ctx.shape, gradient)
+        arguments = (gradient, places, c_shape(to), *ctx.settings, to)
+        run_kernel("max_pool_backward", to.dtype, *arguments)
         return to, None, None
 
 
-class _SeeFunction(torch.autograd.Function):
+class _ClampedAffineFunction(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, x: torch.Tensor, scale: torch.Tensor, offset: torch.Tensor, limits: Limits
     ) -> torch.Tensor:
         y = torch.empty_like(x)
-        call("see", x.dtype, x, *_pixels(x), View(scale, offset, limits).argument(), y)
+        affine = ClampedAffine(scale, offset, limits).c_struct()
+        run_kernel("clamped_affine", x.dtype, x, *_c_pixels(x), affine, y)
         ctx.save_for_backward(x, scale, offset)
         ctx.limits = limits
         return y
@@ -79,18 +81,20 @@ class _SeeFunction(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> Any:
         x, scale, offset = ctx.saved_tensors
-        return (*_see_backward(rows(gradient), x, View(scale, offset, ctx.limits)), None)
+        affine = ClampedAffine(scale, offset, ctx.limits)
+        return (*_clamped_affine_backward(channels_last(gradient), x, affine), None)
 
 
-def _see_backward(
-    gradient: torch.Tensor, x: torch.Tensor, view: View
+def _clamped_affine_backward(
+    gradient: torch.Tensor, x: torch.Tensor, affine: ClampedAffine
 ) -> tuple[torch.Tensor | None, ...]:
     """The gradients of x, scale and offset."""
-    scale, offset, _ = view
+    scale, offset, _ = affine
     if scale is None or offset is None:
         return gradient, None, None
     to = (torch.empty_like(x), torch.empty_like(scale), torch.empty_like(offset))
-    call("see_backward", x.dtype, gradient, x, *_pixels(x), view.argument(), *to)
+    arguments = (gradient, x, *_c_pixels(x), affine.c_struct(), *to)
+    run_kernel("clamped_affine_backward", x.dtype, *arguments)
     return to
 
 
@@ -107,8 +111,9 @@ class _AddFunction(torch.autograd.Function):
         *limits: Limits,
     ) -> torch.Tensor:
         y = torch.empty_like(x)
-        views = View(scale, offset, limits[0]), View(other_scale, other_offset, limits[1])
-        call("add", x.dtype, x, other, *_pixels(x), *(view.argument() for view in views), y)
+        affine = ClampedAffine(scale, offset, limits[0]).c_struct()
+        other_affine = ClampedAffine(other_scale, other_offset, limits[1]).c_struct()
+        run_kernel("add", x.dtype, x, other, *_c_pixels(x), affine, other_affine, y)
         ctx.save_for_backward(x, scale, offset, other, other_scale, other_offset)
         ctx.limits = limits
         return y
@@ -116,11 +121,13 @@ class _AddFunction(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> Any:
-        gradient = rows(gradient)
+        gradient = channels_last(gradient)
         x, scale, offset, other, other_scale, other_offset = ctx.saved_tensors
+        affine = ClampedAffine(scale, offset, ctx.limits[0])
+        other_affine = ClampedAffine(other_scale, other_offset, ctx.limits[1])
         return (
-            *_see_backward(gradient, x, View(scale, offset, ctx.limits[0])),
-            *_see_backward(gradient, other, View(other_scale, other_offset, ctx.limits[1])),
+            *_clamped_affine_backward(gradient, x, affine),
+            *_clamped_affine_backward(gradient, other, other_affine),
             *(None for _ in ctx.limits),
         )
 
@@ -129,21 +136,21 @@ class _MomentsFunction(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         moments = Moments.empty(x.shape[1])
-        call("moments", x.dtype, x, *_pixels(x), moments.argument())
+        run_kernel("moments", x.dtype, x, *_c_pixels(x), moments.c_struct())
         ctx.save_for_backward(x, moments.mean)
         return x.view_as(x), *moments
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: torch.Tensor, *of_moments: torch.Tensor) -> Any:
+    def backward(ctx: Any, gradient: torch.Tensor, *moment_gradients: torch.Tensor) -> Any:
         x, mean = ctx.saved_tensors
-        results = (rows(gradient), x, mean, moment_gradients(mean, of_moments))
+        output = (channels_last(gradient), x, mean, c_moment_gradients(mean, moment_gradients))
         to = torch.empty_like(x)
-        call("moments_backward", x.dtype, *results, *_pixels(x), to)
+        run_kernel("moments_backward", x.dtype, *output, *_c_pixels(x), to)
         return to
 
 
-class _AffineFunction(torch.autograd.Function):
+class _NormalizationCoefficientsFunction(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
@@ -154,11 +161,12 @@ class _AffineFunction(torch.autograd.Function):
         epsilon: float,
         dtype: torch.dtype,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        sizes = (c_float(epsilon), len(mean))
+        settings = (c_float(epsilon), len(mean))
+        given = (mean, variance, weight, bias)
         scale, offset = torch.empty_like(mean), torch.empty_like(mean)
-        call("affine", dtype, mean, variance, weight, bias, *sizes, scale, offset)
+        run_kernel("normalization_coefficients", dtype, *given, *settings, scale, offset)
         ctx.save_for_backward(mean, variance, weight)
-        ctx.sizes, ctx.dtype = sizes, dtype
+        ctx.settings, ctx.dtype = settings, dtype
         return scale, offset
 
     @staticmethod
@@ -166,47 +174,53 @@ class _AffineFunction(torch.autograd.Function):
     def backward(ctx: Any, scale_gradient: torch.Tensor, offset_gradient: torch.Tensor) -> Any:
         mean, variance, weight = ctx.saved_tensors
         given = (scale_gradient.contiguous(), offset_gradient.contiguous())
-        to = (torch.empty_like(mean), torch.empty_like(mean), room(True, weight))
-        call("affine_backward", ctx.dtype, *given, mean, variance, weight, *ctx.sizes, *to)
+        to = (torch.empty_like(mean), torch.empty_like(mean), gradient_buffer(True, weight))
+        arguments = (*given, mean, variance, weight, *ctx.settings, *to)
+        run_kernel("normalization_coefficients_backward", ctx.dtype, *arguments)
         return (*to, offset_gradient if ctx.needs_input_grad[3] else None, None, None)
 
 
-def max_pool(x: torch.Tensor, scale: torch.Tensor | None, window: Window) -> torch.Tensor:
-    """Of each window the value of x that is seen as the largest, with ``scale`` as a factor.
+def max_pool(x: torch.Tensor, scale: torch.Tensor | None, geometry: Geometry) -> torch.Tensor:
+    """The value of x in each window for which ``scale · x`` is largest.
 
-    What is seen of the result is what the largest seen would be. Padding never wins, and the first
-    of equals has the gradient.
+    A `ClampedAffine` with that scale, applied to the result, gives the pooling of what it makes of
+    x: it never decreases with ``scale · x``. Padding is never chosen. Of equal values the first is
+    chosen and gets the gradient.
     """
-    y: torch.Tensor = _MaxPoolFunction.apply(x, None if scale is None else scale.detach(), window)
+    scale = None if scale is None else scale.detach()
+    y: torch.Tensor = _MaxPoolFunction.apply(x, scale, geometry)
     return y
 
 
-def see(x: torch.Tensor, view: View) -> torch.Tensor:
-    """What is seen of x, written down."""
-    if view.scale is None:
+def apply_clamped_affine(x: torch.Tensor, affine: ClampedAffine) -> torch.Tensor:
+    """``clamp(scale · x + offset, low, high)`` as a tensor; x itself for the identity."""
+    if affine.scale is None:
         return x
-    y: torch.Tensor = _SeeFunction.apply(x, *view)
+    y: torch.Tensor = _ClampedAffineFunction.apply(x, *affine)
     return y
 
 
-def add(x: torch.Tensor, view: View, other: torch.Tensor, other_view: View) -> torch.Tensor:
-    """The sum of what is seen of two images of one shape."""
+def add(
+    x: torch.Tensor, affine: ClampedAffine, other: torch.Tensor, other_affine: ClampedAffine
+) -> torch.Tensor:
+    """``affine(x) + other_affine(other)`` of two images of one shape and type."""
     y: torch.Tensor = _AddFunction.apply(
-        x, view.scale, view.offset, other, *other_view[:2], view.limits, other_view.limits
+        x, affine.scale, affine.offset, other, *other_affine[:2], affine.limits, other_affine.limits
     )
     return y
 
 
 def moments(x: torch.Tensor) -> tuple[torch.Tensor, Moments]:
-    """x itself, and the moments of its channels.
+    """x itself, and the moments of each of its channels.
 
-    Whoever goes on with the returned x saves a pass backward: both gradients are added in one.
+    Use the returned x afterwards: the backward pass then adds its gradient and the gradient of the
+    moments in one pass over memory.
     """
-    x, *found = _MomentsFunction.apply(x)
-    return x, Moments(*found)
+    x, *values = _MomentsFunction.apply(x)
+    return x, Moments(*values)
 
 
-def affine(
+def normalization_coefficients(
     dtype: torch.dtype,
     mean: torch.Tensor,
     variance: torch.Tensor,
@@ -214,9 +228,12 @@ def affine(
     bias: torch.Tensor | None,
     epsilon: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Scale and offset [C] that normalize an image of type ``dtype``; one step for autograd.
+    """Scale and offset that normalize an image of type ``dtype``; one step for autograd.
 
-    ``weight / √(variance + epsilon)`` and ``bias − mean · scale``; all are float32 [C].
+    scale = ``weight / √(variance + epsilon)``, offset = ``bias − mean · scale``. All are
+    float32 [C]. A missing weight is 1, a missing bias 0.
     """
-    scale, offset = _AffineFunction.apply(mean, variance, weight, bias, epsilon, dtype)
+    scale, offset = _NormalizationCoefficientsFunction.apply(
+        mean, variance, weight, bias, epsilon, dtype
+    )
     return scale, offset

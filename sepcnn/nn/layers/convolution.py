@@ -50,7 +50,7 @@ class Convolution(LayerModule):
     ) -> None:
         super().__init__()
         height, width, inputs, outputs = keras_shape
-        self.window = (effective_size(height, dilation[0]), effective_size(width, dilation[1]))
+        self.kernel_size = (height, width)
         self.strides, self.dilation, self.padding = strides, dilation, padding
         self.groups = inputs if depthwise else groups
         self.activation = activation
@@ -65,8 +65,9 @@ class Convolution(LayerModule):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         padding = (0, 0)
         if self.padding == "same":
-            top, bottom = same_padding(x.shape[2], self.window[0], self.strides[0])
-            left, right = same_padding(x.shape[3], self.window[1], self.strides[1])
+            rows, columns = map(effective_size, self.kernel_size, self.dilation)
+            top, bottom = same_padding(x.shape[2], rows, self.strides[0])
+            left, right = same_padding(x.shape[3], columns, self.strides[1])
             if top == bottom and left == right:
                 padding = (top, left)
             else:
@@ -114,9 +115,13 @@ class WindowLayer(LeafLayer):
     def bias_rules(self) -> Rules | None:
         return self.rules("bias") if self.use_bias else None
 
-    def window(self) -> Window:
+    def effective_kernel_size(self) -> Pair:
+        """Height and width of the kernel including its dilation."""
         (height, width), (down, across) = self.kernel_size, self.dilation_rate
-        return Window((effective_size(height, down), effective_size(width, across)), self.strides)
+        return effective_size(height, down), effective_size(width, across)
+
+    def window(self) -> Window:
+        return Window(self.effective_kernel_size(), self.strides)
 
 
 class FilterLayer(LeafLayer):
@@ -177,8 +182,8 @@ class Conv2D(ConvolutionLayer):
 
     def macs(self, inputs: tuple[Shape, ...], output: Shape) -> int:
         height, width, filters = output
-        window = self.kernel_size[0] * self.kernel_size[1]
-        return height * width * filters * window * image(inputs[0])[2] // self.groups
+        taps = self.kernel_size[0] * self.kernel_size[1]
+        return height * width * filters * taps * image(inputs[0])[2] // self.groups
 
 
 class SeparableConv2D(ConvolutionLayer):
@@ -225,8 +230,8 @@ class SeparableConv2D(ConvolutionLayer):
     def macs(self, inputs: tuple[Shape, ...], output: Shape) -> int:
         height, width, filters = output
         depthwise_channels = image(inputs[0])[2] * self.depth_multiplier
-        window = self.kernel_size[0] * self.kernel_size[1]
-        return height * width * depthwise_channels * (window + filters)
+        taps = self.kernel_size[0] * self.kernel_size[1]
+        return height * width * depthwise_channels * (taps + filters)
 
     def dense_twin(self) -> Conv2D:
         """The Conv2D with the same arguments, for comparing costs."""

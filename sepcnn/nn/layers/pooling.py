@@ -59,14 +59,14 @@ class PoolingModule(nn.Module):
 
     def __init__(self, spec: Pooling) -> None:
         super().__init__()
-        self.size, self.strides, self.padding = spec.pool_size, spec.steps(), spec.padding
+        self.kernel_size, self.strides, self.padding = spec.pool_size, spec.steps(), spec.padding
 
     def margins(self, x: torch.Tensor) -> tuple[int, int, int, int]:
         """Padding left, right, top and bottom."""
         if self.padding == "valid":
             return 0, 0, 0, 0
-        top, bottom = same_padding(x.shape[2], self.size[0], self.strides[0])
-        left, right = same_padding(x.shape[3], self.size[1], self.strides[1])
+        top, bottom = same_padding(x.shape[2], self.kernel_size[0], self.strides[0])
+        left, right = same_padding(x.shape[3], self.kernel_size[1], self.strides[1])
         return left, right, top, bottom
 
 
@@ -76,13 +76,13 @@ class MaxPoolingModule(PoolingModule):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         left, right, top, bottom = self.margins(x)
         if (left, top) == (right, bottom):
-            return functional.max_pool2d(x, self.size, self.strides, (top, left))
+            return functional.max_pool2d(x, self.kernel_size, self.strides, (top, left))
         if left == top == 0 and min(self.strides) > 1:
             # torch clips windows that pass the right and bottom edge: no padded copy is needed.
             # (With a stride of 1 it would leave the last window out.)
-            return functional.max_pool2d(x, self.size, self.strides, ceil_mode=True)
+            return functional.max_pool2d(x, self.kernel_size, self.strides, ceil_mode=True)
         x = functional.pad(x, (left, right, top, bottom), value=float("-inf"))
-        return functional.max_pool2d(x, self.size, self.strides)
+        return functional.max_pool2d(x, self.kernel_size, self.strides)
 
 
 class AveragePoolingModule(PoolingModule):
@@ -92,16 +92,19 @@ class AveragePoolingModule(PoolingModule):
         left, right, top, bottom = self.margins(x)
         if (left, top) == (right, bottom):
             return functional.avg_pool2d(
-                x, self.size, self.strides, (top, left), count_include_pad=False
+                x, self.kernel_size, self.strides, (top, left), count_include_pad=False
             )
         if left == top == 0 and min(self.strides) > 1:
             return functional.avg_pool2d(
-                x, self.size, self.strides, ceil_mode=True, count_include_pad=False
+                x, self.kernel_size, self.strides, ceil_mode=True, count_include_pad=False
             )
         padding = (left, right, top, bottom)
         inside = functional.pad(torch.ones_like(x[:1, :1]), padding)
-        share = functional.avg_pool2d(inside, self.size, self.strides)
-        return functional.avg_pool2d(functional.pad(x, padding), self.size, self.strides) / share
+        share = functional.avg_pool2d(inside, self.kernel_size, self.strides)
+        return (
+            functional.avg_pool2d(functional.pad(x, padding), self.kernel_size, self.strides)
+            / share
+        )
 
 
 class GlobalPooling(LeafLayer):

@@ -17,7 +17,7 @@ from sepcnn.nn.initializers import GlorotUniform, KernelInitializer
 from sepcnn.nn.layers.base import Shape, ShapeError, Window, image, show_shape
 from sepcnn.nn.layers.convolution import ConvolutionLayer
 from sepcnn.nn.layers.module import LayerModule, activate
-from sepcnn.nn.layers.window import Padding, effective_size
+from sepcnn.nn.layers.window import Padding
 from sepcnn.nn.regularizers import KernelRegularizer
 
 
@@ -47,15 +47,15 @@ OutputPadding = Annotated[
 
 
 def transposed_size(
-    size: int, window: int, stride: int, padding: Padding, output_padding: int | None
+    size: int, kernel_size: int, stride: int, padding: Padding, output_padding: int | None
 ) -> int:
     """Pixels along one axis of a transposed convolution's output, as in Keras."""
     if padding == "valid":
-        extra = max(stride - window, 0) if output_padding is None else output_padding
-        return (size - 1) * stride + window + extra
+        extra = max(stride - kernel_size, 0) if output_padding is None else output_padding
+        return (size - 1) * stride + kernel_size + extra
     if output_padding is None:
         return size * stride
-    return (size - 1) * stride + window % 2 + output_padding
+    return (size - 1) * stride + kernel_size % 2 + output_padding
 
 
 class Conv2DTranspose(ConvolutionLayer):
@@ -92,11 +92,11 @@ class Conv2DTranspose(ConvolutionLayer):
         return self
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        window = self.spans()
+        kernel_size = self.effective_kernel_size()
         extra = self.output_padding or (None, None)
         height, width = (
             transposed_size(
-                inputs_size, window[axis], self.strides[axis], self.padding, extra[axis]
+                inputs_size, kernel_size[axis], self.strides[axis], self.padding, extra[axis]
             )
             for axis, inputs_size in enumerate(image(inputs[0])[:2])
         )
@@ -104,11 +104,6 @@ class Conv2DTranspose(ConvolutionLayer):
             message = f"its output would be {height}×{width}, from {show_shape(inputs[0])}"
             raise ShapeError(message, "leave out output_padding, or make it larger")
         return (height, width, self.filters)
-
-    def spans(self) -> Pair:
-        """Height and width of the window with its dilation."""
-        (height, width), (down, across) = self.kernel_size, self.dilation_rate
-        return effective_size(height, down), effective_size(width, across)
 
     def build(self, *inputs: Shape) -> nn.Module:
         return TransposedModule(self, image(inputs[0])[2])
@@ -118,7 +113,7 @@ class Conv2DTranspose(ConvolutionLayer):
         return height * width * channels * self.filters * self.kernel_size[0] * self.kernel_size[1]
 
     def window(self) -> Window:
-        (height, width), (down, across) = self.spans(), self.strides
+        (height, width), (down, across) = self.effective_kernel_size(), self.strides
         strides = (Fraction(1, down), Fraction(1, across))
         return Window((-(-height // down), -(-width // across)), strides)
 
@@ -137,9 +132,9 @@ class TransposedModule(LayerModule):
         self.spec = spec
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        spec, window = self.spec, self.spec.spans()
+        spec, kernel_size = self.spec, self.spec.effective_kernel_size()
         size = spec.output_shape((x.shape[2], x.shape[3], x.shape[1]))[:2]
-        touched = [(x.shape[2 + i] - 1) * spec.strides[i] + window[i] for i in (0, 1)]
+        touched = [(x.shape[2 + i] - 1) * spec.strides[i] + kernel_size[i] for i in (0, 1)]
         cut = [max(touched[i] - size[i], 0) // 2 for i in (0, 1)]
         added = [max(size[i] - touched[i], 0) for i in (0, 1)]
         geometry = (spec.strides, cut, added, 1, spec.dilation_rate)

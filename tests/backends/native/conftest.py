@@ -1,4 +1,4 @@
-"""On how many threads kernels are tried."""
+"""The numbers of threads on which kernels are tested."""
 
 from __future__ import annotations
 

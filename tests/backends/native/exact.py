@@ -1,4 +1,4 @@
-"""The kernels' results beside those of torch in float64: values and every gradient."""
+"""Compare the results of kernels with torch in float64: values and every gradient."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from sepcnn.backends.native import library
-from sepcnn.backends.native.arguments import Limits, View
+from sepcnn.backends.native.arguments import ClampedAffine, Limits
 
 needs_kernels = pytest.mark.skipif(
-    library.load_kernels("float32") is None, reason="no C++ compiler here that compiles the kernels"
+    library.load_kernels("float32") is None, reason="no C++ compiler here can build the kernels"
 )
-VIEWS = {
-    "as it is": None,
+LIMITS = {
+    "identity": None,
     "scaled": Limits(),
     "rectified": Limits(low=0.0),
     "clamped": Limits(low=0.0, high=1.5),
@@ -20,7 +20,7 @@ VIEWS = {
 UNITS = {torch.float32: 2.0**-24, torch.bfloat16: 2.0**-9}
 """the largest relative error of one rounding"""
 SHAPES = [(3, 7, 9, 5), (2, 12, 8, 16), (1, 9, 9, 33), (4, 5, 6, 1), (5, 6, 5, 48)]
-"""images, height, width, channels: fewer and more than a vector, odd sizes, one channel"""
+"""images, height, width, channels: fewer and more channels than a vector, odd sizes, one channel"""
 
 
 def image(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
@@ -29,24 +29,24 @@ def image(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
     return x.contiguous(memory_format=torch.channels_last).requires_grad_()
 
 
-def make_view(name: str, channels: int) -> View:
-    limits = VIEWS[name]
+def make_affine(name: str, channels: int) -> ClampedAffine:
+    limits = LIMITS[name]
     if limits is None:
-        return View()
+        return ClampedAffine()
     scale, offset = torch.randn(channels), torch.randn(channels)
-    return View(scale.requires_grad_(), offset.requires_grad_(), limits)
+    return ClampedAffine(scale.requires_grad_(), offset.requires_grad_(), limits)
 
 
-def detached(view: View) -> View:
-    scale, offset, limits = view
-    return (
-        view if scale is None or offset is None else View(scale.detach(), offset.detach(), limits)
-    )
+def detached(affine: ClampedAffine) -> ClampedAffine:
+    scale, offset, limits = affine
+    if scale is None or offset is None:
+        return affine
+    return ClampedAffine(scale.detach(), offset.detach(), limits)
 
 
-def looked_at(x: torch.Tensor, view: View) -> torch.Tensor:
-    """What an operation sees, in float64."""
-    scale, offset, limits = view
+def applied(affine: ClampedAffine, x: torch.Tensor) -> torch.Tensor:
+    """``clamp(scale · x + offset)`` in float64."""
+    scale, offset, limits = affine
     if scale is None or offset is None:
         return x.double()
     y = x.double() * scale.double()[:, None, None] + offset.double()[:, None, None]
@@ -64,10 +64,10 @@ def compare(
     inputs: list[torch.Tensor | None],
     roundings: float,
 ) -> None:
-    """Values, and the gradients of a random sum of them, within a few roundings.
+    """Assert that values, and the gradients of a random sum of them, differ by a few roundings.
 
-    What is summed over pixels may cancel out: there roundings are those of the terms, of which
-    the gradient of the first input, the image, tells the size.
+    Sums over pixels may cancel out. Their roundings are relative to their terms, whose size is that
+    of the gradient of the first input, the image.
     """
     sums = [torch.randn_like(y) for y in expected]
     given = [t for t in inputs if t is not None]
@@ -90,19 +90,19 @@ def compare(
         assert (ours.double() - theirs.double()).norm() <= roundings * unit * size
 
 
-def compare_kernels(
+def compare_weights(
     found: tuple[torch.Tensor, ...],
     expected: tuple[torch.Tensor, ...],
-    kernels: list[torch.Tensor],
+    weights: list[torch.Tensor],
     most: float,
 ) -> None:
     sums = [torch.randn_like(y) for y in expected]
     ours, theirs = (
         torch.autograd.grad(
             torch.stack([(y.double() * s).sum() for y, s in zip(ys, sums, strict=True)]).sum(),
-            kernels,
+            weights,
         )
         for ys in (found, expected)
     )
-    for one, other in zip(ours, theirs, strict=True):
-        assert (one.double() - other.double()).norm() <= most * other.double().norm()
+    for actual, exact in zip(ours, theirs, strict=True):
+        assert (actual.double() - exact.double()).norm() <= most * exact.double().norm()

@@ -15,7 +15,7 @@ from sepcnn.backends.native import library
 
 ROOT = Path(__file__).parents[3]
 needs_compiler = pytest.mark.skipif(
-    library.load_kernels("float32") is None, reason="no C++ compiler here that compiles the kernels"
+    library.load_kernels("float32") is None, reason="no C++ compiler here can build the kernels"
 )
 
 
