@@ -1,10 +1,12 @@
-"""Every command and Python example of README and docs is run, in the order a reader meets them."""
+"""Every command and Python example of README and docs is run, and every link leads to a file."""
 
 from __future__ import annotations
 
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +15,13 @@ from PIL import Image
 
 from sepcnn.language import yaml_reader
 from tests.check.photos import write_photos
-from tests.runs import sepcnn
+from tests.runs import environment, sepcnn
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TUTORIAL = ROOT / "docs" / "guide" / "tutorial.md"
+ALL_PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [page for page in ALL_PAGES if page not in (TUTORIAL, ROOT / "CONTRIBUTING.md")]
+"""the pages whose commands and programs are run one by one, in a folder that is prepared"""
 SHORT = ["--set", "train.epochs=1", "--set", "data.source.train=64", "--set", "data.source.val=32"]
 """appended to the commands that train: the docs' own figures are measured, not tested"""
 
@@ -90,13 +95,49 @@ def test_python_examples(page: Path, workplace: Path, monkeypatch: pytest.Monkey
         exec(compile(block, str(page), "exec"), {"np": np})
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def numbered_blocks(page: Path) -> list[tuple[str, str]]:
+    """The blocks of commands and programs of a page, in reading order: language and text."""
+    return re.findall(r"^```(sh|python)\n(.*?)^```", page.read_text(), re.S | re.M)
+
+
+def python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_the_tutorial_works_from_beginning_to_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program is saved under the name in its first line; commands run in a shell."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    output = ""
+    for language, text in numbered_blocks(TUTORIAL):
+        if language == "python":
+            (tmp_path / text.partition("\n")[0].removeprefix("# ")).write_text(text)
+            continue
+        for line in text.splitlines():
+            program, *arguments = shlex.split(line)
+            run = {"sepcnn": sepcnn, "python": python}[program]
+            result = run(*arguments, cwd=tmp_path)
+            assert result.returncode == 0, result.stderr
+            output = result.stdout
+    assert re.findall(r"\w+/\d+\.png: (\w+)", output) == ["circle", "square"]
+
+
+@pytest.mark.parametrize("page", ALL_PAGES, ids=lambda page: page.name)
 def test_yaml_examples_are_yaml(page: Path) -> None:
     for block in blocks(page, "yaml"):
         yaml_reader.parse(block, page.name)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", ALL_PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
         assert (page.parent / target).exists(), target
