@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from sepcnn.backends import machine
-from sepcnn.config.config import load
+from sepcnn.config.loading import load_config
 from sepcnn.data.augmentation import AUGMENTATIONS, Augmentation, augment
 from sepcnn.data.batch import Batch
 from sepcnn.data.dataset import Dataset, Resident
@@ -77,12 +77,12 @@ def augmenting(names: list[str]) -> Callable[[int], object]:
 def stepping(start: str | None = None) -> Callable[[int], object]:
     """A training step without augmentation; on images of a share of the size."""
     more = [f"data.progressive_resizing={{start: {start}, until: 100%}}"] if start else []
-    config = load(CONFIG, ["data.augment=[]", "train.epochs=100000", *more])
+    config = load_config(CONFIG, ["data.augment=[]", "train.epochs=100000", *more])
     images = torch.randint(256, (1024, SIDE, SIDE, 3), dtype=torch.uint8)
     dataset = Dataset(
         tuple("0123456789"), Resident(images, torch.arange(len(images)) % 10), None, None
     )
-    hardware = machine.choose("cpu", config.train.precision)
+    hardware = machine.choose_machine("cpu", config.train.precision)
     state = new_state(config, config.graph(10), hardware.device)
     records = loop.train(config, dataset, hardware, state)
     return lambda _: next(records)
@@ -92,7 +92,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--repeats", type=int, default=9)
     arguments = parser.parse_args()
-    machine.keep_memory()
+    machine.keep_freed_memory()
     torch.manual_seed(0)
     works = {"training step": stepping(), "training step at half size": stepping("1/2")}
     works |= {name: augmenting([name]) for name in AUGMENTATIONS}

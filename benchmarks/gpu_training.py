@@ -27,7 +27,8 @@ from sepcnn.benchmark.plain_torch import PlainTraining
 from sepcnn.benchmark.roofline import roofline
 from sepcnn.benchmark.rounds import Runner, Spread, ratio, take_turns
 from sepcnn.benchmark.training import RandomImages, Training, random_images
-from sepcnn.config.config import Config, load
+from sepcnn.config.config import Config
+from sepcnn.config.loading import load_config
 from sepcnn.errors import SepcnnError
 from sepcnn.nn.graph import Graph
 from sepcnn.nn.summary import summarize
@@ -57,8 +58,8 @@ class LoaderTraining(PlainTraining):
 
     def __init__(self, config: Config, graph: Graph, device: torch.device, workers: int) -> None:
         super().__init__(config, graph, device)
-        assert graph.ending.classes is not None
-        images = Images(random_images(config, graph.ending.classes))
+        assert graph.head.classes is not None
+        images = Images(random_images(config, graph.head.classes))
         self.loader: Iterator[list[torch.Tensor]] = iter(
             DataLoader(
                 images,
@@ -85,11 +86,11 @@ def machines(device: str, compiled: bool, graphs: bool) -> dict[str, Machine]:
     """By what is printed."""
     found = {}
     for precision in PRECISIONS:
-        chosen = machine.choose(device, precision)
+        chosen = machine.choose_machine(device, precision)
         found[f"sepcnn, {precision}"] = chosen
-        if compiled and machine.compiles(chosen.device):
+        if compiled and machine.supports_compile(chosen.device):
             found[f"sepcnn, {precision}, compiled"] = replace(chosen, form="compiled")
-    if graphs and machine.has_graphs(machine.choose_device(device)):
+    if graphs and machine.supports_cuda_graphs(machine.choose_device(device)):
         found |= {
             f"{name}, CUDA graphs": replace(chosen, graphs=True) for name, chosen in found.items()
         }
@@ -104,7 +105,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda", help="as train.device (cuda)")
     parser.add_argument("--classes", type=int, help="behind units: auto")
     parser.add_argument(
-        "--workers", type=int, default=machine.processors(), help="processes of the DataLoader"
+        "--workers", type=int, default=machine.processor_count(), help="processes of the DataLoader"
     )
     parser.add_argument(
         "--compile",
@@ -120,7 +121,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     try:
-        config = load(arguments.config, [f"train.batch_size={arguments.batch_size}"])
+        config = load_config(arguments.config, [f"train.batch_size={arguments.batch_size}"])
         graph = config.graph(arguments.classes or config.known_classes)
         chosen = machines(arguments.device, arguments.compile, arguments.graphs)
     except SepcnnError as problem:

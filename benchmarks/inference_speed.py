@@ -35,7 +35,7 @@ from sepcnn.backends import machine
 from sepcnn.backends.fused import FORMS
 from sepcnn.backends.native import library
 from sepcnn.benchmark.inference import Way, ways_of
-from sepcnn.config.config import load
+from sepcnn.config.loading import load_config
 from sepcnn.errors import SepcnnError
 from sepcnn.nn.layers.module import weights
 from sepcnn.nn.model import Net, build
@@ -63,7 +63,7 @@ def plain(net: Net) -> Variant:
 
 
 def ours(net: Net, way: Way) -> Variant:
-    machine.keep_memory()
+    machine.keep_freed_memory()
     found, form = ways_of(net, CPU)[way]
     return lambda pixels: pixels, lambda pixels: found.logits(to_input(pixels), FORMS[form])
 
@@ -122,7 +122,7 @@ def variants() -> list[str]:
 
 def some_net(config: Path) -> Net:
     """A config's net with statistics as after some training: at first they do nothing."""
-    net = build(load(config).graph())
+    net = build(load_config(config).graph())
     generator = torch.Generator().manual_seed(0)
     for name, tensor, _ in weights(net):
         if name.endswith("moving_mean"):
@@ -180,7 +180,7 @@ def main() -> None:
         print(json.dumps(measure(arguments.one, arguments.config)))
         return
     try:
-        size = batch_size(load(arguments.config).model.input_shape)
+        size = batch_size(load_config(arguments.config).model.input_shape)
     except SepcnnError as problem:
         parser.error(str(problem))
     names = variants()

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sepcnn.config.config import Config
-from sepcnn.config.config import load as load_config_file
+from sepcnn.config.loading import load_config as load_config_file
 from sepcnn.errors import InputError
 from sepcnn.nn import model
 from sepcnn.nn.model import Net
-from sepcnn.training.evaluation import load
+from sepcnn.training.evaluation import load_predictor as load
 
 __all__ = ["build", "load", "load_config"]
 

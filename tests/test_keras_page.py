@@ -13,7 +13,7 @@ import pytest
 from pydantic import ValidationError
 
 from sepcnn.config.json_schema import TABLES
-from sepcnn.language.spec import Choice, Table, plain
+from sepcnn.language.spec import Choice, Table, to_plain
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "guide" / "keras.md").read_text(encoding="utf-8")
@@ -159,7 +159,7 @@ def is_required(cls: type[Choice], field: str) -> bool:
 
 def written(cls: type[Choice], field: str) -> object:
     default = cls.model_fields[field].default
-    return default.chosen_name if isinstance(default, Choice) else plain(default)
+    return default.chosen_name if isinstance(default, Choice) else to_plain(default)
 
 
 def as_plain(value: object) -> object:

@@ -96,7 +96,7 @@ class Recording:
         return self.results
 
 
-class Captured:
+class GraphedStep:
     """Does work by replaying what it recorded of it, as long as that works."""
 
     def __init__(self, tell: Callable[[str], None] = lambda text: None) -> None:

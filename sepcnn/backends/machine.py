@@ -74,7 +74,9 @@ class Machine:
         }
 
 
-def choose(device: str = "auto", precision: Precision = "auto", fused: bool = True) -> Machine:
+def choose_machine(
+    device: str = "auto", precision: Precision = "auto", fused: bool = True
+) -> Machine:
     """The settings for this machine; ``fused`` where it has the kernels.
 
     Errors: `InputError` for a device that is not there.
@@ -87,7 +89,7 @@ def choose(device: str = "auto", precision: Precision = "auto", fused: bool = Tr
     return Machine(chosen, precision, torch.get_num_threads(), form)
 
 
-def lacking(machine: Machine, fused: bool) -> list[str]:
+def missing_speedups(machine: Machine, fused: bool) -> list[str]:
     """What would make it faster and is not there, for people."""
     if machine.device.type != "cpu" or machine.form != "plain" or not fused:
         return []
@@ -96,13 +98,13 @@ def lacking(machine: Machine, fused: bool) -> list[str]:
     return ["no C++ compiler here makes the kernels: with g++ (GCC) training would be faster"]
 
 
-def worth_compiling(device: torch.device, steps: int) -> bool:
+def compiling_pays(device: torch.device, steps: int) -> bool:
     """Whether a run of so many steps wins back the time that compiling takes."""
-    return device.type == "cuda" and steps >= WORTH_COMPILING and compiles(device)
+    return device.type == "cuda" and steps >= WORTH_COMPILING and supports_compile(device)
 
 
 @cache
-def compiles(device: torch.device) -> bool:
+def supports_compile(device: torch.device) -> bool:
     """Whether torch.compile works on a device: it needs Triton, compilers and their headers."""
     # What torch says to itself: of a CUDA_HOME without a GPU, and more.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
@@ -114,7 +116,7 @@ def compiles(device: torch.device) -> bool:
     return True
 
 
-def has_graphs(device: torch.device) -> bool:
+def supports_cuda_graphs(device: torch.device) -> bool:
     """Whether there are CUDA graphs on a device."""
     return device.type == "cuda"
 
@@ -153,7 +155,7 @@ def choose_device(name: str) -> torch.device:
     raise InputError(f"there is no device {name} on this machine", "use device: auto or cpu")
 
 
-def send(values: torch.Tensor, device: torch.device) -> torch.Tensor:
+def copy_to(values: torch.Tensor, device: torch.device) -> torch.Tensor:
     """The tensor on a device, to which it is copied unless it is there already.
 
     Pinned for a GPU: a copy from ordinary memory may wait for all that it was asked to do before.
@@ -174,7 +176,7 @@ def memory_exhausted(error: BaseException) -> MemoryExhaustedError | None:
     return MemoryExhaustedError(f"the memory {where}is not enough", hint)
 
 
-def processors() -> int:
+def processor_count() -> int:
     """How many this process may use: on a shared machine fewer than there are."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
@@ -193,7 +195,7 @@ def free_memory(device: torch.device | None = None) -> int | None:
         return None
 
 
-def computes_bfloat16(device: torch.device) -> bool:
+def multiplies_bfloat16(device: torch.device) -> bool:
     """Whether the processor multiplies bfloat16 in hardware, not by way of float32."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
@@ -202,12 +204,12 @@ def computes_bfloat16(device: torch.device) -> bool:
 
 def trains_in_bfloat16(device: torch.device, fused: bool) -> bool:
     """Whether that is the faster: where it is multiplied, and where images move through kernels."""
-    if computes_bfloat16(device):
+    if multiplies_bfloat16(device):
         return True
     return fused and processor.unpacks_bfloat16() and library.load_kernels("bfloat16") is not None
 
 
-def keep_memory() -> bool:
+def keep_freed_memory() -> bool:
     """Let glibc keep freed memory for the next step; whether that was possible.
 
     Otherwise every large activation goes back to the system after use and is mapped and zeroed

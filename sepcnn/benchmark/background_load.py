@@ -13,7 +13,7 @@ IDLE = (3, 4, 8, 9)
 """columns of its first line that are no work: idle, waiting for disks, and guests, counted twice"""
 
 
-class Company:
+class BackgroundLoad:
     """From its ``with`` on; known where the system keeps count, as Linux does.
 
     What a machine's owner takes from a virtual machine counts, too.

@@ -74,7 +74,7 @@ def measure_inference(
     config: Config, graph: Graph, machine: Machine, seconds: float
 ) -> dict[Way, InferenceSpeed]:
     """Every way that the machine has, in turns."""
-    classes = graph.ending.classes
+    classes = graph.head.classes
     assert classes is not None
     end = time.perf_counter() + seconds
     size = batch_size(config.model.input_shape)

@@ -33,7 +33,7 @@ class PlainTraining(Steps):
     """A step as in torch's tutorials."""
 
     def __init__(self, config: Config, graph: Graph, device: torch.device) -> None:
-        classes = graph.ending.classes
+        classes = graph.head.classes
         assert classes is not None
         images = random_images(config, classes)
         self.config, self.device, self.done = config, device, 0

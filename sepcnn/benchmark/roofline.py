@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from sepcnn.backends.machine import Machine, computes_bfloat16
+from sepcnn.backends.machine import Machine, multiplies_bfloat16
 from sepcnn.benchmark.training import wait_for
 from sepcnn.nn.summary import BYTES_A_VALUE, Summary
 
@@ -45,7 +45,7 @@ def roofline(summary: Summary, machine: Machine, images: float, seconds: float) 
     """For so many images a second; ``seconds`` is about how long to measure the machine."""
     kind, device = TYPES[machine.precision], machine.device
     width = WIDTH_ON_CPU if device.type == "cpu" else WIDTH_ON_GPU
-    multiplied = kind if computes_bfloat16(device) else torch.float32
+    multiplied = kind if multiplies_bfloat16(device) else torch.float32
     left = torch.randn(width, width, device=device).to(multiplied)
     right, product = left.clone(), left.clone()
     source = torch.zeros(COPIED_BYTES, dtype=torch.uint8, device=device)

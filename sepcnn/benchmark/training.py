@@ -62,7 +62,7 @@ class Training(Steps):
     """Steps of the loop in `sepcnn.training.loop`."""
 
     def __init__(self, config: Config, graph: Graph, machine: Machine) -> None:
-        classes = graph.ending.classes
+        classes = graph.head.classes
         assert classes is not None
         self.config, self.machine = as_measured(config), machine
         images = random_images(config, classes)

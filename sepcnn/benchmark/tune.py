@@ -11,11 +11,11 @@ from typing import Literal
 from sepcnn.backends.machine import (
     Form,
     Machine,
-    compiles,
-    computes_bfloat16,
-    has_graphs,
     memory_exhausted,
-    processors,
+    multiplies_bfloat16,
+    processor_count,
+    supports_compile,
+    supports_cuda_graphs,
     use_threads,
 )
 from sepcnn.backends.native import library
@@ -83,9 +83,9 @@ def kernels(setting: Setting, machine: Machine) -> list[Setting]:
     forms: list[Form] = ["plain"]
     if machine.device.type == "cpu":
         forms.append("fused")
-    elif machine.device.type == "cuda" and compiles(machine.device):
+    elif machine.device.type == "cuda" and supports_compile(machine.device):
         forms.append("compiled")
-    launches = [False, True] if has_graphs(machine.device) else [False]
+    launches = [False, True] if supports_cuda_graphs(machine.device) else [False]
     found = [
         replace(setting, precision=precision, form=form, graphs=graphs)
         for graphs, form, precision in product(launches, forms, PRECISIONS)
@@ -97,7 +97,7 @@ def can_be_fast(setting: Setting, machine: Machine) -> bool:
     """Not where there are no kernels, or torch multiplies bfloat16 by way of float32."""
     if setting.form == "fused":
         return library.load_kernels(setting.precision) is not None
-    return setting.precision == "float32" or computes_bfloat16(machine.device)
+    return setting.precision == "float32" or multiplies_bfloat16(machine.device)
 
 
 def batch_sizes(setting: Setting, machine: Machine) -> list[Setting]:
@@ -108,7 +108,7 @@ def batch_sizes(setting: Setting, machine: Machine) -> list[Setting]:
 def threads(setting: Setting, machine: Machine) -> list[Setting]:
     if machine.device.type != "cpu":
         return []
-    counts = {1, max(1, processors() // 2), processors()} - {setting.threads}
+    counts = {1, max(1, processor_count() // 2), processor_count()} - {setting.threads}
     return [replace(setting, threads=count) for count in sorted(counts)]
 
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from sepcnn.backends.machine import Machine
 from sepcnn.check.base import Finding, Subject
-from sepcnn.config.config import Config, check_data
+from sepcnn.config.config import Config
+from sepcnn.config.loading import check_data
 from sepcnn.data.dataset import Dataset
-from sepcnn.data.files.inspection import Entry, Picture, examine
+from sepcnn.data.files.inspection import ListedImage, Picture, examine
 from sepcnn.data.files.listing import list_images
 from sepcnn.data.progress import ProgressCallback, no_progress
 from sepcnn.data.sources.base import Request
@@ -39,7 +40,9 @@ def pictures_of(config: Config, watch: ProgressCallback) -> tuple[Picture, ...]:
         return ()
     request = Request(config.model.input_shape, data.validation, data.split_seed)
     splits = by_split(listing.files, request)
-    entries = [Entry(f.path, name, f.class_name) for name, files in splits.items() for f in files]
+    entries = [
+        ListedImage(f.path, name, f.class_name) for name, files in splits.items() for f in files
+    ]
     return examine(entries, config.model.input_shape[2], watch)
 
 

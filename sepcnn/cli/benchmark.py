@@ -16,7 +16,7 @@ from sepcnn.backends import machine
 from sepcnn.backends.machine import Machine
 from sepcnn.benchmark import speed
 from sepcnn.benchmark import tune as tuning
-from sepcnn.benchmark.background_load import Company
+from sepcnn.benchmark.background_load import BackgroundLoad
 from sepcnn.benchmark.inference import InferenceSpeed, Way, measure_inference
 from sepcnn.benchmark.plain_torch import NAME, PlainTorch
 from sepcnn.benchmark.rounds import Spread
@@ -25,7 +25,7 @@ from sepcnn.benchmark.tune import WORTH_ANOTHER_BATCH, Setting, Tuning
 from sepcnn.cli import console
 from sepcnn.cli.options import PATH, as_json, overrides
 from sepcnn.cli.summary import size
-from sepcnn.config import config
+from sepcnn.config import loading
 from sepcnn.config.config import Config
 from sepcnn.errors import InputError
 from sepcnn.language import yaml_reader
@@ -73,24 +73,24 @@ def command(
     if write and not os.access(path.resolve().parent, os.W_OK):
         hint = "without --write the settings are only told"
         raise InputError(f"the folder of {path} cannot be written", hint)
-    machine.keep_memory()
-    settings = config.load(path, overrides)
+    machine.keep_freed_memory()
+    settings = loading.load_config(path, overrides)
     check_trainable(settings, settings.graph(settings.known_classes))
     graph = graph_of(settings, classes)
     hardware = choose_machine(settings)
     if infer:
         hardware = replace(hardware, precision="float32", form="plain", graphs=False)
     console.note(f"{typed('benchmark', path)} on {hardware.describe()}")
-    console.notes(machine.lacking(hardware, settings.train.fused))
+    console.notes(machine.missing_speedups(hardware, settings.train.fused))
     facts = {"machine": hardware.facts()}
     if infer:
-        with Company() as company:
+        with BackgroundLoad() as company:
             speeds = measure_inference(settings, graph, hardware, seconds)
         forms = {way: asdict(one) for way, one in speeds.items()}
         tell(facts | {"forms": forms}, as_json, lambda: show_inference(speeds))
         doubt(next(iter(speeds.values())).rounds, company)
     elif tune:
-        with Company() as company:
+        with BackgroundLoad() as company:
             found = tuning.tune(settings, graph, hardware, seconds)
         tuned = facts | asdict(found) | {"changes": found.changes()}
         tell(tuned, as_json, lambda: show_tuning(path, found, write))
@@ -98,7 +98,7 @@ def command(
         if write:
             put_into(path, found.changes())
     else:
-        with Company() as company:
+        with BackgroundLoad() as company:
             if against:
                 result = beside_torch(settings, graph, hardware, seconds)
             else:
@@ -115,12 +115,12 @@ def tell(facts: Mapping[str, Any], as_json: bool, show: Callable[[], None]) -> N
         show()
 
 
-def doubt(rounds: int, company: Company) -> None:
+def doubt(rounds: int, company: BackgroundLoad) -> None:
     """What makes figures uncertain: few rounds, and others that use the processors."""
     if rounds < FEW_ROUNDS:
         text = f"{counted(rounds, 'round')} in this time: a higher --seconds tells the spread"
         console.notes([text])
-    count = machine.processors()
+    count = machine.processor_count()
     if company.processors is not None and company.processors > BUSY * count:
         used = f"{company.processors:.1f} of {counted(count, 'processor')}"
         text = f"other programs used {used} meanwhile: figures are low, and ratios uncertain"
@@ -130,7 +130,7 @@ def doubt(rounds: int, company: Company) -> None:
 def graph_of(settings: Config, classes: int | None) -> Graph:
     """Errors: `InputError` where the number of classes is not known."""
     graph = settings.graph(classes or settings.known_classes)
-    if graph.ending.classes is None:
+    if graph.head.classes is None:
         hint = "units: auto takes it from the data, which is not read here: give --classes N"
         raise InputError("the number of classes is not known", hint)
     return graph
@@ -140,7 +140,7 @@ def beside_torch(settings: Config, graph: Graph, hardware: Machine, seconds: flo
     """Training, and the plain loop of PyTorch in turns with it."""
     if settings.data.augment:
         console.notes([f"{NAME} trains without data.augment, which costs it nothing here"])
-    classes = graph.ending.classes
+    classes = graph.head.classes
     assert classes is not None
     with PlainTorch(settings, classes, hardware.device, speed.WARMING * seconds) as other:
         return speed.measure(settings, graph, hardware, seconds, {NAME: other})
@@ -182,7 +182,7 @@ def put_into(path: Path, changes: Mapping[str, str]) -> None:
     """Write values into a config, whose comments stay."""
     if not changes:
         return
-    text, node = yaml_reader.read(path)
+    text, node = yaml_reader.read_file(path)
     for key, value in changes.items():
         text, node = apply_override(text, node, f"{key}={value}", Config)
     replace_file(path.resolve(), text.encode())

@@ -15,7 +15,7 @@ from sepcnn.check.base import SEVERITIES, Finding, Subject
 from sepcnn.check.opening import look
 from sepcnn.cli import console
 from sepcnn.cli.options import PATH, as_json, overrides
-from sepcnn.config import config
+from sepcnn.config import loading
 from sepcnn.training.session import choose_machine, describe_data
 from sepcnn.wording import counted
 
@@ -39,8 +39,8 @@ def command(path: Path, overrides: tuple[str, ...], as_json: bool) -> int:
     Damaged and repeated images, the same image in two splits or with two labels, uneven classes,
     sizes, layers, memory, and a real step of training. Exit code 1 if there are errors.
     """
-    machine.keep_memory()
-    settings = config.load(path, overrides)
+    machine.keep_freed_memory()
+    settings = loading.load_config(path, overrides)
     hardware = choose_machine(settings)
     with console.Reading() as watch:
         subject = look(settings, hardware, watch)

@@ -49,7 +49,7 @@ def command(path: Path, split: str | None, overrides: tuple[str, ...], as_json: 
     A run folder means its best checkpoint, else its last. --set reaches data and train.device:
     to measure on other images, for instance, with --split all on every one of them.
     """
-    machine.keep_memory()
+    machine.keep_freed_memory()
     stored = checkpoint.read(checkpoint.locate(path))
     settings = stored.config.with_overrides(
         overrides,

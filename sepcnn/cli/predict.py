@@ -31,8 +31,8 @@ def command(checkpoint: Path, paths: tuple[Path, ...], top: int, as_json: bool) 
     Pictures are turned upright, resized as those of the training were. Those that cannot be
     read are reported and the rest is done; the exit code is then 1.
     """
-    machine.keep_memory()
-    predictor = evaluation.load(checkpoint)
+    machine.keep_freed_memory()
+    predictor = evaluation.load_predictor(checkpoint)
     results: list[dict[str, Any]] = []
     files: list[Path] = []
     for path in paths:

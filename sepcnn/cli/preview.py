@@ -8,7 +8,7 @@ import click
 
 from sepcnn.cli import console
 from sepcnn.cli.options import PATH, overrides
-from sepcnn.config import config
+from sepcnn.config import loading
 from sepcnn.data.dataset import SPLITS
 from sepcnn.errors import InputError, StorageError
 from sepcnn.preview import contact_sheet
@@ -33,7 +33,7 @@ def command(path: Path, out: Path, count: int, split: str, overrides: tuple[str,
         raise InputError(
             f"--out {out} is no name of a PNG file", "write it as in --out preview.png"
         )
-    settings = config.load(path, overrides)
+    settings = loading.load_config(path, overrides)
     with console.Reading() as watch:
         dataset = settings.open_data(watch)
     images, names = dataset.split(split), dataset.class_names

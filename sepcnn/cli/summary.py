@@ -10,7 +10,7 @@ import click
 
 from sepcnn.cli import console
 from sepcnn.cli.options import PATH, as_json, overrides
-from sepcnn.config import config
+from sepcnn.config import loading
 from sepcnn.errors import InputError
 from sepcnn.nn import summary
 from sepcnn.nn.graph import Graph
@@ -46,7 +46,7 @@ def graph_of(path: Path, classes: int | None, overrides: tuple[str, ...]) -> Gra
             raise InputError("--set changes a config, not a checkpoint", "give the config file")
         stored = checkpoint.read(checkpoint.locate(path))
         return stored.config.graph(len(stored.class_names))
-    settings = config.load(path, overrides)
+    settings = loading.load_config(path, overrides)
     return settings.graph(classes or settings.known_classes)
 
 

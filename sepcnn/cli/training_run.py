@@ -27,7 +27,7 @@ def train_run(
     overrides: tuple[str, ...],
 ) -> int:
     """Start or resume a run and train it to its end. Returns the exit code."""
-    machine.keep_memory()
+    machine.keep_freed_memory()
     with Stop() as stop:
         with console.Reading() as reading:
             if resume is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,19 @@ from pydantic import (
     PrivateAttr,
 )
 
-from sepcnn.config import consistency
-from sepcnn.config.consistency import Misfit
+from sepcnn.config.consistency import at_source
+from sepcnn.config.layer_defaults import with_defaults
 from sepcnn.config.sections import Data, Model, Train
 from sepcnn.data.dataset import Dataset
 from sepcnn.data.progress import ProgressCallback, no_progress
 from sepcnn.data.sources.base import Request
 from sepcnn.errors import ConfigError, DataError, InputError, Problem
 from sepcnn.language import yaml_reader
+from sepcnn.language.data_format import CHANNELS_FIRST
+from sepcnn.language.mismatch import Mismatch
 from sepcnn.language.node import KeyPath, Node, format_path
 from sepcnn.language.overrides import apply_override
-from sepcnn.language.spec import Context, Spec, plain, read
+from sepcnn.language.spec import Context, Spec, read_spec, to_plain
 from sepcnn.nn.graph import Graph, GraphError, make_graph
 from sepcnn.nn.layers import LAYERS
 
@@ -81,7 +83,7 @@ class Config(Spec):
         resolved = json.dumps(self.resolved(), ensure_ascii=False)  # JSON is YAML
         node = yaml_reader.parse(resolved, "resolved config")
         _, node = apply_override(resolved, node, override, Config)
-        config = read(Config, node, folder=Path())
+        config = read_config(node, Path())
         if self._origin is None:
             return config
         old = self._origin
@@ -115,9 +117,9 @@ class Config(Spec):
             graph = make_graph(self.model.layers, (height, width, channels), classes)
         except GraphError as error:
             raise self.problem(error.path, error.message, error.hint) from None
-        loss, found = self.train.loss, graph.ending.classes
-        if found and (misfit := loss.misfit(found)):
-            raise self.problem(("train", "loss", loss.chosen_name), *misfit)
+        loss, found = self.train.loss, graph.head.classes
+        if found and (mismatch := loss.mismatch(found)):
+            raise self._located(mismatch.below("train", "loss", loss.chosen_name))
         return graph
 
     def open_data(self, watch: ProgressCallback = no_progress) -> Dataset:
@@ -131,20 +133,20 @@ class Config(Spec):
 
     def source_problem(self, error: DataError) -> ConfigError:
         """An error of the images at the place that names their source."""
-        return self._located(consistency.of_source(self.data, error))
+        return self._located(at_source(self.data, error))
 
-    def refuse(self, misfits: Iterable[Misfit]) -> None:
+    def raise_mismatches(self, mismatches: Iterable[Mismatch]) -> None:
         """Errors: `ConfigError` with each at its place, if there are any."""
-        errors = [self._located(misfit) for misfit in misfits]
+        errors = [self._located(mismatch) for mismatch in mismatches]
         if errors:
             raise ConfigError([problem for error in errors for problem in error.problems])
 
-    def _located(self, misfit: Misfit) -> ConfigError:
-        return self.problem(misfit.path, misfit.message, misfit.hint, at_key=misfit.at_key)
+    def _located(self, mismatch: Mismatch) -> ConfigError:
+        return self.problem(mismatch.path, mismatch.message, mismatch.hint, at_key=mismatch.at_key)
 
     def resolved(self) -> dict[str, Any]:
         """Plain data with every default explicit; `from_resolved` reads it back."""
-        data: dict[str, Any] = plain(self)
+        data: dict[str, Any] = to_plain(self)
         data["model"]["defaults"] = {}  # every layer says all of it
         return data
 
@@ -153,45 +155,19 @@ class Config(Spec):
         return cls.model_validate(data, context=Context())
 
 
-def load(path: Path | str, overrides: Sequence[str] = ()) -> Config:
-    """Read a config file with ``KEY=VALUE`` overrides and check all that needs no data.
+def read_config(node: Node, folder: Path) -> Config:
+    """Read a node tree. Relative paths start at ``folder``.
 
-    Errors: `ConfigError` with every problem at its place.
+    Errors: `ConfigError` with every problem of the tree at its place. The rules between sections
+    are checked by `sepcnn.config.loading`.
     """
-    path = Path(path)
-    text, node = yaml_reader.read(path)
-    return from_node(text, node, str(path), path.parent, overrides)
+    return read_spec(Config, node, context_of(node.plain(), folder))
 
 
-def from_node(
-    text: str, node: Node, name: str, folder: Path, overrides: Sequence[str] = ()
-) -> Config:
-    """As `load`, from what was read."""
-    for override in overrides:
-        text, node = apply_override(text, node, override, Config)
-    config = read(Config, node, folder=folder.absolute())
-    config = config.with_origin(Origin(name, text, node, tuple(overrides)))
-    check(config)
-    return config
-
-
-def check(config: Config) -> None:
-    """What sections and layers must keep to together. Errors: `ConfigError`."""
-    graph = config.graph(config.known_classes)
-    config.refuse(consistency.disagreements(config.model, config.data, config.train, graph))
-
-
-def check_data(config: Config, dataset: Dataset) -> None:
-    """What sections must keep to that only the data tells. Errors: `ConfigError`."""
-    config.refuse(
-        [
-            *consistency.class_weights(config.train, dataset.class_names),
-            *consistency.best(config.train, validated=dataset.val is not None),
-        ]
-    )
-
-
-def notes(config: Config) -> list[str]:
-    """What is allowed but probably not meant."""
-    found = consistency.balance_note(config.train), consistency.scaling_note(config.graph())
-    return [text for text in found if text]
+def context_of(data: Any, folder: Path) -> Context:
+    """What has to be known of a config before its values are validated."""
+    model = data.get("model") if isinstance(data, Mapping) else None
+    if not isinstance(model, Mapping):
+        return Context(folder)
+    context = Context(folder, channels_first=model.get("data_format") == CHANNELS_FIRST)
+    return with_defaults(context, model.get("defaults"))

@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 from sepcnn.config.config import Config
 from sepcnn.data.augmentation import AUGMENTATIONS
 from sepcnn.data.sources import SOURCES
-from sepcnn.language.spec import Choice, Table, plain
+from sepcnn.language.spec import Choice, Table, to_plain
 from sepcnn.nn.activations import ACTIVATIONS
 from sepcnn.nn.constraints import CONSTRAINTS
 from sepcnn.nn.initializers import INITIALIZERS
@@ -40,7 +40,7 @@ class Generator(GenerateJsonSchema):
     """pydantic's generator, with defaults as the config would write them."""
 
     def encode_default(self, dft: Any) -> Any:
-        return plain(dft)
+        return to_plain(dft)
 
 
 def schema() -> dict[str, Any]:

@@ -21,7 +21,7 @@ from sepcnn.data.sources import SOURCES
 from sepcnn.data.sources.base import Source
 from sepcnn.data.sources.shapes import Shapes
 from sepcnn.language.data_format import CHANNELS_LAST, DataFormat
-from sepcnn.language.messages import refuse, show
+from sepcnn.language.messages import invalid, quote
 from sepcnn.language.spec import Spec
 from sepcnn.language.values import (
     ImageShape,
@@ -41,7 +41,6 @@ assert SOURCES  # filled by the import: Source.table is what `Data.source` reads
 class Model(Spec):
     """The net."""
 
-    # Fields are read in this order, and each decides how those after it are read.
     data_format: DataFormat = CHANNELS_LAST
     """channels_first: this file names an image's axes channels, height, width, everywhere"""
     input_shape: ImageShape
@@ -86,8 +85,8 @@ DEVICE = r"auto|cpu|mps|cuda(:\d+)?"
 def _device(value: object) -> str:
     if isinstance(value, str) and re.fullmatch(DEVICE, value):
         return value
-    message = f"expected auto, cpu, mps, cuda or cuda:1, found {show(value)}"
-    raise refuse(message, "cuda is an NVIDIA GPU, mps that of a Mac; auto takes what is there")
+    message = f"expected auto, cpu, mps, cuda or cuda:1, found {quote(value)}"
+    raise invalid(message, "cuda is an NVIDIA GPU, mps that of a Mac; auto takes what is there")
 
 
 Device = Annotated[
@@ -98,7 +97,7 @@ Device = Annotated[
 def _compile(value: object) -> bool | str:
     if value == "auto" or isinstance(value, bool):
         return value
-    raise refuse(f"expected auto, true or false, found {show(value)}", "auto knows where it pays")
+    raise invalid(f"expected auto, true or false, found {quote(value)}", "auto knows where it pays")
 
 
 Compile = Annotated[

@@ -9,7 +9,8 @@ import torch
 from pydantic import PlainValidator, ValidationError, WithJsonSchema
 from pydantic_core import InitErrorDetails
 
-from sepcnn.language.messages import nearest, refuse, show
+from sepcnn.language.messages import invalid, nearest, quote
+from sepcnn.language.mismatch import Mismatch
 from sepcnn.language.values import finite_number, number_schema
 from sepcnn.wording import counted
 
@@ -27,7 +28,7 @@ def _class_weights(value: Any) -> Literal["balanced"] | tuple[float, ...] | dict
     of_names = isinstance(value, Mapping)
     if (not of_names and not isinstance(value, list | tuple)) or not value:
         hint = "as in balanced, {cat: 1, dog: 5}, or [1, 5] in the order of the classes"
-        raise refuse(f"expected the weights of the classes, found {show(value)}", hint)
+        raise invalid(f"expected the weights of the classes, found {quote(value)}", hint)
     weights = dict(value) if of_names else dict(enumerate(value))
     found = {key: finite_number(weight) for key, weight in weights.items()}
     wrong = [key for key, number in found.items() if number is None or number <= 0]
@@ -37,8 +38,8 @@ def _class_weights(value: Any) -> Literal["balanced"] | tuple[float, ...] | dict
             "config",
             [
                 InitErrorDetails(
-                    type=refuse(
-                        f"expected a number above 0, found {show(weights[key])}",
+                    type=invalid(
+                        f"expected a number above 0, found {quote(weights[key])}",
                         "it multiplies the loss of each image of the class",
                     ),
                     loc=(key,),
@@ -68,22 +69,19 @@ ClassWeights = Annotated[
 ]
 """balanced, a number for each class by name, or a list in the order of the classes"""
 
-Misfit = tuple[tuple[str, ...], str, str]
-"""the place below ``class_weights``, a message, and a hint"""
 
-
-def misfits(weights: ClassWeights, class_names: Sequence[str]) -> Iterator[Misfit]:
-    """What of the weights is not meant for these classes."""
+def class_mismatches(weights: ClassWeights, class_names: Sequence[str]) -> Iterator[Mismatch]:
+    """The weights that do not fit these classes; places are below ``class_weights``."""
     if not class_names:  # not known yet
         return
     if isinstance(weights, tuple) and len(weights) != len(class_names):
         message = f"{counted(len(weights), 'weight')}, but there are {len(class_names)} classes"
-        yield (), message, f"give one for each, in this order: {listed(class_names)}"
+        yield Mismatch(message, f"give one for each, in this order: {listed(class_names)}")
     if isinstance(weights, dict):
         for name in (name for name in weights if name not in class_names):
             near = nearest(name, class_names)
             hint = f"did you mean '{near}'?" if near else f"classes: {listed(class_names)}"
-            yield (name,), f"there is no class '{name}'", hint
+            yield Mismatch(f"there is no class '{name}'", hint, (name,), at_key=True)
 
 
 def listed(names: Sequence[str]) -> str:

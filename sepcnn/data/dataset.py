@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from sepcnn.backends.machine import send
+from sepcnn.backends.machine import copy_to
 from sepcnn.data.batch import Batch
 from sepcnn.errors import DataError
 
@@ -62,7 +62,7 @@ class Resident(Split):
         return self.images.device
 
     def read(self, indices: torch.Tensor) -> Batch:
-        indices = send(indices, self.images.device)
+        indices = copy_to(indices, self.images.device)
         return Batch(self.images[indices], self._device_labels[indices])
 
     def to(self, device: torch.device) -> Resident:

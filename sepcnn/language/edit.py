@@ -13,12 +13,12 @@ from dataclasses import replace
 
 from sepcnn.errors import ConfigError
 from sepcnn.language.node import LINE_BREAK, KeyPath, Node, children, format_path
-from sepcnn.language.yaml_reader import failure, parse, resolve
+from sepcnn.language.yaml_reader import config_error, parse, resolve
 
 _PLAIN = re.compile(r"(?=.*\w)[\w.~/]([\w .%/~+-]*[\w.%/~+-])?", re.ASCII)
 
 
-def quoted(text: str) -> str:
+def yaml_scalar(text: str) -> str:
     """Text as YAML that may stand inside brackets, in quotes only where it needs them."""
     plain = _PLAIN.fullmatch(text) and isinstance(_resolved(text), str)
     return text if plain else json.dumps(text, ensure_ascii=False)
@@ -31,14 +31,14 @@ def _resolved(text: str) -> object:
         return None
 
 
-def written(value: object) -> str:
+def to_yaml(value: object) -> str:
     """Plain data as YAML on one line."""
     if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{quoted(key)}: {written(v)}' for key, v in value.items())}}}"
+        return f"{{{', '.join(f'{yaml_scalar(key)}: {to_yaml(v)}' for key, v in value.items())}}}"
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(written, value))}]"
+        return f"[{', '.join(map(to_yaml, value))}]"
     if isinstance(value, str):
-        return quoted(value)
+        return yaml_scalar(value)
     if isinstance(value, float) and not math.isfinite(value):
         return str(value).replace("inf", ".inf").replace("nan", ".nan")
     return json.dumps(value) if value is None or isinstance(value, int | float) else str(value)
@@ -68,9 +68,9 @@ def splice(text: str, path: KeyPath, value: str) -> str:
     for shared in parents:
         if text.startswith("*", shared.start):
             message = "the value belongs to an alias; a change would reach other places"
-            raise failure(message, shared.location, "write the value out in place of it", path)
+            raise config_error(message, shared.location, "write the value out in place of it", path)
     parent, last = parents[-1], path[-1]
-    entry = f"{quoted(str(last))}: {value}"
+    entry = f"{yaml_scalar(str(last))}: {value}"
     if old := parent.child(last):
         edited = _replace(text, old, value)
     elif parent.value is None:
@@ -85,7 +85,7 @@ def splice(text: str, path: KeyPath, value: str) -> str:
     except ConfigError:
         pass
     hint = "put the new value in quotes, or edit the file by hand"
-    raise failure("the value cannot be changed in this place", root.locate(path), hint, path)
+    raise config_error("the value cannot be changed in this place", root.locate(path), hint, path)
 
 
 def _parents(root: Node, path: KeyPath) -> list[Node]:
@@ -100,7 +100,7 @@ def _parents(root: Node, path: KeyPath) -> list[Node]:
                 return nodes
             known = f"known here: {', '.join(node.keys)}" if node.keys else "check the path"
             message = f"there is no {format_path(path[:depth])}"
-            raise failure(message, root.locate(path), known)
+            raise config_error(message, root.locate(path), known)
         nodes.append(child)
     return nodes[: len(path)]
 

@@ -1,6 +1,7 @@
-"""Refusals: what is wrong with a value of the config, in our words and with a hint.
+"""Error messages about values of a config, each with a hint.
 
-Validators raise what `refuse` and `unknown` make; `explained` says the same of pydantic's errors.
+Validators raise what `invalid` and `unknown_name` return. `translate_errors` words the errors of
+pydantic in the same way.
 """
 
 from __future__ import annotations
@@ -12,17 +13,18 @@ from typing import Literal
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
-from sepcnn.language.edit import written
+from sepcnn.language.descriptions import field_descriptions
+from sepcnn.language.edit import to_yaml
 
 LONGEST_SHOWN = 60
 
 
-def refuse(message: str, hint: str = "") -> PydanticCustomError:
+def invalid(message: str, hint: str = "") -> PydanticCustomError:
     """The error a validator raises: what is wrong with the value, and what to do about it."""
     return _refusal(message, hint, at="value")
 
 
-def unknown(message: str, name: str, known: Iterable[str]) -> PydanticCustomError:
+def unknown_name(message: str, name: str, known: Iterable[str]) -> PydanticCustomError:
     """The error for a key or a name that does not exist, with the nearest that does."""
     choices = sorted(known)
     hint = f"known: {', '.join(choices)}" if choices else "it takes no fields"
@@ -47,24 +49,24 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return choices[near[0]] if near else None
 
 
-def show(value: object) -> str:
+def quote(value: object) -> str:
     """A value as an error message quotes it: short, in the words of YAML."""
     if value is None:
         return "nothing"
-    text = f"'{value}'" if isinstance(value, str) else written(value)
+    text = f"'{value}'" if isinstance(value, str) else to_yaml(value)
     return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}…"
 
 
 # ── pydantic's errors ─────────────────────────────────────────────────────────────────────────
 
 
-def located(error: PydanticCustomError, path: tuple[str | int, ...], value: object) -> Exception:
+def error_at(error: PydanticCustomError, path: tuple[str | int, ...], value: object) -> Exception:
     """An error of what stands at ``path`` below the value that is being read."""
     details = InitErrorDetails(type=error, loc=path, input=value)
     return ValidationError.from_exception_data("config", [details])
 
 
-def explained(
+def translate_errors(
     cls: type[BaseModel],
     path: tuple[str | int, ...],
     error: ValidationError,
@@ -127,30 +129,30 @@ def _translate(cls: type[BaseModel], detail: ErrorDetails) -> PydanticCustomErro
         )
     if kind == "extra_forbidden":
         name = str(detail["loc"][-1])
-        error = unknown(f"unknown key '{name}'", name, cls.model_fields)
+        error = unknown_name(f"unknown key '{name}'", name, cls.model_fields)
         elsewhere: Mapping[str, str] = getattr(cls, "elsewhere", {})
         return _refusal(error.message(), elsewhere[name], "key") if name in elsewhere else error
     if kind == "missing":
         return _refusal(f"'{detail['loc'][-1]}' is required", about, at="parent")
     if kind in _EXPECTED:
         hint = _type_hint(cls, _EXPECTED[kind], value) or about
-        return refuse(f"expected {_EXPECTED[kind]}, found {show(value)}", hint)
+        return invalid(f"expected {_EXPECTED[kind]}, found {quote(value)}", hint)
     if kind == "literal_error":
         expected = str(context["expected"]).replace("'", "")
         options = [option.strip() for option in expected.replace(" or ", ", ").split(",")]
         near = difflib.get_close_matches(str(value), options, n=1)
         hint = f"did you mean '{near[0]}'?" if near else about
-        return refuse(f"expected one of {', '.join(options)}; found {show(value)}", hint)
+        return invalid(f"expected one of {', '.join(options)}; found {quote(value)}", hint)
     if kind in _BOUNDS:
         words, key = _BOUNDS[kind]
-        return refuse(f"must be {words} {context[key]:g}, found {show(value)}", about)
+        return invalid(f"must be {words} {context[key]:g}, found {quote(value)}", about)
     if kind in {"too_short", "too_long"}:
         limit = context.get("min_length", context.get("max_length"))
         than = "at least" if kind == "too_short" else "at most"
         items = "item" if limit == 1 else "items"
-        return refuse(f"expected {than} {limit} {items}, found {context['actual_length']}", about)
+        return invalid(f"expected {than} {limit} {items}, found {context['actual_length']}", about)
     message = str(context["error"]) if "error" in context else detail["msg"]
-    return refuse(message[:1].lower() + message[1:], about)
+    return invalid(message[:1].lower() + message[1:], about)
 
 
 def _about(cls: type[BaseModel], detail: ErrorDetails) -> str:
@@ -158,7 +160,7 @@ def _about(cls: type[BaseModel], detail: ErrorDetails) -> str:
     field, *inside = detail["loc"] or ("",)
     if field not in cls.model_fields or not all(isinstance(part, int) for part in inside):
         return ""
-    description = (cls.model_fields[str(field)].description or "").replace("``", "'")
+    description = field_descriptions(cls).get(str(field), "").replace("``", "'")
     return f"{field}: {description}" if description else ""
 
 
@@ -171,7 +173,7 @@ def _type_hint(cls: type[BaseModel], expected: str, value: object) -> str:
     if expected == "a list":
         if isinstance(value, Mapping) or value is None:
             return "write each item on a line of its own, behind '- '"
-        return f"write it as a list: [{written(value)}]"
+        return f"write it as a list: [{to_yaml(value)}]"
     if expected == "a mapping of fields":
         return f"write its fields below it: {', '.join(cls.model_fields)}"
     return ""

@@ -14,10 +14,10 @@ from typing import TypeGuard
 from pydantic_core import PydanticCustomError
 
 from sepcnn.errors import ConfigError, Location
-from sepcnn.language.edit import graft, quoted, splice, written
+from sepcnn.language.edit import graft, splice, to_yaml, yaml_scalar
 from sepcnn.language.node import FORBIDDEN, KeyPath, Node, format_path, parse_path
 from sepcnn.language.spec import Choice, Spec, specs_in
-from sepcnn.language.yaml_reader import failure, parse
+from sepcnn.language.yaml_reader import config_error, parse
 
 
 def apply_override(text: str, node: Node, override: str, cls: type[Spec]) -> tuple[str, Node]:
@@ -27,15 +27,15 @@ def apply_override(text: str, node: Node, override: str, cls: type[Spec]) -> tup
     key, equals, value = override.partition("=")
     if not equals or not re.match(r"\s*[^\s#]", value):
         hint = "as in --set train.epochs=20; null stands for no value"
-        raise failure("expected KEY=VALUE", place, hint)
+        raise config_error("expected KEY=VALUE", place, hint)
     try:
         keys = parse_path(key.strip())
     except ValueError as error:
-        raise failure(str(error), place, "write it as in model.layers[3].filters") from None
+        raise config_error(str(error), place, "write it as in model.layers[3].filters") from None
     try:
         if found := _inside(cls, keys[0]):
             hint = f"did you mean {format_path((found, *keys))}?"
-            raise failure(f"unknown key '{keys[0]}'", None, hint)
+            raise config_error(f"unknown key '{keys[0]}'", None, hint)
         path, value = _Reach(_on_one_line(value)).into(node, cls, keys)
         child = _relocated(parse(value, "value"), place)
         return splice(text, path, value), graft(node, path, child)
@@ -56,9 +56,9 @@ def _on_one_line(value: str) -> str:
     """The YAML of a value, fit to stand inside brackets."""
     node = parse(value, "value")
     if isinstance(node.value, str):
-        return quoted(node.value)
-    written = value[node.start : node.end]
-    return f"{{{written}}}" if isinstance(node.value, dict) and written[0] != "{" else written
+        return yaml_scalar(node.value)
+    text = value[node.start : node.end]
+    return f"{{{text}}}" if isinstance(node.value, dict) and text[0] != "{" else text
 
 
 def _relocated(node: Node, place: Location) -> Node:
@@ -112,21 +112,21 @@ class _Reach:
         elif keys[0] in cls.table:
             where = format_path(tuple(self.path))
             hint = f"choose it with --set '{where}={{{keys[0]}: {{field: value}}}}'"
-            raise failure(f"{where} is {name}, not {keys[0]}", None, hint)
+            raise config_error(f"{where} is {name}, not {keys[0]}", None, hint)
         if content is None:
-            return tuple(self.path), f"{{{quoted(name)}: {self._nested(chosen, None, keys)}}}"
+            return tuple(self.path), f"{{{yaml_scalar(name)}: {self._nested(chosen, None, keys)}}}"
         self.path.append(name)
         if content.value is None or isinstance(content.value, dict) or chosen is None or not keys:
             return self.into(content, chosen, keys)
         try:
             first = chosen.shorthand(name)
         except PydanticCustomError as error:
-            raise failure(error.message(), None, (error.context or {})["hint"]) from None
+            raise config_error(error.message(), None, (error.context or {})["hint"]) from None
         if keys[0] == first:
             # ``Name: value`` stays in this form.
             return self.into(content, _field(chosen, first)[0], keys[1:])
         fields = self._nested(chosen, None, keys).removeprefix("{")
-        return tuple(self.path), f"{{{first}: {written(content.plain())}, {fields}"
+        return tuple(self.path), f"{{{first}: {to_yaml(content.plain())}, {fields}"
 
     def _nested(self, cls: type[Spec] | None, default: object, keys: KeyPath) -> str:
         """The value below keys that the file does not have yet."""
@@ -135,13 +135,13 @@ class _Reach:
         first, *rest = keys
         if isinstance(first, int):
             hint = "as in --set 'data.augment=[RandomFlip]'"
-            raise failure("a list that the file does not have is set as a whole", None, hint)
+            raise config_error("a list that the file does not have is set as a whole", None, hint)
         if isinstance(default, Choice) and first not in default.table:
             return f"{{{default.chosen_name}: {self._nested(type(default), None, keys)}}}"
         inner, default = _field(cls, first)
         if cls and _is_choice(cls):
             inner = cls.table.get(first)
-        return f"{{{quoted(first)}: {self._nested(inner, default, tuple(rest))}}}"
+        return f"{{{yaml_scalar(first)}: {self._nested(inner, default, tuple(rest))}}}"
 
     def _nothing(self, part: str | int, found: str, length: int = 0) -> ConfigError:
         where = format_path(tuple(self.path)) or "the config"
@@ -150,7 +150,7 @@ class _Reach:
         if length:
             last = format_path((*self.path, length - 1))
             hint = f"its last item is {last}"
-        return failure(f"there is no {place}: {where} is {found}", None, hint)
+        return config_error(f"there is no {place}: {where} is {found}", None, hint)
 
 
 def _is_choice(cls: type[Spec]) -> TypeGuard[type[Choice]]:

@@ -32,24 +32,31 @@ from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError
 from pydantic_core import core_schema as schemas
 
 from sepcnn.errors import ConfigError, Problem
-from sepcnn.language.messages import explained, located, refuse, show, unknown
+from sepcnn.language.descriptions import field_descriptions
+from sepcnn.language.messages import (
+    error_at,
+    invalid,
+    quote,
+    translate_errors,
+    unknown_name,
+)
 from sepcnn.language.node import Node, format_path
 
 SpecType = TypeVar("SpecType", bound="Spec")
 
 
-@dataclass
+@dataclass(frozen=True)
 class Context:
-    """What reading needs beside the text."""
+    """What is known of a config before its values are validated."""
 
     folder: Path = field(default_factory=Path)
-    """where relative paths start"""
+    """relative paths start here"""
     channels_first: bool = False
-    """``model.data_format``: how the file names the axes of images"""
-    defaults: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """``model.defaults``: fields by layer name"""
-    refused_defaults: set[tuple[str, str]] = field(default_factory=set)
-    """layer name and field of those that were refused at their own place"""
+    """the file lists the axes of images as channels, height, width (``model.data_format``)"""
+    defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """valid fields of ``model.defaults``, by name of the layer"""
+    invalid_defaults: frozenset[tuple[str, str]] = frozenset()
+    """name of the layer and of the field, for the invalid fields of ``model.defaults``"""
 
     @staticmethod
     def of(info: ValidationInfo) -> Context:
@@ -64,7 +71,6 @@ class Spec(BaseModel):
         extra="forbid",
         strict=True,
         allow_inf_nan=False,
-        use_attribute_docstrings=True,
         validate_default=False,
     )
 
@@ -76,6 +82,17 @@ class Spec(BaseModel):
         """The fields a user fills in, in order; the first is the one of ``Name: value``."""
         return list(cls.model_fields)
 
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        generated = handler(schema)
+        properties = handler.resolve_ref_schema(generated).get("properties", {})
+        for name, text in field_descriptions(cls).items():
+            if name in properties:
+                properties[name]["description"] = text
+        return generated
+
     @model_validator(mode="wrap")
     @classmethod
     def _explain(cls, value: Any, handler: ModelWrapValidatorHandler[SpecType]) -> SpecType:
@@ -84,7 +101,7 @@ class Spec(BaseModel):
             # A section with nothing in it, or with all its lines commented out, is all defaults.
             return handler({} if value is None else value)
         except ValidationError as error:
-            raise explained(cls, (), error) from None
+            raise translate_errors(cls, (), error) from None
 
 
 class Table(Mapping[str, type["Choice"]]):
@@ -117,8 +134,8 @@ class Table(Mapping[str, type["Choice"]]):
             return value
         name, content = self._open(value)
         if name not in self:
-            error = unknown(f"unknown {self.kind} '{name}'", name, self)
-            raise located(error, (name,), value)
+            error = unknown_name(f"unknown {self.kind} '{name}'", name, self)
+            raise error_at(error, (name,), value)
         chosen = self[name]
         if content is None:
             content = {}
@@ -126,19 +143,19 @@ class Table(Mapping[str, type["Choice"]]):
             try:
                 content = {chosen.shorthand(name): content}
             except PydanticCustomError as error:
-                raise located(error, (name,), content) from None
+                raise error_at(error, (name,), content) from None
         context = Context.of(info)
         content = {**context.defaults.get(name, {}), **content}
         try:
             return chosen.model_validate(content, context=info.context)
         except ValidationError as error:
 
-            def is_told(detail: ErrorDetails) -> bool:
-                """A field is missing only because its default was refused."""
+            def follows_from_default(detail: ErrorDetails) -> bool:
+                """Whether a field is missing only because its default is invalid."""
                 field_name = str(detail["loc"][-1]) if len(detail["loc"]) == 1 else ""
-                return (name, field_name) in context.refused_defaults
+                return (name, field_name) in context.invalid_defaults
 
-            raise explained(chosen, (name,), error, is_told) from None
+            raise translate_errors(chosen, (name,), error, follows_from_default) from None
 
     def _open(self, value: object) -> tuple[str, object]:
         if isinstance(value, str):
@@ -150,14 +167,14 @@ class Table(Mapping[str, type["Choice"]]):
             first, *rest = value
             message = f"expected one {self.kind}, found the keys {', '.join(value)}"
             if any(key in self for key in rest):
-                raise refuse(message, self.several)
+                raise invalid(message, self.several)
             hint = f"indent {', '.join(rest)} below '{first}:' to make them its fields"
             if value[first] is not None:
                 hint = f"give all fields to {first}, as in {first}: {{field: value}}"
-            raise refuse(message, hint)
+            raise invalid(message, hint)
         article = "an" if self.kind[0] in "aeiou" else "a"
-        raise refuse(
-            f"expected {article} {self.kind}, found {show(value)}",
+        raise invalid(
+            f"expected {article} {self.kind}, found {quote(value)}",
             "write it as Name, Name: value or Name: {field: value}",
         )
 
@@ -172,7 +189,7 @@ class Choice(Spec):
         """The field that ``Name: value`` fills."""
         fields = cls.own_fields()
         if not fields:
-            raise refuse(f"'{name}' takes no value", f"write {name} alone")
+            raise invalid(f"'{name}' takes no value", f"write {name} alone")
         return fields[0]
 
     @property
@@ -197,38 +214,40 @@ class Choice(Spec):
         cls, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         # A placeholder: `sepcnn.config.json_schema` writes each table once, since layers may nest.
-        return {"choice": cls.table.kind} if cls.is_root() else handler(schema)
+        if cls.is_root():
+            return {"choice": cls.table.kind}
+        return super().__get_pydantic_json_schema__(schema, handler)
 
 
-def read(cls: type[SpecType], node: Node, *, folder: Path) -> SpecType:
+def read_spec(cls: type[SpecType], node: Node, context: Context) -> SpecType:
     """Read a spec from a node tree.
 
     Errors: `ConfigError` with every problem of the whole tree, each at its place.
     """
     try:
-        return cls.model_validate(node.plain(), context=Context(folder=folder))
+        return cls.model_validate(node.plain(), context=context)
     except ValidationError as error:
         problems = []
         for detail in error.errors(include_url=False):
-            path, context = detail["loc"], detail["ctx"]
-            shown = path if context["at"] == "value" else path[:-1]
-            if context["at"] == "value":
+            path, details = detail["loc"], detail["ctx"]
+            shown = path if details["at"] == "value" else path[:-1]
+            if details["at"] == "value":
                 location = node.locate(path)
             else:
-                location = node.locate_key(path if context["at"] == "key" else shown)
-            problems.append(Problem(detail["msg"], location, format_path(shown), context["hint"]))
+                location = node.locate_key(path if details["at"] == "key" else shown)
+            problems.append(Problem(detail["msg"], location, format_path(shown), details["hint"]))
         raise ConfigError(problems) from None
 
 
-def plain(value: object) -> Any:
+def to_plain(value: object) -> Any:
     """A spec as plain data that reads back as the same spec: every default explicit."""
     if isinstance(value, Spec):
-        fields = {name: plain(getattr(value, name)) for name in type(value).model_fields}
+        fields = {name: to_plain(getattr(value, name)) for name in type(value).model_fields}
         return {value.chosen_name: fields} if isinstance(value, Choice) else fields
     if isinstance(value, tuple | list):
-        return [plain(item) for item in value]
+        return [to_plain(item) for item in value]
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): to_plain(item) for key, item in value.items()}
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return str(value)

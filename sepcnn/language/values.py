@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, PlainValidator, ValidationInfo, Wit
 from pydantic_core import PydanticCustomError
 
 from sepcnn.language.data_format import read_image
-from sepcnn.language.messages import refuse, show
+from sepcnn.language.messages import invalid, quote
 from sepcnn.language.spec import Context
 
 
@@ -34,8 +34,8 @@ def _fraction(value: object) -> object:
         upper, lower = (float(part) for part in value.split("/"))
         return upper / lower
     except (ValueError, ZeroDivisionError):
-        message = f"expected a number, found {show(value)}"
-        raise refuse(message, "numbers may be written as 0.5, 1e-3 or 1/255") from None
+        message = f"expected a number, found {quote(value)}"
+        raise invalid(message, "numbers may be written as 0.5, 1e-3 or 1/255") from None
 
 
 def finite_number(value: object) -> float | None:
@@ -99,7 +99,7 @@ def _positive_or_auto(value: object) -> int | Literal["auto"]:
         return "auto"
     if _is_whole(value) and value > 0:  # type: ignore[operator]
         return value  # type: ignore[return-value]
-    raise refuse(f"expected a whole number above 0 or auto, found {show(value)}")
+    raise invalid(f"expected a whole number above 0 or auto, found {quote(value)}")
 
 
 PositiveOrAuto = Annotated[
@@ -118,8 +118,8 @@ def _pair(value: object) -> tuple[int, int]:
         height, width = pair
         if height > 0 and width > 0:
             return (height, width)
-    message = f"expected a whole number above 0 or [height, width], found {show(value)}"
-    raise refuse(message)
+    message = f"expected a whole number above 0 or [height, width], found {quote(value)}"
+    raise invalid(message)
 
 
 _PAIR_SCHEMA: dict[str, Any] = {
@@ -145,8 +145,8 @@ def _image_shape(value: object, info: ValidationInfo) -> tuple[int, ...]:
         order, colour, grey = "[channels, height, width]", "[3, 64, 64]", "[1, 64, 64]"
     else:
         order, colour, grey = "[height, width, channels]", "[64, 64, 3]", "[64, 64, 1]"
-    message = f"expected {order}, found {show(value)}"
-    raise refuse(message, f"for 64×64 colour images write {colour}, for grey ones {grey}")
+    message = f"expected {order}, found {quote(value)}"
+    raise invalid(message, f"for 64×64 colour images write {colour}, for grey ones {grey}")
 
 
 ImageShape = Annotated[
@@ -193,11 +193,11 @@ def _duration(value: object) -> Duration:
     match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
         hint = "write it as 500 steps, 3 epochs or 10%"
-        raise refuse(f"expected a duration, found {show(value)}", hint)
+        raise invalid(f"expected a duration, found {quote(value)}", hint)
     amount, unit = float(match[1]), match[2]
     if unit == "%":
         if amount > 100:
-            raise refuse(f"expected at most 100% of the run, found {show(value)}")
+            raise invalid(f"expected at most 100% of the run, found {quote(value)}")
         return Duration(amount, "%")
     return Duration(amount, "epochs" if unit.startswith("epoch") else "steps")
 
@@ -216,11 +216,11 @@ def read_path(value: object, info: ValidationInfo) -> Path:
     if isinstance(value, Path):
         return value
     if not isinstance(value, str) or not value.strip() or "\0" in value:
-        raise refuse(f"expected a path, found {show(value)}")
+        raise invalid(f"expected a path, found {quote(value)}")
     try:
         path = Path(value).expanduser()
     except RuntimeError:
-        raise refuse(f"there is no home folder for {show(value)}", "write the path out") from None
+        raise invalid(f"there is no home folder for {quote(value)}", "write the path out") from None
     return (Context.of(info).folder / path).absolute()
 
 

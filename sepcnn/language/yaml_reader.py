@@ -37,7 +37,7 @@ _CONSTANTS: dict[str, Scalar] = {
 }
 
 
-def read(path: pathlib.Path) -> tuple[str, Node]:
+def read_file(path: pathlib.Path) -> tuple[str, Node]:
     """The text of a config file and its root, a mapping."""
     try:
         with path.open("rb") as file:
@@ -56,7 +56,7 @@ def read(path: pathlib.Path) -> tuple[str, Node]:
     root = parse(text, str(path))
     if not isinstance(root.value, dict):
         message = "a config is a mapping of keys to values"
-        raise failure(message, root.location, "start the file with a key, as in 'model:'")
+        raise config_error(message, root.location, "start the file with a key, as in 'model:'")
     return text, root
 
 
@@ -65,10 +65,12 @@ def parse(text: str | bytes, source: str) -> Node:
     page = Page(source, text if isinstance(text, str) else _decode(text, source))
     if len(page.text) > MAX_SIZE:
         message = f"a config has at most {MAX_SIZE:,} characters"
-        raise failure(message, Location(source, 1, 1), "check that this is the right file")
+        raise config_error(message, Location(source, 1, 1), "check that this is the right file")
     if found := FORBIDDEN.search(page.text):
         message = f"the character U+{ord(found.group()):04X} is not allowed"
-        raise failure(message, page.location(found.start(), found.end()), "delete the character")
+        raise config_error(
+            message, page.location(found.start(), found.end()), "delete the character"
+        )
     builder = _Builder(page)
     try:
         root = builder.document()
@@ -109,12 +111,12 @@ class _Builder:
                 event = self.loader.peek_event()
                 place = self.page.location(event.start_mark.index, event.end_mark.index)
                 hint = "delete the '---', or move what follows to another file"
-                raise failure("a second document starts here; a config is one", place, hint)
+                raise config_error("a second document starts here; a config is one", place, hint)
             if root.value is not None or root.start < root.end:
                 _check_extent(root)
                 return root
         place = Location(self.page.source, 1, 1)
-        raise failure("the file is empty", place, "write at least one key and its value")
+        raise config_error("the file is empty", place, "write at least one key and its value")
 
     def node(self, depth: int, key: Node | None = None) -> Node:
         event = self.loader.get_event()
@@ -144,7 +146,7 @@ class _Builder:
         inside = event.anchor in self.anchors
         reason = "stands inside the value it names" if inside else "names no value before it"
         hint = "write the value out, or quote it if it is text"
-        raise failure(f"the alias '*{event.anchor}' {reason}", location, hint)
+        raise config_error(f"the alias '*{event.anchor}' {reason}", location, hint)
 
     def scalar(self, event: Any) -> Node:
         start, end = event.start_mark.index, event.end_mark.index
@@ -237,7 +239,7 @@ def _check_extent(root: Node) -> None:
             raise _too_deep(node.location)
         if count > MAX_NODES:
             message = f"the config holds more than {MAX_NODES:,} values, aliases counted in full"
-            raise failure(message, root.location, "use fewer aliases of aliases")
+            raise config_error(message, root.location, "use fewer aliases of aliases")
         pending += [(child, depth + 1) for child in children(node)]
 
 
@@ -247,17 +249,19 @@ def _decode(content: bytes, source: str) -> str:
     except UnicodeDecodeError as error:
         if b"\0" in content and not content.startswith(UTF_16):
             place = Location(source, 1, 1)
-            raise failure(
+            raise config_error(
                 "this is not a text file", place, "give the YAML file of a config"
             ) from None
         page = Page(source, content.decode("utf-8", "replace"))
         start = len(content[: error.start].decode("utf-8"))
         message = f"the file is not UTF-8 text: byte 0x{content[error.start]:02x}"
         hint = "save it as UTF-8, or check that this is the right file"
-        raise failure(message, page.location(start, start + 1), hint) from None
+        raise config_error(message, page.location(start, start + 1), hint) from None
 
 
-def failure(message: str, location: Location | None, hint: str, path: KeyPath = ()) -> ConfigError:
+def config_error(
+    message: str, location: Location | None, hint: str, path: KeyPath = ()
+) -> ConfigError:
     return ConfigError([Problem(message, location, format_path(path), hint)])
 
 
@@ -267,4 +271,4 @@ def _unreadable(path: pathlib.Path, message: str, hint: str) -> ConfigError:
 
 def _too_deep(location: Location) -> ConfigError:
     message = f"values are nested more than {MAX_DEPTH} levels deep"
-    return failure(message, location, "check the brackets, or nest less")
+    return config_error(message, location, "check the brackets, or nest less")

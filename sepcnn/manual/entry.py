@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sepcnn.config.json_schema import first_field
-from sepcnn.language.spec import Choice, Spec, plain
+from sepcnn.language.descriptions import field_descriptions
+from sepcnn.language.spec import Choice, Spec, to_plain
 from sepcnn.manual.words import kinds, words
 
 SAMPLES: dict[str, str | None] = {
@@ -124,7 +125,7 @@ class Entry:
         info = (cls or self.cls).model_fields[name]
         default = None if info.is_required() else written(info.default)
         part = self.definition["properties"][name]
-        meaning = " ".join((info.description or "").split())
+        meaning = " ".join(field_descriptions(cls or self.cls).get(name, "").split())
         return Field(name, words(part), kinds(part), default, meaning)
 
     def example(self) -> str:
@@ -154,12 +155,12 @@ def written(value: object) -> str:
     """A default as a config would write it."""
     if isinstance(value, Choice):
         fields = {
-            name: plain(getattr(value, name))
+            name: to_plain(getattr(value, name))
             for name, info in type(value).model_fields.items()
             if getattr(value, name) != info.default
         }
         return f"{value.chosen_name}: {json.dumps(fields)}" if fields else value.chosen_name
     if isinstance(value, Spec) and value == type(value)():
         return "{}"
-    shown = plain(value)
+    shown = to_plain(value)
     return shown if isinstance(shown, str) else json.dumps(shown)

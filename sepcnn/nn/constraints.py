@@ -12,7 +12,8 @@ from typing import Annotated, ClassVar, Self
 import torch
 from pydantic import PlainValidator, WithJsonSchema, model_validator
 
-from sepcnn.language.messages import refuse, show
+from sepcnn.language.messages import invalid, quote
+from sepcnn.language.mismatch import Mismatch
 from sepcnn.language.spec import Table
 from sepcnn.language.values import NonNegativeNumber, UnitNumber
 from sepcnn.nn.weight_rule import WeightRule, for_axes
@@ -44,7 +45,7 @@ def _weight_axes(value: object) -> tuple[int, ...]:
     if axes and all(type(axis) is int for axis in axes) and len(set(axes)) == len(axes):
         return tuple(axes)
     hint = "0 for Dense; [0, 1, 2] for the kernel of Conv2D"
-    raise refuse(f"expected an axis of the weight, or a list of axes, found {show(value)}", hint)
+    raise invalid(f"expected an axis of the weight, or a list of axes, found {quote(value)}", hint)
 
 
 WeightAxes = Annotated[
@@ -81,13 +82,16 @@ class NormConstraint(Constraint):
     def norms(self, weight: torch.Tensor) -> torch.Tensor:
         return weight.square().sum(self.axis, keepdim=True).sqrt()
 
-    def refusal(self, axes: int) -> tuple[str, str] | None:
+    def mismatch(self, axes: int) -> Mismatch | None:
         if beyond := [axis for axis in self.axis if not -axes <= axis < axes]:
             counted = "one axis" if axes == 1 else f"{axes} axes"
             message = f"there is no axis {beyond[0]}: this weight has {counted}"
-            return message, f"axes are counted from 0: name only those below {axes}"
+            return Mismatch(message, f"axes are counted from 0: name only those below {axes}")
         if len({axis % axes for axis in self.axis}) < len(self.axis):
-            return f"axis names one axis twice, found {show(list(self.axis))}", "name each once"
+            return Mismatch(
+                f"axis names one axis twice, found {quote(list(self.axis))}",
+                "name each once",
+            )
         return None
 
 
@@ -119,7 +123,7 @@ class MinMaxNorm(NormConstraint):
     def _right_way_up(self) -> Self:
         if self.min_value > self.max_value:
             message = f"min_value ({self.min_value:g}) is above max_value ({self.max_value:g})"
-            raise refuse(message, "a norm lies between min_value and max_value")
+            raise invalid(message, "a norm lies between min_value and max_value")
         return self
 
     def project(self, weight: torch.Tensor) -> torch.Tensor:

@@ -10,7 +10,7 @@ from sepcnn.errors import SepcnnError
 from sepcnn.language.messages import nearest
 from sepcnn.language.node import KeyPath
 from sepcnn.nn.constraints import Constraint
-from sepcnn.nn.head import ONE_EACH, Ending, ending_of
+from sepcnn.nn.head import ONE_EACH, Head, head_of
 from sepcnn.nn.layers.base import Block, Layer, LeafLayer, Shape, ShapeError, show_shape
 from sepcnn.nn.layers.dense import Dense
 from sepcnn.wording import counted
@@ -64,10 +64,10 @@ class Graph:
         return self.leaves[-1]
 
     @property
-    def ending(self) -> Ending:
+    def head(self) -> Head:
         last = self.output
         unknown = len(last.shape) != 1 or (last.depends_on_classes and self.classes is None)
-        return ending_of(last.layer, None if unknown else last.shape[0])
+        return head_of(last.layer, None if unknown else last.shape[0])
 
     def readers(self) -> dict[str, list[str]]:
         """For the input and each leaf, the names of the leaves that read it."""
@@ -99,23 +99,23 @@ def make_graph(layers: Sequence[Layer], input_shape: Shape, classes: int | None 
 
 def _output_error(graph: Graph) -> GraphError | None:
     """The output must be one value for each class, or one for two classes."""
-    last, ending, classes = graph.output, graph.ending, graph.classes
+    last, head, classes = graph.output, graph.head, graph.classes
     if len(last.shape) != 1:
         if classes is None:
             return None
         message = f"the net's output is {show_shape(last.shape)}, not one value for each class"
         return GraphError(last.path, message, f"end with GlobalAveragePooling2D and {ONE_EACH}")
-    if ending.is_multi_label:
+    if head.is_multi_label:
         message = "a sigmoid on several outputs would give an image several classes"
         hint = "write activation: softmax and a categorical loss, or for two classes units: 1"
         return GraphError(last.path, message, hint)
-    if last.shape == (1,) and ending.activation == "softmax" and not last.depends_on_classes:
+    if last.shape == (1,) and head.activation == "softmax" and not last.depends_on_classes:
         message = "a softmax of one output is always 1"
         hint = "write activation: sigmoid and a binary loss, or units: auto"
         return GraphError(last.path, message, hint)
-    if classes in (None, ending.classes):
+    if classes in (None, head.classes):
         return None
-    if ending.is_binary:
+    if head.is_binary:
         message = f"a net with one output is for two classes, but the data has {classes}"
         hint = f"end with {ONE_EACH}, and write loss: categorical_crossentropy"
         return GraphError(last.path, message, hint)

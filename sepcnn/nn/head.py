@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 
+from sepcnn.language.mismatch import Mismatch
 from sepcnn.nn import activations
 from sepcnn.nn.layers.activation import Activation, Softmax
 from sepcnn.nn.layers.base import LeafLayer
@@ -17,7 +18,7 @@ ONE_EACH = "Dense: {units: auto, activation: softmax}"
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class Head:
     """The last layer without its softmax or sigmoid, for losses are exact from logits.
 
     One output z, other than a softmax of it, is for two classes with the logits [0, z]:
@@ -59,33 +60,36 @@ class Ending:
             return torch.sigmoid(logits)
         return torch.softmax(logits, dim=1)
 
-    def misfit(self, loss: Loss) -> tuple[str, str] | None:
+    def mismatch(self, loss: Loss) -> Mismatch | None:
         """Why a loss cannot follow, and what to do about it."""
         name = loss.chosen_name
         if self.activation and loss.from_logits:
             message = f"the last layer ends in a {self.activation}, but the loss says"
-            return f"{message} from_logits: true", f"remove the {self.activation}, or from_logits"
+            hint = f"remove the {self.activation}, or from_logits"
+            return Mismatch(f"{message} from_logits: true", hint)
         if self.is_binary and not loss.is_binary:
             message = f"the net has one output, but {name} expects one for each class"
             if not loss.from_logits:
-                return message, f"write loss: binary_crossentropy, or end with {ONE_EACH}"
+                return Mismatch(message, f"write loss: binary_crossentropy, or end with {ONE_EACH}")
             binary = "{binary_crossentropy: {from_logits: true}}"
-            return message, f"write loss: {binary}, or end with Dense: auto"
+            return Mismatch(message, f"write loss: {binary}, or end with Dense: auto")
         if loss.is_binary and not self.is_binary:
             end = "Dense: 1" if loss.from_logits else "Dense: {units: 1, activation: sigmoid}"
             if loss.needs_one_output:
-                return f"{name} with class balancing expects one output", f"end with {end}"
+                message = f"{name} with class balancing expects one output"
+                return Mismatch(message, f"end with {end}")
             if not self.activation:
-                return f"{name} expects one output, or two with a softmax", f"end with {end}"
+                message = f"{name} expects one output, or two with a softmax"
+                return Mismatch(message, f"end with {end}")
         if not self.activation and not loss.from_logits:
             missing = "sigmoid" if self.is_binary else "softmax"
             message = f"the last layer has no {missing}, but {name} expects probabilities"
             hint = f"write loss: {{{name}: {{from_logits: true}}}}"
-            return message, f"add activation: {missing}, or {hint}"
+            return Mismatch(message, f"add activation: {missing}, or {hint}")
         return None
 
 
-def ending_of(layer: LeafLayer, outputs: int | None) -> Ending:
+def head_of(layer: LeafLayer, outputs: int | None) -> Head:
     """The ending of a net whose last layer this is."""
     function = getattr(layer, "activation", None)
     if isinstance(layer, Softmax) or isinstance(function, activations.Softmax):
@@ -93,7 +97,7 @@ def ending_of(layer: LeafLayer, outputs: int | None) -> Ending:
     elif isinstance(function, activations.Sigmoid):
         activation = "sigmoid"
     else:
-        return Ending(layer, None, outputs)
+        return Head(layer, None, outputs)
     nothing_left = isinstance(layer, Softmax | Activation)
     rest = None if nothing_left else layer.model_copy(update={"activation": None})
-    return Ending(rest, activation, outputs)
+    return Head(rest, activation, outputs)

@@ -18,6 +18,7 @@ from typing import Annotated, ClassVar, Literal
 
 import torch
 
+from sepcnn.language.mismatch import Mismatch
 from sepcnn.language.spec import Table
 from sepcnn.language.values import Number, PositiveNumber
 from sepcnn.nn.weight_rule import WeightRule, for_axes
@@ -222,13 +223,13 @@ class Orthogonal(Initializer):
         matrix: torch.Tensor = q if rows >= columns else q.T
         return matrix.reshape(shape) * self.gain
 
-    def refusal(self, axes: int) -> tuple[str, str] | None:
+    def mismatch(self, axes: int) -> Mismatch | None:
         if axes >= 2:
             return None
         message = (
             "orthogonal draws the kernel of a layer, but this weight is a single row of values"
         )
-        return message, f"use {FOR_VECTORS}"
+        return Mismatch(message, f"use {FOR_VECTORS}")
 
 
 class Identity(Initializer):
@@ -240,16 +241,16 @@ class Identity(Initializer):
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
         return torch.eye(*shape, dtype=torch.float64) * self.gain
 
-    def refusal(self, axes: int) -> tuple[str, str] | None:
+    def mismatch(self, axes: int) -> Mismatch | None:
         if axes == 2:
             return None
         if axes == 1:
             message = (
                 "identity is for the kernel of Dense, but this weight is a single row of values"
             )
-            return message, f"use {FOR_VECTORS}"
+            return Mismatch(message, f"use {FOR_VECTORS}")
         message = f"identity is for the kernel of Dense, but the kernel here has {axes} axes"
-        return message, "use orthogonal, or leave it out"
+        return Mismatch(message, "use orthogonal, or leave it out")
 
 
 INITIALIZERS = Initializer.table

@@ -10,7 +10,8 @@ import torch
 from pydantic import PlainValidator, WithJsonSchema
 from torch.nn import functional
 
-from sepcnn.language.messages import refuse, show
+from sepcnn.language.messages import invalid, quote
+from sepcnn.language.mismatch import Mismatch
 from sepcnn.language.spec import Choice, Table
 from sepcnn.language.values import (
     NonNegativeNumber,
@@ -49,12 +50,12 @@ class Loss(Choice):
         """Whether two outputs with a softmax would give another number in Keras."""
         return False
 
-    def misfit(self, classes: int) -> tuple[str, str] | None:
+    def mismatch(self, classes: int) -> Mismatch | None:
         """Why it cannot be taken for so many classes, and what to do about it."""
         if not self.is_binary or classes == 2:
             return None
         message = f"is for two classes, but there are {classes}"
-        return message, f"write {self.chosen_name.replace('binary', 'categorical')}"
+        return Mismatch(message, f"write {self.chosen_name.replace('binary', 'categorical')}")
 
 
 class CategoricalCrossentropy(Loss):
@@ -81,7 +82,7 @@ def _class_weights(value: object) -> float | tuple[float, ...]:
     found = numbers(value)
     if found and min(found) > 0:
         return found if isinstance(value, list | tuple) else found[0]
-    raise refuse(f"expected a number above 0, or a list with one a class, found {show(value)}")
+    raise invalid(f"expected a number above 0, or a list with one a class, found {quote(value)}")
 
 
 ClassWeights = Annotated[
@@ -114,11 +115,11 @@ class CategoricalFocalCrossentropy(Loss):
         of_label = losses.gather(1, labels[:, None])[:, 0]
         return (1 - self.label_smoothing) * of_label + self.label_smoothing * losses.mean(dim=1)
 
-    def misfit(self, classes: int) -> tuple[str, str] | None:
+    def mismatch(self, classes: int) -> Mismatch | None:
         if isinstance(self.alpha, float) or len(self.alpha) == classes:
             return None
         message = f"alpha has {counted(len(self.alpha), 'value')}, but there are {classes} classes"
-        return message, "give one number, or one for each class"
+        return Mismatch(message, "give one number, or one for each class")
 
 
 @cache

@@ -51,9 +51,9 @@ class Net(nn.Module):
         super().__init__()
         self.graph = graph
         self.steps = _steps(graph)
-        self.ending = graph.ending
+        self.head = graph.head
         for leaf in graph.leaves:
-            layer = self.ending.layer if leaf is graph.output else leaf.layer
+            layer = self.head.layer if leaf is graph.output else leaf.layer
             # Set directly: add_module would refuse a layer called, say, 'type' or 'graph'.
             module = layer.build(*leaf.input_shapes) if layer else nn.Identity()
             self._modules[leaf.name] = module.requires_grad_(leaf.layer.trainable)
@@ -84,7 +84,7 @@ class Net(nn.Module):
 
     def finish(self, output: torch.Tensor) -> torch.Tensor:
         """The logits, from what the last layer gives."""
-        logits = self.ending.logits(output)
+        logits = self.head.logits(output)
         return logits if logits.dtype == torch.float64 else logits.float()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -92,7 +92,7 @@ class Net(nn.Module):
 
         With one sigmoid p at the end, too: [1 − p, p].
         """
-        return self.ending.outcome(self.logits(x))
+        return self.head.outcome(self.logits(x))
 
 
 def build(graph: Graph, seed: int = 0) -> Net:

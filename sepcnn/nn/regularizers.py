@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar, Literal
 import torch
 from torch.nn import functional
 
+from sepcnn.language.mismatch import Mismatch
 from sepcnn.language.spec import Table
 from sepcnn.language.values import NonNegativeNumber
 from sepcnn.nn.weight_rule import WeightRule, for_axes
@@ -94,11 +95,11 @@ class OrthogonalRegularizer(Regularizer):
         different = cosines * (1 - torch.eye(size, dtype=weight.dtype, device=weight.device))
         return self.factor * different.abs().sum() / max(size * (size - 1), 1)
 
-    def refusal(self, axes: int) -> tuple[str, str] | None:
+    def mismatch(self, axes: int) -> Mismatch | None:
         if axes == 2:
             return None
         message = "orthogonal_regularizer is for the kernel of Dense"
-        return message, "use l1, l2 or l1_l2, or leave it out"
+        return Mismatch(message, "use l1, l2 or l1_l2, or leave it out")
 
 
 REGULARIZERS = Regularizer.table

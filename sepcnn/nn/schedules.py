@@ -12,7 +12,7 @@ from typing import ClassVar, Self
 
 from pydantic import model_validator
 
-from sepcnn.language.messages import refuse
+from sepcnn.language.messages import invalid
 from sepcnn.language.spec import Choice, Spec, Table
 from sepcnn.language.values import (
     Duration,
@@ -229,7 +229,7 @@ SCHEDULES.fill(
 def check_order(after: Duration, until: Duration) -> None:
     """Refuses an end before the beginning, where both are told in one unit."""
     if after.unit == until.unit and after.amount > until.amount:
-        raise refuse(f"'after' ({after}) comes later than 'until' ({until})", "swap them")
+        raise invalid(f"'after' ({after}) comes later than 'until' ({until})", "swap them")
 
 
 class Ramp(Spec):

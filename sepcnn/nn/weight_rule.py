@@ -1,31 +1,32 @@
-"""What the rules about one weight share: they may not fit a weight of any number of axes.
+"""What initializers, regularizers and constraints have in common.
 
-Initializers, regularizers and constraints are such rules. All see a weight in *Keras'* layout (a
-convolution kernel is height × width × inputs × outputs).
+Each is a rule for one weight. All see the weight in Keras' layout: a convolution kernel is
+height × width × inputs × outputs.
 """
 
 from __future__ import annotations
 
 from pydantic import AfterValidator
 
-from sepcnn.language.messages import refuse
+from sepcnn.language.messages import invalid
+from sepcnn.language.mismatch import Mismatch
 from sepcnn.language.spec import Choice
 
 
 class WeightRule(Choice):
-    """A choice about one weight."""
+    """A rule for one weight."""
 
-    def refusal(self, axes: int) -> tuple[str, str] | None:
-        """Why it does not fit a weight of so many axes, and what to do; None: it fits."""
+    def mismatch(self, axes: int) -> Mismatch | None:
+        """Why the rule cannot apply to a weight with ``axes`` axes; None if it can."""
         return None
 
 
 def for_axes(axes: int) -> AfterValidator:
-    """Refuses, when the config is read, what does not fit a weight of so many axes."""
+    """A validator that rejects rules that cannot apply to a weight with ``axes`` axes."""
 
     def check(rule: WeightRule | None) -> WeightRule | None:
-        if rule and (refusal := rule.refusal(axes)):
-            raise refuse(*refusal)
+        if rule and (mismatch := rule.mismatch(axes)):
+            raise invalid(mismatch.message, mismatch.hint)
         return rule
 
     return AfterValidator(check)

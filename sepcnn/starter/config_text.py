@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from sepcnn.language.edit import quoted
+from sepcnn.language.edit import yaml_scalar
 from sepcnn.starter.survey import Facts, square_side
 from sepcnn.wording import counted
 
@@ -124,14 +124,14 @@ def data(facts: Facts, folder: str) -> list[str]:
         lines += [
             line("  source:", "where they come from"),
             line("    Folder:", "a folder for each class"),
-            line(f"      path: {quoted(folder)}", "the images"),
+            line(f"      path: {yaml_scalar(folder)}", "the images"),
             line("      resize: letterbox", "many are long: keep all of them, with black bars"),
         ]
     else:
         why = "a folder for each class"
         if facts.lost >= TOLD:
             why += f"; the crop to the input leaves out {100 * facts.lost:.0f} % of an image"
-        lines.append(line(f"  source: {{Folder: {quoted(folder)}}}", why))
+        lines.append(line(f"  source: {{Folder: {yaml_scalar(folder)}}}", why))
     if facts.held_out:
         share = 0.2 if facts.train < FEW_IMAGES else 0.1
         lines.append(line(f"  validation: {share}", "share held out to measure on, of every class"))

@@ -10,11 +10,11 @@ from pathlib import Path
 from statistics import mean, median
 
 from sepcnn.data.class_balance import UNEVEN
-from sepcnn.data.files.inspection import MANY, MOST_CUT, Entry, Look, examine
+from sepcnn.data.files.inspection import MANY, MOST_CUT, ListedImage, Look, examine
 from sepcnn.data.files.listing import Listing, list_images
 from sepcnn.data.progress import ProgressCallback, no_progress
 from sepcnn.errors import ConfigError, DataError
-from sepcnn.language.edit import quoted
+from sepcnn.language.edit import yaml_scalar
 from sepcnn.language.yaml_reader import parse
 
 MOST_LOOKED_AT = 1000
@@ -72,7 +72,7 @@ def gather(folder: Path, watch: ProgressCallback = no_progress) -> Facts:
     where its name cannot be written.
     """
     try:
-        parse(f"path: {quoted(str(folder))}", str(folder))
+        parse(f"path: {yaml_scalar(str(folder))}", str(folder))
     except ConfigError:
         message = f"{str(folder)!a}: the name has a character that a config cannot have"
         raise DataError(message, "rename the folder") from None
@@ -102,7 +102,7 @@ def gather(folder: Path, watch: ProgressCallback = no_progress) -> Facts:
 
 def looked_at(listing: Listing, watch: ProgressCallback) -> list[Look]:
     step = math.ceil(len(listing.files) / MOST_LOOKED_AT)
-    entries = [Entry(f.path, f.split or "train", f.class_name) for f in listing.files[::step]]
+    entries = [ListedImage(f.path, f.split or "train", f.class_name) for f in listing.files[::step]]
     return [picture.look for picture in examine(entries, 3, watch) if picture.look]
 
 

@@ -147,7 +147,7 @@ class Predictor:
         return torch.cat(probabilities).numpy()
 
 
-def load(path: Path | str, device: str = "cpu") -> Predictor:
+def load_predictor(path: Path | str, device: str = "cpu") -> Predictor:
     """A trained net from a checkpoint or a run folder (its best, else its last).
 
     ``device`` is auto, cpu, cuda, cuda:1 or mps. Errors: `CheckpointError`, `InputError`.

@@ -14,7 +14,7 @@ import torch
 
 from sepcnn import randomness
 from sepcnn.backends.compiled import Compiled
-from sepcnn.backends.cuda_graph import Captured, Inputs, Results
+from sepcnn.backends.cuda_graph import GraphedStep, Inputs, Results
 from sepcnn.backends.fused import FORMS
 from sepcnn.backends.machine import Machine
 from sepcnn.config.config import Config
@@ -47,7 +47,7 @@ class Plan:
     """forms of the model for smaller images, made when they are needed; they share its weights"""
     compiled: dict[Net, Compiled] = field(default_factory=dict)
     """the compiled form of each, likewise"""
-    captured: Captured = field(default_factory=Captured)
+    captured: GraphedStep = field(default_factory=GraphedStep)
     """the middle of a step as a CUDA graph, where the machine has it"""
 
     def progress(self, step: int) -> Progress:
@@ -105,7 +105,7 @@ def train(
     validation = dataset.val.to(machine.device) if dataset.val else None
     weights = weights_of_classes(options.class_weights, dataset.class_names, images.labels)
     steps = steps_per_epoch(config, images)
-    plan = Plan(config, machine, steps, weights, captured=Captured(tell))
+    plan = Plan(config, machine, steps, weights, captured=GraphedStep(tell))
     order, order_epoch = torch.empty(0), -1
     started, started_step, waited = time.perf_counter(), state.step, 0.0
 

@@ -11,7 +11,7 @@ import torch
 
 from sepcnn.backends import machine
 from sepcnn.backends.machine import Machine
-from sepcnn.config import config as config_file
+from sepcnn.config import loading
 from sepcnn.config.config import Config
 from sepcnn.data.dataset import Dataset
 from sepcnn.data.progress import ProgressCallback
@@ -70,22 +70,25 @@ def start(
     is the run folder; unless given, it is the next free number in ``runs/NAME``.
     Errors: `InputError`, `StorageError`.
     """
-    config = config_file.load(path, overrides)
+    config = loading.load_config(path, overrides)
     if folder is not None:
         run_folder.check_empty(folder)  # before the images are read, which takes time
-    check_trainable(config, config.graph(config.known_classes))
-    _tell_notes(tell, config_file.notes(config))
+    graph = config.graph(config.known_classes)
+    check_trainable(config, graph)
+    _tell_notes(tell, loading.notes(config, graph))
     hardware = choose_machine(config)
     tell(f"{typed('train', path)} on {hardware.describe()}")
-    _tell_notes(tell, machine.lacking(hardware, config.train.fused))
+    _tell_notes(tell, machine.missing_speedups(hardware, config.train.fused))
     dataset = open_data(config, tell, progress)
-    config_file.check_data(config, dataset)
+    loading.check_data(config, dataset)
     tell(describe_data(config, dataset))
     steps = config.train.epochs * loop.steps_per_epoch(config, dataset.train)
-    if config.train.compile == "auto" and machine.worth_compiling(hardware.device, steps):
+    if config.train.compile == "auto" and machine.compiling_pays(hardware.device, steps):
         hardware = replace(hardware, form="compiled")
         tell("compiled with torch.compile: the first step waits for it, about a minute")
-    state = new_state(config, config.graph(len(dataset.class_names)), hardware.device)
+    if graph.classes != len(dataset.class_names):
+        graph = config.graph(len(dataset.class_names))
+    state = new_state(config, graph, hardware.device)
     loop.adapt(config, dataset, state)
     folder = folder or run_folder.next_folder(path.stem)
     run = run_folder.create(folder, config, dataset.facts(), hardware)
@@ -119,7 +122,7 @@ def resume(
     form, now = stored.machine.get("form", hardware.form), hardware.form
     if form != now:
         tell(f"note: computed {form} so far, now {now}: speed and last digits will differ")
-        _tell_notes(tell, machine.lacking(hardware, config.train.fused))
+        _tell_notes(tell, machine.missing_speedups(hardware, config.train.fused))
     dataset = open_data(config, tell, progress)
     facts = dataset.facts()
     if facts["fingerprint"] != stored.facts["fingerprint"]:
@@ -177,15 +180,15 @@ def choose_machine(config: Config, before: dict[str, Any] | None = None) -> Mach
         graphs = before.get("graphs", False)
         machine.use_threads(before["threads"])
     try:
-        chosen = machine.choose(options.device, precision, fused and not compiled)
+        chosen = machine.choose_machine(options.device, precision, fused and not compiled)
     except SepcnnError as error:
         raise config.problem(("train", "device"), error.message, error.hint) from None
-    if compiled and machine.compiles(chosen.device):
+    if compiled and machine.supports_compile(chosen.device):
         chosen = replace(chosen, form="compiled")
     elif compiled and not before:
         message = f"torch.compile does not work here on {chosen.device}"
         raise config.problem(("train", "compile"), message, COMPILERS_NEEDED)
-    if graphs and machine.has_graphs(chosen.device):
+    if graphs and machine.supports_cuda_graphs(chosen.device):
         chosen = replace(chosen, graphs=True)
     elif graphs and not before:
         message = f"there are no CUDA graphs on {chosen.device}"

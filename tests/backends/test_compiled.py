@@ -14,7 +14,8 @@ from torch._dynamo.utils import counters
 from sepcnn.backends import machine
 from sepcnn.backends.compiled import Compiled
 from sepcnn.backends.machine import Machine
-from sepcnn.config.config import Config, load
+from sepcnn.config.config import Config
+from sepcnn.config.loading import load_config
 from sepcnn.data.dataset import Resident
 from sepcnn.nn.graph import make_graph
 from sepcnn.nn.layers import LAYERS
@@ -49,7 +50,7 @@ def config_of(folder: Path, layers: str = ALL, data: str = "") -> Config:
         f"data: {{source: {{Arrays: none.npz}}, {data}}}\n"
         "train: {batch_size: 8, epochs: 3, optimizer: {SGD: {learning_rate: 0.1, momentum: 0.9}}}\n"
     )
-    return load(path)
+    return load_config(path)
 
 
 def go(config: Config, hardware: Machine, state: State, steps: int) -> Plan:
@@ -171,7 +172,7 @@ def test_a_run_goes_on_bit_for_bit(tmp_path: Path) -> None:
 
 def test_with_kernels(tmp_path: Path) -> None:
     """Two pieces, forwards and backwards: as near to float32 as the plain form is."""
-    if not machine.compiles(CPU):
+    if not machine.supports_compile(CPU):
         pytest.skip("torch.compile does not work here")
     config = config_of(tmp_path, f"{SMALL}, {END}")
     exact, close = states(config, 4, PLAIN, COMPILED)
@@ -184,10 +185,10 @@ def test_with_kernels(tmp_path: Path) -> None:
 
 
 def test_where_it_does_not_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    machine.compiles.cache_clear()
+    machine.supports_compile.cache_clear()
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=broken))
-    assert not machine.compiles(CPU)
-    machine.compiles.cache_clear()
+    assert not machine.supports_compile(CPU)
+    machine.supports_compile.cache_clear()
 
 
 def broken(*_: object) -> object:

@@ -13,9 +13,10 @@ import pytest
 import torch
 
 from sepcnn.backends import cuda_graph, machine
-from sepcnn.backends.cuda_graph import WARM_UP, Captured, Inputs, Recording, Results
+from sepcnn.backends.cuda_graph import WARM_UP, GraphedStep, Inputs, Recording, Results
 from sepcnn.backends.machine import Machine
-from sepcnn.config.config import Config, load
+from sepcnn.config.config import Config
+from sepcnn.config.loading import load_config
 from sepcnn.data.batch import Batch
 from sepcnn.data.dataset import Dataset, Resident
 from sepcnn.nn.layers import LAYERS
@@ -76,7 +77,7 @@ def config_of(folder: Path, layers: str = NETS["all"], data: str = "", more: str
         f"data: {{source: {{Arrays: none.npz}}, {data}}}\n"
         f"train: {{batch_size: {BATCH}, epochs: 3, optimizer: {{Adam: 0.01}}, {more}}}\n"
     )
-    return load(path)
+    return load_config(path)
 
 
 def images_of(classes: int = CLASSES, device: torch.device = CPU) -> Resident:
@@ -300,7 +301,7 @@ def test_what_a_graph_could_not_hold_is_not_recorded(name: str, tapes: list[Tape
         found = WORKS[name](tensors[0].float())
         return found, found.sum(), [found]
 
-    does = Captured(told.append)
+    does = GraphedStep(told.append)
     for _ in range(3):
         does(torch.nn.Identity(), work, (images, torch.zeros(2)))
     assert len(told) == len(tapes) == 1
@@ -314,7 +315,7 @@ def test_how_often_work_is_done(tapes: list[Tape]) -> None:
         found = tensors[0].float()
         return found, found.sum(), [found]
 
-    does = Captured()
+    does = GraphedStep()
     for value in range(1, 5):
         images = torch.full((2, 3, 3, 1), value, dtype=torch.uint8)
         logits, loss, _ = does(torch.nn.Identity(), work, (images, torch.zeros(2)))
@@ -330,7 +331,7 @@ def test_how_often_work_is_done(tapes: list[Tape]) -> None:
 def test_on_a_gpu(form: machine.Form, data: str, tmp_path: Path) -> None:
     """The real thing. Sums may be added in another order in each run, even without graphs."""
     gpu = Machine(machine.cuda(0), "float32", 1, form)
-    if form == "compiled" and not machine.compiles(gpu.device):
+    if form == "compiled" and not machine.supports_compile(gpu.device):
         pytest.skip("torch.compile does not work here")
     config = config_of(tmp_path, NETS["all"], DATA[data], "class_weights: balanced")
     graphs, plan = trained(config, replace(gpu, graphs=True))

@@ -8,7 +8,7 @@ import torch
 from sepcnn.backends.folding import folded
 from sepcnn.backends.fused import FORMS
 from sepcnn.backends.native import library
-from sepcnn.config.config import load
+from sepcnn.config.loading import load_config
 from sepcnn.nn.graph import Graph, make_graph
 from sepcnn.nn.layers.module import weights
 from sepcnn.nn.layers.normalization import BatchNormalization
@@ -103,7 +103,7 @@ def assert_same_logits(
 @pytest.mark.parametrize("config", NETS)
 def test_configs(config: str) -> None:
     size = NETS[config]
-    settings = load(CONFIGS / f"{config}.yaml", [f"model.input_shape=[{size}, {size}, 3]"])
+    settings = load_config(CONFIGS / f"{config}.yaml", [f"model.input_shape=[{size}, {size}, 3]"])
     net = trained(settings.graph())
     found = folded(net)
     assert left(net) > 0

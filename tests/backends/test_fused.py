@@ -13,7 +13,7 @@ from torch.nn import functional
 from sepcnn.backends import fused
 from sepcnn.backends.fused import FORMS
 from sepcnn.backends.native import library, processor
-from sepcnn.config.config import load
+from sepcnn.config.loading import load_config
 from sepcnn.nn.graph import Graph, make_graph
 from sepcnn.nn.layers.module import begin_step, weights
 from sepcnn.nn.model import Net, build
@@ -121,7 +121,7 @@ SMALL = {
 @pytest.fixture(params=[*NETS, *SMALL])
 def graph(request: pytest.FixtureRequest) -> Graph:
     if request.param in NETS:
-        return load(CONFIGS / f"{request.param}.yaml").graph()
+        return load_config(CONFIGS / f"{request.param}.yaml").graph()
     layers = (SMALL[request.param].strip() + ENDING).replace("\n", "\n  ")
     return make_graph(read_layers(layers), (14, 13, 3), 3)
 
@@ -188,7 +188,7 @@ def test_as_near_to_the_exact_net_as_the_plain_form(graph: Graph, bfloat16: bool
 )
 def test_kernels_compute_everything_from_images_to_pooling(name: str, classes: int) -> None:
     """Kernels read a layer's weights; only a layer without a kernel is called."""
-    graph = load(CONFIGS / f"{name}.yaml").graph(classes)
+    graph = load_config(CONFIGS / f"{name}.yaml").graph(classes)
     net, called = build(graph), list[str]()
     for layer, module in net.named_children():
         module.register_forward_hook(lambda *_, layer=layer: called.append(layer))

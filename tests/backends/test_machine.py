@@ -16,12 +16,12 @@ from sepcnn.backends import machine
 from sepcnn.backends.machine import (
     Machine,
     Precision,
-    choose,
     choose_device,
-    computes_bfloat16,
-    has_graphs,
-    lacking,
-    processors,
+    choose_machine,
+    missing_speedups,
+    multiplies_bfloat16,
+    processor_count,
+    supports_cuda_graphs,
 )
 from sepcnn.backends.native import library, processor
 from sepcnn.errors import InputError
@@ -37,8 +37,8 @@ with_gpu = pytest.mark.skipif(GPUS == 0, reason="this machine has no CUDA GPU")
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_cpu_with_a_given_precision(precision: Precision) -> None:
     plain = Machine(CPU, precision, torch.get_num_threads())
-    assert choose("cpu", precision, fused=False) == plain
-    assert choose("cpu", precision) == (
+    assert choose_machine("cpu", precision, fused=False) == plain
+    assert choose_machine("cpu", precision) == (
         replace(plain, form="fused") if library.load_kernels(precision) else plain
     )
 
@@ -47,19 +47,19 @@ def test_a_cpu_with_a_given_precision(precision: Precision) -> None:
 def test_what_is_lacking_is_told_where_it_is_wanted() -> None:
     plain = Machine(CPU, "float32", 2)
     told = ["no C++ compiler here makes the kernels: with g++ (GCC) training would be faster"]
-    assert lacking(plain, fused=True) == told
-    assert lacking(plain, fused=False) == []
-    assert lacking(replace(plain, form="fused"), fused=True) == []
+    assert missing_speedups(plain, fused=True) == told
+    assert missing_speedups(plain, fused=False) == []
+    assert missing_speedups(replace(plain, form="fused"), fused=True) == []
     assert replace(plain, form="fused").describe() == f"{plain.describe()}, fused"
 
 
 def test_compiling_pays_on_a_gpu_in_long_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "compiles", lambda device: True)
+    monkeypatch.setattr(machine, "supports_compile", lambda device: True)
     gpu = torch.device("cuda", 0)
-    assert [machine.worth_compiling(gpu, steps) for steps in (999, 1000)] == [False, True]
-    assert not machine.worth_compiling(CPU, 1_000_000)
-    monkeypatch.setattr(machine, "compiles", lambda device: False)
-    assert not machine.worth_compiling(gpu, 1000)
+    assert [machine.compiling_pays(gpu, steps) for steps in (999, 1000)] == [False, True]
+    assert not machine.compiling_pays(CPU, 1_000_000)
+    monkeypatch.setattr(machine, "supports_compile", lambda device: False)
+    assert not machine.compiling_pays(gpu, 1000)
 
 
 @pytest.mark.parametrize(
@@ -84,12 +84,12 @@ def test_precision_is_bfloat16_where_it_is_faster(
     monkeypatch.setattr(processor, "multiplies_bfloat16", lambda: multiplies)
     monkeypatch.setattr(processor, "unpacks_bfloat16", lambda: unpacks)
     monkeypatch.setattr(library, "load_kernels", lambda precision: kernels or None)
-    assert choose("cpu").precision == fused
-    assert choose("cpu", fused=False).precision == plain
+    assert choose_machine("cpu").precision == fused
+    assert choose_machine("cpu", fused=False).precision == plain
 
 
 def test_a_cpu_computes_what_its_processor_multiplies() -> None:
-    assert computes_bfloat16(CPU) is processor.multiplies_bfloat16()
+    assert multiplies_bfloat16(CPU) is processor.multiplies_bfloat16()
 
 
 @without_gpu
@@ -115,7 +115,7 @@ def test_a_device_that_is_not_there_is_refused(name: str, message: str) -> None:
 @pytest.mark.skipif(torch.backends.mps.is_available(), reason="this machine has mps")
 def test_mps_is_refused_where_it_is_not() -> None:
     with pytest.raises(InputError) as caught:
-        choose("mps")
+        choose_machine("mps")
     expected = "there is no device mps on this machine\n   use device: auto or cpu"
     assert str(caught.value) == expected
 
@@ -146,7 +146,7 @@ def test_a_gpu_too_many_is_refused() -> None:
 )
 def test_autocast_computes_in_the_precision(precision: Precision, dtype: torch.dtype) -> None:
     a = torch.ones(2, 2)
-    with choose("cpu", precision).autocast():
+    with choose_machine("cpu", precision).autocast():
         assert (a @ a).dtype == dtype
     assert (a @ a).dtype == torch.float32
 
@@ -167,7 +167,7 @@ def test_a_machine_describes_itself() -> None:
 
 
 def test_graphs_are_those_of_cuda() -> None:
-    assert [has_graphs(torch.device(name)) for name in ("cuda", "cpu", "mps")] == [
+    assert [supports_cuda_graphs(torch.device(name)) for name in ("cuda", "cpu", "mps")] == [
         True,
         False,
         False,
@@ -177,16 +177,16 @@ def test_graphs_are_those_of_cuda() -> None:
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux shares so")
 def test_no_more_processors_than_may_be_used() -> None:
     code = "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])\n"
-    code += "from sepcnn.backends.machine import processors; print(processors())"
+    code += "from sepcnn.backends.machine import processor_count; print(processor_count())"
     root = Path(__file__).parents[2]
     result = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
     assert (result.stdout, result.stderr) == ("1\n", "")
-    assert processors() >= 1
+    assert processor_count() >= 1
 
 
 def test_keep_memory_is_possible_with_glibc() -> None:
     # In a process of its own, since the setting stays.
-    code = "from sepcnn.backends.machine import keep_memory; print(keep_memory())"
+    code = "from sepcnn.backends.machine import keep_freed_memory; print(keep_freed_memory())"
     root = Path(__file__).parents[2]
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True

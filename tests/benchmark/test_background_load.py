@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sepcnn.benchmark import background_load
-from sepcnn.benchmark.background_load import Company
+from sepcnn.benchmark.background_load import BackgroundLoad
 
 counts = pytest.mark.skipif(
     not background_load.STATISTICS.exists(), reason="only Linux counts for all"
@@ -22,7 +22,7 @@ BUSY = "while True: pass"
 def test_another_program_is_seen() -> None:
     other = subprocess.Popen([sys.executable, "-c", BUSY])
     try:
-        with Company() as found:
+        with BackgroundLoad() as found:
             time.sleep(1)
     finally:
         other.kill()
@@ -35,7 +35,7 @@ def test_another_program_is_seen() -> None:
 def test_own_work_is_none_of_others() -> None:
     """Nor that of processes that were started and have ended; all others are still counted."""
     ended = "import time; end = time.process_time() + 1\nwhile time.process_time() < end: pass"
-    with Company() as found:
+    with BackgroundLoad() as found:
         subprocess.run([sys.executable, "-c", ended], check=True)
     busy = background_load._all_seconds()
     assert found.processors is not None
@@ -48,6 +48,6 @@ def test_own_work_is_none_of_others() -> None:
 
 def test_where_nobody_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(background_load, "STATISTICS", tmp_path / "missing")
-    with Company() as found:
+    with BackgroundLoad() as found:
         pass
     assert found.processors is None

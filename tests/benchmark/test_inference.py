@@ -12,19 +12,20 @@ from sepcnn.backends.machine import Machine
 from sepcnn.backends.native import library
 from sepcnn.benchmark import inference
 from sepcnn.benchmark.inference import Inference, measure_inference, single_images
-from sepcnn.config.config import Config, load
+from sepcnn.config.config import Config
+from sepcnn.config.loading import load_config
 from sepcnn.nn.model import build
 from tests.runs import write_config
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    return load(write_config(tmp_path))
+    return load_config(write_config(tmp_path))
 
 
 @pytest.fixture
 def cpu() -> Machine:
-    return machine.choose("cpu", "float32")
+    return machine.choose_machine("cpu", "float32")
 
 
 def test_each_way_that_the_machine_has(config: Config, cpu: Machine) -> None:

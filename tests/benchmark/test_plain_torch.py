@@ -10,7 +10,8 @@ import torch
 from sepcnn.backends import machine
 from sepcnn.benchmark.plain_torch import PlainTorch, PlainTraining, optimizer_like
 from sepcnn.benchmark.training import Training
-from sepcnn.config.config import Config, load
+from sepcnn.config.config import Config
+from sepcnn.config.loading import load_config
 from sepcnn.errors import InputError, RunError
 from sepcnn.training.state import LOSS
 from tests.runs import write_config
@@ -19,7 +20,7 @@ CPU = torch.device("cpu")
 
 
 def read(folder: Path, optimizer: str) -> Config:
-    return load(write_config(folder, optimizer=optimizer), ["data.augment=[]"])
+    return load_config(write_config(folder, optimizer=optimizer), ["data.augment=[]"])
 
 
 @pytest.mark.parametrize("fused", [False, True])
@@ -28,11 +29,11 @@ def test_both_loops_compute_the_same_losses(tmp_path: Path, fused: bool) -> None
 
     Without dropout, whose noise lies in memory as the images do, in another order here.
     """
-    config = load(
+    config = load_config(
         write_config(tmp_path, optimizer="{SGD: 0.1}"),
         ["data.augment=[]", "model.layers[5].Dropout=0"],
     )
-    ours = Training(config, config.graph(3), machine.choose("cpu", "float32", fused))
+    ours = Training(config, config.graph(3), machine.choose_machine("cpu", "float32", fused))
     theirs = PlainTraining(config, config.graph(3), CPU)
     for _ in range(6):
         before = ours.state.sums[LOSS].item()

@@ -13,7 +13,8 @@ from sepcnn.backends.machine import Machine
 from sepcnn.benchmark.roofline import roofline
 from sepcnn.benchmark.speed import DENSE, measure
 from sepcnn.benchmark.training import PARTS, STEPS_AN_EPOCH, Training, peak_memory, random_images
-from sepcnn.config.config import Config, load
+from sepcnn.config.config import Config
+from sepcnn.config.loading import load_config
 from sepcnn.nn.layers.convolution import Convolution, SeparableConv2DModule
 from sepcnn.nn.summary import dense_twin, summarize
 from sepcnn.training import loop
@@ -25,12 +26,12 @@ STATUS = Path("/proc/self/status")
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    return load(write_config(tmp_path))
+    return load_config(write_config(tmp_path))
 
 
 @pytest.fixture
 def cpu() -> Machine:
-    return machine.choose("cpu", "float32")
+    return machine.choose_machine("cpu", "float32")
 
 
 def test_a_step_in_parts_is_the_loops_step(config: Config, cpu: Machine) -> None:
@@ -78,7 +79,7 @@ def test_large_images_are_few(config: Config) -> None:
 
 
 def test_what_goes_by_size_or_images_is_left_out(tmp_path: Path, cpu: Machine) -> None:
-    config = load(
+    config = load_config(
         write_config(tmp_path),
         [
             "data.progressive_resizing={start: 1/2, until: 50%, multiple: 4}",
@@ -125,7 +126,7 @@ def test_speed(config: Config, cpu: Machine) -> None:
 
 def test_a_net_without_separable_convolutions_has_no_twin(tmp_path: Path, cpu: Machine) -> None:
     layer = "model.layers[1]={Conv2D: {filters: 4, kernel_size: 3}}"
-    config = load(write_config(tmp_path), [layer])
+    config = load_config(write_config(tmp_path), [layer])
     assert measure(config, config.graph(3), cpu, 0.2).rivals == {}
 
 
@@ -164,7 +165,7 @@ def test_the_roofline_multiplies_in_a_type_that_the_processor_knows(
         return original(left.float(), right.float(), out=out.float())
 
     monkeypatch.setattr(torch, "mm", watched)
-    monkeypatch.setattr("sepcnn.benchmark.roofline.computes_bfloat16", lambda device: native)
+    monkeypatch.setattr("sepcnn.benchmark.roofline.multiplies_bfloat16", lambda device: native)
     half = Machine(cpu.device, "bfloat16", cpu.threads)
     roofline(summarize(config.graph(3)), half, images=100.0, seconds=0.01)
     assert types == {expected}

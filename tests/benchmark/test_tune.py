@@ -14,7 +14,8 @@ from sepcnn.backends.machine import Machine
 from sepcnn.backends.native import library
 from sepcnn.benchmark import tune
 from sepcnn.benchmark.tune import Setting, Try, Tuning, compete
-from sepcnn.config.config import Config, load
+from sepcnn.config.config import Config
+from sepcnn.config.loading import load_config
 from tests.runs import write_config
 
 OWN = Setting("float32", "plain", 64, 4)
@@ -22,7 +23,7 @@ OWN = Setting("float32", "plain", 64, 4)
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    return load(write_config(tmp_path, batch_size=64))
+    return load_config(write_config(tmp_path, batch_size=64))
 
 
 def decide(
@@ -32,7 +33,7 @@ def decide(
     hardware: Machine | None = None,
     native: bool = True,
 ) -> Tuning:
-    """Tuning on a machine of 4 processors with kernels, where ``speed`` tells how fast each is."""
+    """Tuning on a machine with 4 processors and kernels; ``speed`` gives each speed."""
 
     def told(*arguments: Any) -> dict[Setting, list[float]]:
         champion, others = arguments[3:5]
@@ -40,8 +41,8 @@ def decide(
         return {one: 3 * [found] for one, found in speeds.items() if found is not None}
 
     monkeypatch.setattr(tune, "compete", told)
-    monkeypatch.setattr(tune, "processors", lambda: 4)
-    monkeypatch.setattr(tune, "computes_bfloat16", lambda device: native)
+    monkeypatch.setattr(tune, "processor_count", lambda: 4)
+    monkeypatch.setattr(tune, "multiplies_bfloat16", lambda device: native)
     monkeypatch.setattr(tune.library, "load_kernels", lambda precision: True)
     monkeypatch.setattr(tune, "use_threads", lambda count: None)
     hardware = hardware or Machine(torch.device("cpu"), "float32", 4)
@@ -81,7 +82,7 @@ def test_each_axis_is_tried_with_the_best_so_far(
 
 def test_on_a_gpu_compiling_is_tried(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     gpu = Machine(torch.device("cuda"), "bfloat16", 4)
-    monkeypatch.setattr(tune, "compiles", lambda device: True)
+    monkeypatch.setattr(tune, "supports_compile", lambda device: True)
     speeds = {("float32", "compiled"): 1.5, ("bfloat16", "compiled"): 2.0}
     found = decide(config, monkeypatch, lambda one: speeds.get((one.precision, one.form), 1.0), gpu)
     own = Setting("bfloat16", "plain", 64, 4)
@@ -98,7 +99,7 @@ def test_on_a_gpu_compiling_is_tried(config: Config, monkeypatch: pytest.MonkeyP
         Setting("bfloat16", "compiled", 128, 4),
     ]
     assert found.changes() == {"train.compile": "true"}
-    monkeypatch.setattr(tune, "compiles", lambda device: False)
+    monkeypatch.setattr(tune, "supports_compile", lambda device: False)
     found = decide(config, monkeypatch, lambda one: 1.0, gpu)
     assert {one.setting.form for one in found.tries} == {"plain"}
 
@@ -115,7 +116,7 @@ def test_bfloat16_is_tried_where_it_can_be_fast(
 def test_on_a_gpu_graphs_are_tried(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """Alone and with what is compiled, which one may be worth without the other."""
     gpu = Machine(torch.device("cuda"), "bfloat16", 4, "compiled")
-    monkeypatch.setattr(tune, "compiles", lambda device: True)
+    monkeypatch.setattr(tune, "supports_compile", lambda device: True)
     speeds = {("bfloat16", "plain"): 3.0, ("float32", "plain"): 2.5, ("bfloat16", "compiled"): 2.0}
 
     def speed(one: Setting) -> float:
@@ -161,7 +162,7 @@ def test_memory_that_is_not_enough(config: Config, monkeypatch: pytest.MonkeyPat
         return ready(*arguments)
 
     monkeypatch.setattr(tune, "ready", limited)
-    cpu, graph = machine.choose("cpu", "float32", fused=False), config.graph(3)
+    cpu, graph = machine.choose_machine("cpu", "float32", fused=False), config.graph(3)
     own = Setting("float32", "plain", 64, cpu.threads)
     found = compete(config, graph, cpu, own, [Setting("float32", "plain", 128, 1)], 0.05)
     assert list(found) == [own]
@@ -170,8 +171,8 @@ def test_memory_that_is_not_enough(config: Config, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_real_one(tmp_path: Path) -> None:
-    config = load(write_config(tmp_path))
-    cpu = machine.choose("cpu", "float32")
+    config = load_config(write_config(tmp_path))
+    cpu = machine.choose_machine("cpu", "float32")
     found = tune.tune(config, config.graph(3), cpu, 0.5)
     assert found.best in [one.setting for one in found.tries]
     assert all(one.images_per_second and one.relative > 0 for one in found.tries)

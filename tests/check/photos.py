@@ -11,7 +11,8 @@ from sepcnn.backends import machine
 from sepcnn.check import findings
 from sepcnn.check.base import Finding, Subject
 from sepcnn.check.opening import look
-from sepcnn.config import config
+from sepcnn.config import loading
+from sepcnn.config.config import Config
 
 NET = """\
     - Rescaling: {scale: 1/127.5, offset: -1}
@@ -62,14 +63,14 @@ def write_config(
     return path
 
 
-def subject_of(settings: config.Config) -> Subject:
+def subject_of(settings: Config) -> Subject:
     """A config with its images, on a CPU."""
-    return look(settings, machine.choose("cpu"))
+    return look(settings, machine.choose_machine("cpu"))
 
 
 def check(path: Path) -> list[Finding]:
     """All that is found, but for the notes of every small set whose step went well."""
-    found = findings(subject_of(config.load(path)))
+    found = findings(subject_of(loading.load_config(path)))
     usual = {("step", "note"), ("top_k", "note")}
     return [one for one in found if (one.kind, one.severity) not in usual]
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from sepcnn.check import CHECKS, findings, step
-from sepcnn.config import config
+from sepcnn.config import loading
 from sepcnn.data.files.inspection import upright_size
 from tests.check.photos import NET, check, kinds, photo, subject_of, write_config, write_photos
 from tests.conftest import CONFIGS
@@ -168,7 +168,7 @@ def test_weights_and_balanced_sampling_at_once(tmp_path: Path) -> None:
 def test_the_step_is_tried_at_the_nets_own_size(tmp_path: Path) -> None:
     write_photos(tmp_path / "photos", cat=30, dog=30)
     growing = ["data.progressive_resizing={start: 1/2, until: 100%}"]
-    settings = config.load(write_config(tmp_path), growing)
+    settings = loading.load_config(write_config(tmp_path), growing)
     assert step.as_tried(settings).data.progressive_resizing is None
     *_, last = findings(subject_of(settings))
     assert (last.kind, last.severity) == ("step", "note")
@@ -177,8 +177,10 @@ def test_the_step_is_tried_at_the_nets_own_size(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["keras_sequential", "xception_mini", "mobilenet"])
 def test_shipped_nets_suit_their_images(name: str) -> None:
-    settings = config.load(CONFIGS / f"{name}.yaml")
-    subject = subject_of(config.load(CONFIGS / "xception_mini.yaml", ["data.source.train=32"]))
+    settings = loading.load_config(CONFIGS / f"{name}.yaml")
+    subject = subject_of(
+        loading.load_config(CONFIGS / "xception_mini.yaml", ["data.source.train=32"])
+    )
     graph = settings.graph(settings.known_classes if name != "mobilenet" else 1000)
     subject = replace(subject, config=settings, graph=graph)
     for check_of_layers in ("stem", "used up", "receptive field"):
@@ -194,7 +196,7 @@ def test_a_batch_of_everything(tmp_path: Path) -> None:
 
 def test_memory_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_photos(tmp_path / "photos", cat=30, dog=30)
-    subject = subject_of(config.load(write_config(tmp_path)))
+    subject = subject_of(loading.load_config(write_config(tmp_path)))
     needed = step.memory_needed(subject)
     for factor, expected in ((2, None), (1.1, "warning"), (0.5, "error")):
         monkeypatch.setattr(step, "free_memory", lambda _, f=factor: int(needed * f))
@@ -228,10 +230,10 @@ def test_the_outputs_and_the_classes(tmp_path: Path) -> None:
 
 def test_the_step_tells_how_long_a_run_takes(tmp_path: Path) -> None:
     write_photos(tmp_path / "photos", cat=30, dog=30)
-    *_, last = findings(subject_of(config.load(write_config(tmp_path))))
+    *_, last = findings(subject_of(loading.load_config(write_config(tmp_path))))
     assert (last.kind, last.severity) == ("step", "note")
     assert last.message.startswith("a step forward and back on 8 images works: loss ")
     assert last.hint.startswith("2 epochs of ")
-    short = config.load(write_config(tmp_path), ["train.epochs=1", "train.batch_size=60"])
+    short = loading.load_config(write_config(tmp_path), ["train.epochs=1", "train.batch_size=60"])
     *_, last = findings(subject_of(short))
     assert last.hint.startswith("1 epoch of 1 step takes about ")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sepcnn.check import step
-from sepcnn.config import config
+from sepcnn.config import loading
 from sepcnn.training import loop
 from sepcnn.training.records import StepRecord
 from tests.check.photos import subject_of, write_config, write_photos
@@ -22,7 +22,9 @@ def test_slow_first_steps_are_not_what_a_step_takes(
 ) -> None:
     write_photos(tmp_path / "photos", cat=30, dog=30)
     path = write_config(tmp_path)
-    subject = subject_of(config.load(path, [f"train.epochs={epochs}", "train.batch_size=60"]))
+    subject = subject_of(
+        loading.load_config(path, [f"train.epochs={epochs}", "train.batch_size=60"])
+    )
     slow, original = 0.3, loop.train
 
     def warming_up(*arguments: Any) -> Iterator[object]:

@@ -13,7 +13,7 @@ import pytest
 from sepcnn.backends import machine
 from sepcnn.backends.native import library
 from sepcnn.benchmark import rounds, tune
-from sepcnn.benchmark.background_load import Company
+from sepcnn.benchmark.background_load import BackgroundLoad
 from sepcnn.benchmark.rounds import Spread
 from sepcnn.benchmark.tune import Setting, Try, Tuning
 from tests.cli.conftest import Invoke
@@ -211,9 +211,9 @@ def test_other_programs_that_run(
     used: float | None,
     told: bool,
 ) -> None:
-    monkeypatch.setattr(machine, "processors", lambda: 2)
-    monkeypatch.setattr(Company, "processors", used)
-    monkeypatch.setattr(Company, "__exit__", lambda *_: None)
+    monkeypatch.setattr(machine, "processor_count", lambda: 2)
+    monkeypatch.setattr(BackgroundLoad, "processors", used)
+    monkeypatch.setattr(BackgroundLoad, "__exit__", lambda *_: None)
     code, _, err = invoke("benchmark", config, "--classes", 3, "--infer", *SHORT)
     assert code == 0
     note = (

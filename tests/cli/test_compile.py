@@ -18,7 +18,7 @@ from tests.runs import records, write_config
 @pytest.fixture(autouse=True)
 def _without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     torch._dynamo.reset()
-    monkeypatch.setattr(machine, "compiles", lambda device: True)
+    monkeypatch.setattr(machine, "supports_compile", lambda device: True)
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
 
 
@@ -40,9 +40,7 @@ def test_auto_compiles_long_runs_on_a_gpu(
 ) -> None:
     """A run of 8 steps; the GPU is pretended."""
     told = []
-    monkeypatch.setattr(
-        machine, "worth_compiling", lambda device, steps: told.append(steps) or True
-    )
+    monkeypatch.setattr(machine, "compiling_pays", lambda device, steps: told.append(steps) or True)
     config = write_config(tmp_path, epochs=1, precision="float32")
     code, _, err = invoke("train", config, "--run-dir", tmp_path / "run")
     assert (code, told) == (0, [8])
@@ -57,7 +55,7 @@ def test_auto_compiles_long_runs_on_a_gpu(
 def test_where_it_does_not_work(
     tmp_path: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine, "compiles", lambda device: False)
+    monkeypatch.setattr(machine, "supports_compile", lambda device: False)
     config = write_config(tmp_path, compile="true")
     code, out, err = invoke("train", config, "--run-dir", tmp_path / "run")
     assert (code, out) == (2, "")

@@ -16,7 +16,7 @@ from tests.tape import Tape
 
 @pytest.fixture
 def _a_pretended_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "has_graphs", lambda device: True)
+    monkeypatch.setattr(machine, "supports_cuda_graphs", lambda device: True)
     monkeypatch.setattr(cuda_graph, "CudaRecorder", Tape)
 
 
@@ -58,7 +58,7 @@ def test_elsewhere_a_run_goes_on_without(
 ) -> None:
     run = tmp_path / "run"
     assert invoke("train", config_of(tmp_path), "--run-dir", run)[0] == 0
-    monkeypatch.setattr(machine, "has_graphs", lambda device: False)
+    monkeypatch.setattr(machine, "supports_cuda_graphs", lambda device: False)
     code, _, err = invoke("train", "--resume", run, "--set", "train.epochs=2")
     assert code == 0, err
     assert err.splitlines()[0].endswith("float32, channels_last")

@@ -17,7 +17,7 @@ from sepcnn.cli.progress import epoch_line
 from sepcnn.data.files import pixel_cache
 from sepcnn.data.files.decoding import read_image
 from sepcnn.training import checkpoint
-from sepcnn.training.evaluation import load
+from sepcnn.training.evaluation import load_predictor
 from sepcnn.training.records import EpochRecord, Scores
 from tests.cli.conftest import Invoke
 from tests.pictures import picture, write_folder
@@ -60,7 +60,7 @@ def test_from_photos_to_names(config: Path, tmp_path: Path, invoke: Invoke) -> N
     assert (code, guesses[0]["name"]) == (0, "green")
     # The letterbox of training, and its middle: not the middle of the photo.
     seen = read_image(file, (16, 18, 3), "letterbox")[2:14, 3:15]
-    expected = load(run).predict(seen[None])[0]
+    expected = load_predictor(run).predict(seen[None])[0]
     np.testing.assert_allclose([g["probability"] for g in guesses], sorted(expected)[::-1])
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sepcnn.config.config import load
+from sepcnn.config.loading import load_config
 from tests.check.photos import check, write_photos
 from tests.cli.conftest import Invoke
 
@@ -80,7 +80,7 @@ def test_init_of_an_empty_folder(
     assert code == 0
     assert f"\nthere are no images in {name}: the config uses the built-in Shapes\n" in out
     assert out.endswith(f"next: sepcnn train '{name}/starter.yaml'\n")
-    assert load(f"{name}/starter.yaml").train.epochs == 10
+    assert load_config(f"{name}/starter.yaml").train.epochs == 10
 
 
 def test_init_of_a_file(invoke: Invoke, tmp_path: Path) -> None:

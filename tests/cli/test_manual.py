@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from sepcnn.cli import console
-from sepcnn.config.config import load
 from sepcnn.config.json_schema import TABLES
+from sepcnn.config.loading import load_config
 from sepcnn.manual import chapters
 from sepcnn.nn.layers import LAYERS
 from tests.cli.conftest import Invoke
@@ -133,7 +133,7 @@ def test_init_writes_a_config_that_loads(tmp_path: Path, invoke: Invoke) -> None
         f"wrote {path}\nthere are no images in {tmp_path / 'new'}: the config uses the built-in "
         f"Shapes\nnext: sepcnn train {path}\n"
     )
-    assert load(path).train.epochs == 10
+    assert load_config(path).train.epochs == 10
     code, _, err = invoke("init", tmp_path / "new")
     assert code == 2
     expected = f"error: {path} is there already\n   move it away, or give another folder\n"

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sepcnn.config import config
+from sepcnn.config import loading
 from sepcnn.preview import contact_sheet
 from tests.cli.conftest import Invoke
 from tests.runs import write_config
@@ -31,7 +31,7 @@ def test_a_picture_of_the_training_images(tmp_path: Path, invoke: Invoke) -> Non
 
 
 def test_each_row_shows_one_image_then_what_training_sees(tmp_path: Path) -> None:
-    read = config.load(write_config(tmp_path), ["data.augment=[RandomFlip: horizontal]"])
+    read = loading.load_config(write_config(tmp_path), ["data.augment=[RandomFlip: horizontal]"])
     dataset = read.open_data()
     rows = contact_sheet.augmented_views(read, dataset.train, dataset.class_names, 4)
     assert [len(row) for row in rows] == [8] * 4
@@ -45,7 +45,7 @@ def test_each_row_shows_one_image_then_what_training_sees(tmp_path: Path) -> Non
 
 
 def test_mixed_images_have_both_labels(tmp_path: Path) -> None:
-    read = config.load(write_config(tmp_path), ["data.augment=[MixUp: 1]"])
+    read = loading.load_config(write_config(tmp_path), ["data.augment=[MixUp: 1]"])
     dataset = read.open_data()
     rows = contact_sheet.augmented_views(read, dataset.train, dataset.class_names, 8)
     lines = [view.lines for row in rows for view in row[1:]]
@@ -62,7 +62,7 @@ def test_other_splits_are_not_augmented(tmp_path: Path, invoke: Invoke) -> None:
     path, out = write_config(tmp_path), tmp_path / "seen.png"
     code, said, _ = invoke("preview", path, "--out", out, "--count", 10, "--split", "test")
     assert (code, said) == (0, f"{out}: 10 pictures of 30 test images\n")
-    read = config.load(path)
+    read = loading.load_config(path)
     dataset = read.open_data()
     assert dataset.test is not None
     rows = contact_sheet.views(read, dataset.test, dataset.class_names, 10)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import sepcnn
-from sepcnn.config.config import load
+from sepcnn.config.loading import load_config
 from sepcnn.errors import ConfigError
 from tests.cli.conftest import Invoke
 from tests.runs import epochs, write_config
@@ -114,7 +114,7 @@ def test_classes_that_only_the_data_tells(
 ) -> None:
     config = write_config(tmp_path)
     with pytest.raises(ConfigError) as caught:
-        load(config, overrides).graph(3)
+        load_config(config, overrides).graph(3)
     (problem,) = caught.value.problems
     assert (problem.path, problem.message) == (path, message)
     assert problem.location

@@ -12,10 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sepcnn.config.config import Config, from_node, load, notes
+from sepcnn.config.config import Config, context_of
+from sepcnn.config.layer_defaults import Defaults
+from sepcnn.config.loading import config_from_node, load_config, notes
+from sepcnn.config.sections import Model
 from sepcnn.errors import ConfigError, Problem
+from sepcnn.language.data_format import DataFormat
+from sepcnn.language.spec import Spec, read_spec
+from sepcnn.language.values import ImageShape
 from sepcnn.language.yaml_reader import parse
 from sepcnn.nn.layers import LAYERS
+from sepcnn.nn.layers.base import LayerList
 from tests.conftest import CONFIGS as FOLDER
 from tests.conftest import ROOT
 
@@ -29,7 +36,7 @@ assert BROKEN
 
 
 def config_of(text: str) -> Config:
-    return from_node(text, parse(text, "c.yaml"), "c.yaml", Path("/folder"))
+    return config_from_node(text, parse(text, "c.yaml"), "c.yaml", Path("/folder"))
 
 
 def with_layers(*lines: str, rest: str = "") -> Config:
@@ -55,14 +62,14 @@ def resolved(config: Config, path: str) -> Any:
 def test_broken_configs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(path.parent)
     with pytest.raises(ConfigError) as caught:
-        load(path.name)
+        load_config(path.name)
     assert f"{caught.value}\n" == path.with_suffix(".txt").read_text()
 
 
 @pytest.mark.parametrize("path", BROKEN, ids=lambda path: path.stem)
 def test_every_problem_has_a_line_and_starts_in_lower_case(path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
-        load(path)
+        load_config(path)
     for problem in caught.value.problems:
         assert problem.location is not None
         assert problem.location.line
@@ -74,7 +81,7 @@ def test_every_problem_has_a_line_and_starts_in_lower_case(path: Path) -> None:
 def test_the_shortcut_that_the_error_prints_can_be_pasted() -> None:
     path = ROOT / "tests" / "broken" / "shape_residual.yaml"
     with pytest.raises(ConfigError) as caught:
-        load(path)
+        load_config(path)
     (problem,) = caught.value.problems
     shortcut = problem.hint.removeprefix("write ")
     text = path.read_text().replace("        layers:", f"        {shortcut}\n        layers:")
@@ -194,15 +201,19 @@ def test_classes_are_known_from_the_data_or_not_at_all() -> None:
     assert arrays.graph().output.depends_on_classes
 
 
+def notes_of(config: Config) -> list[str]:
+    return notes(config, config.graph())
+
+
 def test_a_note_tells_of_pixels_that_nothing_scales() -> None:
-    assert notes(with_layers("- Rescaling: 1/255")) == []
-    assert notes(with_layers("- Normalization")) == []
+    assert notes_of(with_layers("- Rescaling: 1/255")) == []
+    assert notes_of(with_layers("- Normalization")) == []
     for name in ("BatchNormalization", "LayerNormalization", "GroupNormalization: 3"):
-        assert notes(with_layers(f"- {name}", "- ReLU")) == []
+        assert notes_of(with_layers(f"- {name}", "- ReLU")) == []
     branches = "- Parallel: {branches: [[BatchNormalization], [ReLU]]}"
     for layers in (["- ReLU", "- BatchNormalization"], [branches]):
-        assert len(notes(with_layers(*layers))) == 1
-    assert notes(with_layers("- ReLU")) == [
+        assert len(notes_of(with_layers(*layers))) == 1
+    assert notes_of(with_layers("- ReLU")) == [
         "the net receives pixels of 0 to 255: no Rescaling or Normalization layer scales them "
         "(Rescaling: {scale: 1/127.5, offset: -1} as first layer would)"
     ]
@@ -221,7 +232,7 @@ def check_round_trip(config: Config) -> None:
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_configs_survive_the_round_trip(path: Path) -> None:
-    check_round_trip(load(path))
+    check_round_trip(load_config(path))
 
 
 def test_a_config_with_everything_survives_the_round_trip() -> None:
@@ -353,3 +364,25 @@ def test_any_tree_loads_or_is_refused(
     model = {"input_shape": [32, 32, 3], "layers": [*layers, *END], "defaults": defaults}
     for tree in (root, {"model": model, "train": train, "data": train}):
         check_loads_or_is_refused(json.dumps(tree, ensure_ascii=False))
+
+
+def test_the_order_of_fields_decides_nothing() -> None:
+    """``data_format`` and ``defaults`` are known before any field is validated."""
+
+    class Reversed(Spec):
+        layers: LayerList
+        defaults: Defaults = {}
+        input_shape: ImageShape
+        data_format: DataFormat = "channels_last"
+
+    text = """
+    layers: [{BatchNormalization: {axis: 1}}, Conv2D: {filters: 3}, Flatten, Dense: 2]
+    defaults: {Conv2D: {kernel_size: [2, 3], padding: same}}
+    input_shape: [3, 8, 9]
+    data_format: channels_first
+    """
+    node = parse(text, "c.yaml")
+    context = context_of({"model": node.plain()}, Path())
+    expected, found = (read_spec(cls, node, context) for cls in (Model, Reversed))
+    assert found.input_shape == expected.input_shape == (8, 9, 3)
+    assert found.layers == expected.layers

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sepcnn.backends import machine
-from sepcnn.config.config import load, notes
+from sepcnn.config.loading import load_config, notes
 from sepcnn.data.dataset import Dataset, Resident
 from sepcnn.training import loop
 from sepcnn.training.state import check_finite, new_state
@@ -28,14 +28,14 @@ def random_data(shape: tuple[int, int, int], classes: int, count: int) -> Datase
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_trains_two_steps(path: Path) -> None:
-    config = load(path, ["train.batch_size=2", "train.device=cpu"])
+    config = load_config(path, ["train.batch_size=2", "train.device=cpu"])
     known = config.data.source.known_class_names()
     # A folder tells its classes when it is read: until then `units: auto` stands for one.
     classes = len(known) if known else max(3, config.graph().output.shape[0])
     dataset = random_data(config.model.input_shape, classes, count=4)
     state = new_state(config, config.graph(classes), torch.device("cpu"))
     before = {name: weight.clone() for name, weight in state.model.named_parameters()}
-    for _ in islice(loop.train(config, dataset, machine.choose("cpu"), state), 2):
+    for _ in islice(loop.train(config, dataset, machine.choose_machine("cpu"), state), 2):
         pass
     check_finite(state, state.tensors())
     moved = {
@@ -52,12 +52,16 @@ def test_names_the_schema_and_tells_what_it_is(path: Path) -> None:
 
 
 def test_only_the_books_example_leaves_pixels_unscaled() -> None:
-    assert [path.stem for path in FILES if notes(load(path))] == ["keras_sequential"]
+    assert [path.stem for path in FILES if notes(c := load_config(path), c.graph())] == [
+        "keras_sequential"
+    ]
 
 
 def test_cifar10_is_the_same_net_on_both_sources() -> None:
     """`cifar10_arrays.yaml` measures what `cifar10.yaml` promises."""
-    by_name, by_file = (load(CONFIGS / f"{name}.yaml") for name in ("cifar10", "cifar10_arrays"))
+    by_name, by_file = (
+        load_config(CONFIGS / f"{name}.yaml") for name in ("cifar10", "cifar10_arrays")
+    )
     assert by_name.train == by_file.train
     assert by_name.data.augment == by_file.data.augment
     layers = (

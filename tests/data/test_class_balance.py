@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sepcnn.backends import machine
-from sepcnn.config.config import Config, check_data, load, notes
+from sepcnn.config.config import Config
+from sepcnn.config.loading import check_data, load_config, notes
 from sepcnn.data.batch import Batch
 from sepcnn.data.class_balance import are_unequal, weights_of_classes
 from sepcnn.errors import ConfigError
@@ -125,7 +126,7 @@ def test_a_step_is_that_of_keras(
 
 def test_an_epoch_is_that_of_keras(tmp_path: Path) -> None:
     """`fit` with the same images in the same order, last smaller batch and reported losses too."""
-    config = load(
+    config = load_config(
         write_config(tmp_path, epochs=1, optimizer="{SGD: 0.001}", class_weights="{red: 3}"),
         [
             "data.augment=[]",
@@ -133,7 +134,7 @@ def test_an_epoch_is_that_of_keras(tmp_path: Path) -> None:
             "activation: softmax}]",
         ],
     )
-    dataset, cpu = config.open_data(), machine.choose("cpu", "float32")
+    dataset, cpu = config.open_data(), machine.choose_machine("cpu", "float32")
     state = new_state(config, config.graph(3), cpu.device)
     dense = keras.layers.Dense(3, activation="softmax")
     model = keras.Sequential(
@@ -183,7 +184,7 @@ def test_both_labels_of_a_mixed_image_have_their_weight() -> None:
 
 
 def refusal(tmp_path: Path, rest: str = "", **settings: object) -> str:
-    config = load(write_config(tmp_path, **settings), [rest] if rest else [])
+    config = load_config(write_config(tmp_path, **settings), [rest] if rest else [])
     with pytest.raises(ConfigError) as caught:
         check_data(config, config.open_data())
     return str(caught.value).replace(str(tmp_path), "FOLDER")
@@ -223,10 +224,12 @@ def test_a_macro_metric_without_validation_images(tmp_path: Path) -> None:
 
 def test_both_remedies_are_allowed_and_noted(tmp_path: Path) -> None:
     path = write_config(tmp_path, class_weights="balanced", sampling="balanced")
-    assert notes(load(path)) == [
+    config = load_config(path)
+    assert notes(config, config.graph()) == [
         "class_weights and sampling: balanced add up: what is drawn evenly is weighted, too"
     ]
-    assert notes(load(path, ["train.sampling=shuffle"])) == []
+    config = load_config(path, ["train.sampling=shuffle"])
+    assert notes(config, config.graph()) == []
 
 
 # ── a rare class is found ─────────────────────────────────────────────────────────────────────
@@ -258,7 +261,7 @@ def write_rare(folder: Path) -> Path:
 
 
 def final(config: Config) -> EpochRecord:
-    cpu = machine.choose("cpu", "float32")
+    cpu = machine.choose_machine("cpu", "float32")
     state = new_state(config, config.graph(2), cpu.device)
     record = [*loop.train(config, config.open_data(), cpu, state)][-1]
     assert isinstance(record, EpochRecord)
@@ -267,13 +270,13 @@ def final(config: Config) -> EpochRecord:
 
 def test_either_remedy_finds_a_class_that_plain_training_overlooks(tmp_path: Path) -> None:
     path = write_rare(tmp_path)
-    plain = final(load(path)).val
+    plain = final(load_config(path)).val
     assert plain is not None
     assert plain.accuracy > 0.95
     assert plain.macro_recall is not None
     assert plain.macro_recall < 0.55
     for remedy in ("class_weights", "sampling"):
-        scores = final(load(path, [f"train.{remedy}=balanced"])).val
+        scores = final(load_config(path, [f"train.{remedy}=balanced"])).val
         assert scores is not None
         assert scores.macro_recall is not None
         assert scores.macro_recall > 0.7

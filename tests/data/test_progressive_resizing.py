@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 
 from sepcnn.backends import machine
-from sepcnn.config import config
+from sepcnn.config import loading
+from sepcnn.config.config import Config
 from sepcnn.data.batch import Batch
 from sepcnn.data.progressive_resizing import ProgressiveResizing, resized
 from sepcnn.errors import ConfigError
@@ -78,14 +79,14 @@ def test_images_are_resized_as_pillow_does(channels: int) -> None:
             assert abs(result[..., channel].int().numpy() - expected).max() <= 1
 
 
-def settings(folder: Path, resizing: str, **more: object) -> config.Config:
+def settings(folder: Path, resizing: str, **more: object) -> Config:
     path = write_config(folder, epochs=2, precision="float32", **more)
-    return config.load(path, [f"data.progressive_resizing={resizing}"])
+    return loading.load_config(path, [f"data.progressive_resizing={resizing}"])
 
 
 def test_training_sees_growing_images_and_moves_one_set_of_weights(tmp_path: Path) -> None:
     read = settings(tmp_path, "{start: 1/2, until: 1 epochs, multiple: 2}")
-    hardware = machine.choose("cpu", "float32")
+    hardware = machine.choose_machine("cpu", "float32")
     state = new_state(read, read.graph(3), hardware.device)
     before = {name: weight.clone() for name, weight in state.model.state_dict().items()}
     seen = []
@@ -153,6 +154,6 @@ def test_a_net_that_does_not_take_the_images_of_every_size(
     layers: str, place: str, message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError) as caught:
-        config.load(written(tmp_path, layers, "{start: 1/2, until: 50%}"))
+        loading.load_config(written(tmp_path, layers, "{start: 1/2, until: 50%}"))
     problems = [(problem.path, problem.message) for problem in caught.value.problems]
     assert problems == [(place, message)]

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from sepcnn.api import load_config
-from sepcnn.config.config import Config
+from sepcnn.config.config import Config, context_of
 from sepcnn.config.sections import Model
 from sepcnn.errors import ConfigError
-from sepcnn.language.spec import plain, read
+from sepcnn.language.spec import read_spec, to_plain
 from sepcnn.language.yaml_reader import parse
 from sepcnn.nn.graph import GraphError, make_graph
 from sepcnn.nn.layers.base import Layer, Shape
@@ -51,7 +51,8 @@ TWINS = [
 
 
 def model(text: str) -> Model:
-    return read(Model, parse(text, "c.yaml"), folder=Path())
+    node = parse(text, "c.yaml")
+    return read_spec(Model, node, context_of({"model": node.plain()}, Path()))
 
 
 @pytest.mark.parametrize(("first", "last"), TWINS, ids=[first for first, _ in TWINS])
@@ -68,13 +69,13 @@ def test_the_same_net_is_read(first: str, last: str, as_default: bool) -> None:
         models.append(model(head + layers))
     found, expected = (make_graph(m.layers, m.input_shape) for m in models)
     assert found == expected
-    assert plain(models[0])["data_format"] == "channels_last"
+    assert to_plain(models[0])["data_format"] == "channels_last"
     assert read_again(models[0]).layers == models[1].layers
 
 
 def read_again(read_before: Model) -> Model:
     """As from the resolved config of a checkpoint."""
-    return Model.model_validate(plain(read_before))
+    return Model.model_validate(to_plain(read_before))
 
 
 WINDOW = {"pool_size": [3, 2], "strides": 2, "padding": "same"}
@@ -223,7 +224,7 @@ def test_refusals(text: str, expected: str) -> None:
         ("PReLU: {shared_axes: [2, 2]}", "the height axis is named twice"),
     ],
 )
-def test_refusals_by_shape_name_axes_in_words(layer: str, message: str) -> None:
+def test_refusals_by_shape_name_describe_axes(layer: str, message: str) -> None:
     """Numbers would be those of the other order."""
     found = model(f"data_format: channels_first\ninput_shape: [4, 7, 9]\nlayers: [{layer}]")
     with pytest.raises(GraphError) as caught:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sepcnn.config.config import Config, from_node
+from sepcnn.config.config import Config
+from sepcnn.config.loading import config_from_node
 from sepcnn.errors import ConfigError, Problem
 from sepcnn.language.yaml_reader import parse
 
@@ -31,7 +32,7 @@ LOGITS = "  loss: {categorical_crossentropy: {from_logits: true}}\n"
 
 
 def overridden(text: str, *overrides: str) -> Config:
-    return from_node(text, parse(text, "c.yaml"), "c.yaml", Path("/here"), overrides)
+    return config_from_node(text, parse(text, "c.yaml"), "c.yaml", Path("/here"), overrides)
 
 
 def at(config: Config, path: str) -> object:

@@ -9,8 +9,8 @@ import pytest
 from pydantic import Field
 
 from sepcnn.errors import ConfigError
-from sepcnn.language.messages import nearest, show
-from sepcnn.language.spec import Choice, Spec, Table, plain, read, specs_in
+from sepcnn.language.messages import nearest, quote
+from sepcnn.language.spec import Choice, Context, Spec, Table, read_spec, specs_in, to_plain
 from sepcnn.language.yaml_reader import parse
 
 
@@ -59,7 +59,7 @@ class Guest(Spec):
 
 
 def guest(text: str) -> Guest:
-    return read(Guest, parse(text, "c.yaml"), folder=Path())
+    return read_spec(Guest, parse(text, "c.yaml"), Context(Path()))
 
 
 @pytest.mark.parametrize(
@@ -83,12 +83,12 @@ def test_the_three_forms(written: str, drink: Drink) -> None:
     read_guest = guest(f"{{name: Ada, drink: {written}}}")
     assert read_guest == Guest(name="Ada", drink=drink)
     assert read_guest.drink.chosen_name == type(drink).__name__
-    assert Guest.model_validate(plain(read_guest)) == read_guest
+    assert Guest.model_validate(to_plain(read_guest)) == read_guest
 
 
 def test_plain_makes_every_default_explicit() -> None:
     read_guest = guest("{name: Ada, drink: {Mix: [Water, Tea]}}")
-    assert plain(read_guest) == {
+    assert to_plain(read_guest) == {
         "name": "Ada",
         "drink": {
             "Mix": {"parts": [{"Water": {}}, {"Tea": {"sugar": 0, "milk": False}}], "size": "small"}
@@ -243,7 +243,7 @@ def test_every_problem_at_its_place(text: str, problems: list[tuple[str, str, st
     ],
 )
 def test_values_are_shown_as_yaml(value: object, shown: str) -> None:
-    assert show(value) == shown
+    assert quote(value) == shown
 
 
 def test_nearest_ignores_case_and_leaves_strangers_alone() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from sepcnn.language.spec import Context, Spec, plain
+from sepcnn.language.spec import Context, Spec, to_plain
 from sepcnn.language.values import (
     Duration,
     DurationValue,
@@ -167,4 +167,4 @@ def test_durations_in_steps(duration: Duration, steps: int) -> None:
     )
 )
 def test_durations_survive_the_round_trip(duration: Duration) -> None:
-    assert value_of("duration", plain(duration)) == duration
+    assert value_of("duration", to_plain(duration)) == duration

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from sepcnn.errors import ConfigError, Location
 from sepcnn.language.node import Node
-from sepcnn.language.yaml_reader import MAX_DEPTH, MAX_SIZE, parse, read
+from sepcnn.language.yaml_reader import MAX_DEPTH, MAX_SIZE, parse, read_file
 
 TOO_LARGE = "whole numbers have at most 64 bits, others are below 1.8e308"
 TEXT_KEY = "write the key as text, in quotes if it looks like something else"
@@ -287,7 +287,7 @@ def test_bombs_fail_fast(text: str) -> None:
 def test_read(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_bytes(b"\xef\xbb\xbfa: 1\r\n")
-    text, root = read(path)
+    text, root = read_file(path)
     assert (text, root.plain()) == ("\ufeffa: 1\r\n", {"a": 1})
     assert str(root.location) == f"{path}:1:1"
 
@@ -297,7 +297,7 @@ def test_read_refuses_what_is_no_config(tmp_path: pathlib.Path) -> None:
 
     def refusal(of: pathlib.Path) -> str:
         with pytest.raises(ConfigError) as caught:
-            read(of)
+            read_file(of)
         return str(caught.value)
 
     assert refusal(path) == f"{path}: there is no such file\n   check the path"

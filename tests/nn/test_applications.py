@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from sepcnn.config.config import Config, load
+from sepcnn.config.config import Config
+from sepcnn.config.loading import load_config
 from sepcnn.nn.layers.dropout import Dropout
 from sepcnn.nn.model import Net, build
 from sepcnn.nn.summary import summarize
@@ -33,7 +34,7 @@ class Application:
         return make(weights=None, input_shape=(size, size, 3), **options)
 
     def ours(self, *overrides: str) -> Config:
-        return load(CONFIGS / f"{self.config}.yaml", overrides)
+        return load_config(CONFIGS / f"{self.config}.yaml", overrides)
 
 
 APPLICATIONS = [

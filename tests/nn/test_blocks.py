@@ -21,7 +21,8 @@ from keras.layers import (
 from keras.src.applications import convnext, efficientnet, mobilenet_v2, mobilenet_v3
 
 from sepcnn.backends import machine
-from sepcnn.config.config import Config, load
+from sepcnn.config.config import Config
+from sepcnn.config.loading import load_config
 from sepcnn.nn.layers.module import begin_step, weights
 from sepcnn.nn.layers.normalization import BatchNormalization
 from sepcnn.nn.model import build
@@ -67,7 +68,7 @@ def config_of(text: str, folder: Path) -> Config:
         text += "data:\n  source: {Arrays: images.npz}\n"
     path = folder / "block.yaml"
     path.write_text(text)
-    return load(path, ["train.batch_size=8", "train.device=cpu"])
+    return load_config(path, ["train.batch_size=8", "train.device=cpu"])
 
 
 def test_every_example_is_found() -> None:
@@ -88,7 +89,7 @@ def test_trains_and_gradients_reach_every_weight(name: str, tmp_path: Path) -> N
     config = config_of(EXAMPLES[name], tmp_path)
     dataset = random_data(config.model.input_shape, CLASSES, count=8)
     state = new_state(config, config.graph(CLASSES), torch.device("cpu"))
-    for _ in islice(loop.train(config, dataset, machine.choose("cpu"), state), 1):
+    for _ in islice(loop.train(config, dataset, machine.choose_machine("cpu"), state), 1):
         pass
     check_finite(state, state.tensors())
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import pytest
 from pydantic import Field
 
-from sepcnn.language.spec import Spec, read
+from sepcnn.language.spec import Context, Spec, read_spec
 from sepcnn.language.yaml_reader import parse
 from sepcnn.nn.graph import INPUT, Graph, GraphError, make_graph, snake_case
 from sepcnn.nn.layers import LAYERS
@@ -23,7 +23,7 @@ class Layers(Spec):
 
 def graph_of(text: str, classes: int | None = None) -> Graph:
     """The graph of a YAML list of layers on 8×8 colour images."""
-    spec = read(Layers, parse(f"layers: [{text}]", "c.yaml"), folder=Path())
+    spec = read_spec(Layers, parse(f"layers: [{text}]", "c.yaml"), Context(Path()))
     return make_graph(spec.layers, (8, 8, 3), classes)
 
 

@@ -16,7 +16,7 @@ from keras.src.initializers.random_initializers import compute_fans
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from sepcnn.config.config import load
+from sepcnn.config.loading import load_config
 from sepcnn.nn.initializers import INITIALIZERS, TRUNCATION_SHRINKS_STDDEV, Initializer, fans
 from sepcnn.nn.layers import LAYERS
 from sepcnn.nn.layers.module import weights
@@ -186,7 +186,7 @@ def test_the_defaults_are_those_of_keras(name: str) -> None:
 def kernels(path: Path) -> list[tuple[int, ...]]:
     """Keras' shape of each kernel in a config's net, once."""
     with torch.device("meta"):
-        net = Net(load(path).graph())
+        net = Net(load_config(path).graph())
     shapes = {recipe.keras_shape: None for _, _, recipe in weights(net)}
     return [shape for shape in shapes if len(shape) > 1]
 
@@ -259,7 +259,7 @@ def test_what_keras_refuses_is_refused(name: str, axes: int) -> None:
         refused = False
     except ValueError:
         refused = True
-    assert (initializer(name).refusal(axes) is not None) == refused
+    assert (initializer(name).mismatch(axes) is not None) == refused
 
 
 FIELDS = [

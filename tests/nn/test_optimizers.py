@@ -12,8 +12,10 @@ import pytest
 import torch
 
 from sepcnn.api import build, load_config
-from sepcnn.config.config import Config, from_node
+from sepcnn.config.config import Config
+from sepcnn.config.loading import config_from_node
 from sepcnn.errors import ConfigError
+from sepcnn.language.descriptions import field_descriptions
 from sepcnn.language.yaml_reader import parse
 from sepcnn.nn.layers.module import begin_step
 from sepcnn.nn.optimizers import OPTIMIZERS, Optimizer
@@ -160,7 +162,7 @@ def test_momenta_above_1_are_refused(name: str, field: str, bound: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load_config(EXAMPLE, [override])
     problem = f"train.optimizer.{name}.{field}: must be {bound}, found 1.5"
-    about = OPTIMIZERS[name].model_fields[field].description
+    about = field_descriptions(OPTIMIZERS[name])[field]
     assert str(caught.value) == f"--set {override}: {problem}\n   {field}: {about}"
 
 
@@ -275,7 +277,7 @@ def example(rule: str, normalization: str | None) -> Config:
         f"model.input_shape=[{SIZE}, {SIZE}, 3]",
         f"train.optimizer={{{rule}: {{decay: all}}}}",
     ]
-    return from_node(text, parse(text, "example"), "example", EXAMPLE.parent, overrides)
+    return config_from_node(text, parse(text, "example"), "example", EXAMPLE.parent, overrides)
 
 
 def keras_example(normalization: dict[str, Any] | None) -> keras.Sequential:

@@ -21,7 +21,7 @@ from hypothesis.strategies import SearchStrategy
 
 from sepcnn.config.json_schema import schema
 from sepcnn.errors import ConfigError
-from sepcnn.language.spec import plain
+from sepcnn.language.spec import to_plain
 from sepcnn.nn.graph import INPUT, Graph, GraphError, make_graph
 from sepcnn.nn.layers import LAYERS
 from sepcnn.nn.layers.base import Block, Shape
@@ -256,7 +256,7 @@ def check(shape: Shape, drawn: list[list[dict[str, Any]]]) -> None:
     net = net_of(graph)
     weights = {name: value.clone() for name, value in net.state_dict().items()}
     y = outputs(net, shape)
-    resolved = plain(read_layers(json.dumps(layers)))
+    resolved = to_plain(read_layers(json.dumps(layers)))
     check_reading(json.dumps(resolved), graph, weights, y)
     block_style = yaml.safe_dump(resolved, allow_unicode=True, sort_keys=False)
     check_reading(block_style.replace("\n", "\n  "), graph, weights, y)

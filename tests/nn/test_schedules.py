@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sepcnn.errors import ConfigError
-from sepcnn.language.spec import read
+from sepcnn.language.spec import Context, read_spec
 from sepcnn.language.yaml_reader import parse
 from sepcnn.nn.schedules import SCHEDULES, Progress, Ramp, Schedule
 
@@ -268,6 +268,6 @@ def test_a_constant_ramp(step: int) -> None:
 def test_moments_in_the_wrong_order_are_refused() -> None:
     text = "{start: 1, end: 3, after: 50%, until: 40%}"
     with pytest.raises(ConfigError) as caught:
-        read(Ramp, parse(text, "c.yaml"), folder=Path())
+        read_spec(Ramp, parse(text, "c.yaml"), Context(Path()))
     message = "'after' (50%) comes later than 'until' (40%)"
     assert [problem.message for problem in caught.value.problems] == [message]

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from sepcnn.backends import machine
-from sepcnn.config.config import load
+from sepcnn.config.loading import load_config
 from sepcnn.nn.constraints import CONSTRAINTS, Constraint
 from sepcnn.nn.layers.base import Shape
 from sepcnn.nn.layers.module import constrain, penalty
@@ -227,13 +227,13 @@ LAYERS = (
 
 def test_a_run_keeps_to_the_rules_and_tells_the_whole_loss(tmp_path: Path) -> None:
     path = write_config(tmp_path, epochs=1, optimizer="{SGD: 0.1}")
-    config = load(path, [f"model.layers={LAYERS}"])
+    config = load_config(path, [f"model.layers={LAYERS}"])
     data = config.open_data()
     state = new_state(config, config.graph(3), torch.device("cpu"))
     frozen = state.model.get_parameter("conv2d.weight").clone()
     weight = state.model.get_parameter("dense.weight")
     first_cost = 5 * weight.square().sum().item()
-    for _ in loop.train(config, data, machine.choose("cpu", "float32"), state):
+    for _ in loop.train(config, data, machine.choose_machine("cpu", "float32"), state):
         torch.testing.assert_close(weight.norm(dim=1), torch.full((3,), 0.25))
     assert torch.equal(state.model.get_parameter("conv2d.weight"), frozen)
     (record,) = state.epochs

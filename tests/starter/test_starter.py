@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sepcnn.config import config
+from sepcnn.config import loading
 from sepcnn.errors import DataError
 from sepcnn.starter import config_text, survey
 from sepcnn.starter.survey import Facts, input_size, square_side
@@ -33,7 +33,7 @@ def test_every_config_reads_and_is_commented(
     text = config_text.write(facts(side=side, train=train, grey=grey), "./photos")
     path = tmp_path / "mine.yaml"
     path.write_text(text)
-    settings = config.load(path)
+    settings = loading.load_config(path)
     side_of_input = min(max(side, 8), 128)
     assert settings.model.input_shape[0] <= side_of_input
     assert settings.model.input_shape[2] == (1 if grey else 3)
@@ -56,7 +56,7 @@ def test_the_input_has_the_shape_of_the_images(
     assert height * width == pytest.approx(square**2, rel=0.35)
     path = tmp_path / "mine.yaml"
     path.write_text(config_text.write(facts(side=side, proportions=proportions), "./photos"))
-    settings = config.load(path)
+    settings = loading.load_config(path)
     assert settings.model.input_shape == (height, width, 3)
     after = [leaf for leaf in settings.graph(3).leaves if len(leaf.shape) == 3][-1].shape
     assert f": {after[0]}×{after[1]} after it" in path.read_text()
@@ -66,7 +66,7 @@ def test_the_input_has_the_shape_of_the_images(
 def test_an_epoch_has_several_steps(train: int, tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(config_text.write(facts(train=train), "./photos"))
-    settings = config.load(path)
+    settings = loading.load_config(path)
     assert train * (1 - settings.data.validation) >= 2 * settings.train.batch_size
 
 
@@ -94,7 +94,7 @@ def test_what_decides(tmp_path: Path) -> None:
 )
 def test_any_path_is_read_back(path: str, tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(config_text.write(facts(), path))
-    source = config.load(tmp_path / "mine.yaml").data.source
+    source = loading.load_config(tmp_path / "mine.yaml").data.source
     assert source.path == (tmp_path / path).absolute()  # type: ignore[attr-defined]
 
 

@@ -11,7 +11,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from sepcnn.backends import machine
-from sepcnn.config.config import Config, load
+from sepcnn.config.config import Config
+from sepcnn.config.loading import load_config
 from sepcnn.errors import CheckpointError, DivergedError, StorageError
 from sepcnn.training import checkpoint
 from sepcnn.training.checkpoint import HEADER
@@ -24,7 +25,7 @@ FACTS = {"class_names": ["red", "green", "blue"], "counts": {"train": 127}, "fin
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    return load(write_config(tmp_path), ["train.epochs=4"])
+    return load_config(write_config(tmp_path), ["train.epochs=4"])
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def state(config: Config) -> State:
 @pytest.fixture
 def file(tmp_path: Path, config: Config, state: State) -> Path:
     path = tmp_path / "last.safetensors"
-    checkpoint.save(path, config, FACTS, machine.choose("cpu").facts(), state)
+    checkpoint.save(path, config, FACTS, machine.choose_machine("cpu").facts(), state)
     return path
 
 
@@ -65,7 +66,7 @@ def test_the_text_and_the_resolved_config_mean_the_same(file: Path) -> None:
     again = file.parent / "again.yaml"
     assert stored.config.origin is not None
     again.write_text(stored.config.origin.text)
-    assert load(again).resolved() == stored.config.resolved()
+    assert load_config(again).resolved() == stored.config.resolved()
 
 
 def rewritten(file: Path, **changes: object) -> Path:

@@ -11,7 +11,8 @@ from torch.nn import functional
 
 import sepcnn
 from sepcnn.backends.folding import folded
-from sepcnn.config.config import Config, load
+from sepcnn.config.config import Config
+from sepcnn.config.loading import load_config
 from sepcnn.data.dataset import Dataset
 from sepcnn.nn.losses import CategoricalCrossentropy
 from sepcnn.nn.model import Net, build
@@ -22,7 +23,7 @@ from tests.runs import write_config
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    return load(write_config(tmp_path))
+    return load_config(write_config(tmp_path))
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ import torch
 
 from sepcnn.backends import machine
 from sepcnn.backends.machine import Machine
-from sepcnn.config.config import Config, load
+from sepcnn.config.config import Config
+from sepcnn.config.loading import load_config
 from sepcnn.data.dataset import Dataset
 from sepcnn.training import checkpoint, loop
 from sepcnn.training.records import EpochRecord, StepRecord
@@ -26,7 +27,7 @@ STEPS = 8
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    return load(write_config(tmp_path, epochs=2, optimizer="{Adam: 0.02}"))
+    return load_config(write_config(tmp_path, epochs=2, optimizer="{Adam: 0.02}"))
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def dataset(config: Config) -> Dataset:
 
 @pytest.fixture
 def cpu() -> Machine:
-    return machine.choose("cpu", "float32")
+    return machine.choose_machine("cpu", "float32")
 
 
 def new_state(config: Config) -> State:
@@ -134,7 +135,7 @@ def test_the_seed_decides(tmp_path: Path, cpu: Machine, seed: int) -> None:
     path = write_config(tmp_path, epochs=1)
     runs = []
     for other in (0, seed):
-        config = load(path, [f"train.seed={other}"])
+        config = load_config(path, [f"train.seed={other}"])
         state = new_state(config)
         list(loop.train(config, config.open_data(), cpu, state))
         runs.append(state.model.state_dict()["dense.weight"])
@@ -155,7 +156,7 @@ def test_a_loss_that_is_not_finite_is_remembered(
 
 
 def test_stopping_early_waits_for_patience(tmp_path: Path, cpu: Machine) -> None:
-    config = load(write_config(tmp_path, epochs=9), ["train.early_stopping.patience=2"])
+    config = load_config(write_config(tmp_path, epochs=9), ["train.early_stopping.patience=2"])
     stopping = config.train.early_stopping
     state = new_state(config)
     template = next(
@@ -175,7 +176,7 @@ def test_stopping_early_waits_for_patience(tmp_path: Path, cpu: Machine) -> None
 def test_normalization_takes_its_statistics_from_the_training_images(
     config: Config, dataset: Dataset
 ) -> None:
-    with_normalization = load(
+    with_normalization = load_config(
         Path(config.origin.name),  # type: ignore[union-attr]
         ["model.layers[0]=Normalization"],
     )
@@ -192,7 +193,7 @@ def test_normalization_takes_its_statistics_from_the_training_images(
 def test_memory_is_flat_over_epochs(tmp_path: Path, cpu: Machine) -> None:
     import resource
 
-    config = load(write_config(tmp_path, epochs=60))
+    config = load_config(write_config(tmp_path, epochs=60))
     peaks = []
     for record in loop.train(config, config.open_data(), cpu, new_state(config)):
         if isinstance(record, EpochRecord):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sepcnn.config.config import load
+from sepcnn.config.loading import load_config
 from sepcnn.nn.schedules import Progress
 from sepcnn.training import checkpoint
 from tests.runs import (
@@ -198,7 +198,7 @@ def test_killed_while_the_images_still_grow(tmp_path: Path) -> None:
         process.kill()
         returncode = process.wait()
     assert returncode == -signal.SIGKILL
-    resizing = load(config, grow[1:]).data.progressive_resizing
+    resizing = load_config(config, grow[1:]).data.progressive_resizing
     assert resizing is not None
     at = Progress(checkpoint.read(tmp_path / "killed" / "last.safetensors").step, 8, 192)
     assert (6, 6) < resizing.size((12, 12), at) < (12, 12)

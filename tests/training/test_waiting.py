@@ -19,7 +19,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from sepcnn.backends import machine
 from sepcnn.backends.machine import Machine
-from sepcnn.config.config import Config, load
+from sepcnn.config.config import Config
+from sepcnn.config.loading import load_config
 from sepcnn.data.augmentation import AUGMENTATIONS
 from sepcnn.data.dataset import Resident, Split
 from sepcnn.data.files.on_disk import OnDisk
@@ -64,7 +65,7 @@ class CopiesAreSent(TorchDispatchMode):
             given = [a for a in arguments if isinstance(a, torch.Tensor) and a.dim()]
             if any(tensor.device.type == "cpu" for tensor in given):
                 callers = [frame.name for frame in traceback.extract_stack()]
-                assert "send" in callers, function
+                assert "copy_to" in callers, function
                 assert "compute" not in callers, function
         return result
 
@@ -105,13 +106,13 @@ def config_of(folder: Path, layers: str = END, data: str = "", train: str = FROM
         f"data: {{source: {{Arrays: none.npz}}, {data}}}\n"
         f"train: {{{train}}}\n"
     )
-    return load(path)
+    return load_config(path)
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_configs(path: Path) -> None:
-    config = load(path)
-    take_steps(config, classes=config.graph(config.known_classes).ending.classes or 10)
+    config = load_config(path)
+    take_steps(config, classes=config.graph(config.known_classes).head.classes or 10)
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -163,7 +164,7 @@ def test_what_waits_is_found() -> None:
         with pytest.raises((RuntimeError, NotImplementedError)):
             wait()
     with CopiesAreSent():
-        assert machine.send(torch.ones(3), META).device == META
+        assert machine.copy_to(torch.ones(3), META).device == META
         for copy in (lambda: torch.ones(3).to(META), lambda: values.copy_(torch.ones(3))):
             with pytest.raises(AssertionError):
                 copy()
@@ -174,10 +175,10 @@ def test_what_is_sent_to_a_gpu_is_pinned(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: told.append("pinned") or self)
     monkeypatch.setattr(torch.Tensor, "to", lambda self, *to, **how: told.append((to, how)) or self)
     gpu = torch.device("cuda", 1)
-    machine.send(torch.ones(3), gpu)
+    machine.copy_to(torch.ones(3), gpu)
     assert told == ["pinned", ((gpu,), {"non_blocking": True})]
 
 
 def test_what_is_there_is_not_sent() -> None:
     values = torch.ones(3)
-    assert machine.send(values, torch.device("cpu")) is values
+    assert machine.copy_to(values, torch.device("cpu")) is values

@@ -17,7 +17,7 @@ from sepcnn.data.augmentation.geometry import (
     RandomZoom,
 )
 from sepcnn.data.augmentation.mixing import CutMix, MixUp
-from sepcnn.data.augmentation.policies import RandAugment, TrivialAugment
+from sepcnn.data.augmentation.rand_augment import RandAugment, TrivialAugment
 from sepcnn.data.augmentation.sequence import augment, followed
 from sepcnn.data.augmentation.shifting import RandomCrop, RandomFlip, RandomTranslation
 

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 import torch
 
-from sepcnn.backends.machine import send
+from sepcnn.backends.machine import copy_to
 from sepcnn.data.batch import Batch
 from sepcnn.errors import DataError
 from sepcnn.language.spec import Choice, Table
@@ -35,7 +35,7 @@ class Draw:
 
     def uniform(self, count: int, low: float = 0.0, high: float = 1.0) -> torch.Tensor:
         """float32 [count] from ``low`` to below ``high``, on the device."""
-        return send(low + (high - low) * self._shares(count), self.device)
+        return copy_to(low + (high - low) * self._shares(count), self.device)
 
     def chosen(self, count: int, probability: float | torch.Tensor) -> torch.Tensor:
         """bool [count]: each true with a probability."""
@@ -51,7 +51,7 @@ class Draw:
 
     def order(self, count: int) -> torch.Tensor:
         """A permutation int64 [count], on the device."""
-        return send(torch.randperm(count, generator=self.generator), self.device)
+        return copy_to(torch.randperm(count, generator=self.generator), self.device)
 
     def seed(self) -> int:
         """A number that another generator may start from."""

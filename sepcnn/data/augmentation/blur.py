@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from sepcnn.data.augmentation.base import ColourPlanes, Draw, each
 from sepcnn.data.augmentation.ranges import ShareRange, from_zero
-from sepcnn.language.messages import refuse, show
+from sepcnn.language.messages import invalid, quote
 
 
 def _odd(value: Any) -> int | tuple[int, int]:
@@ -18,7 +18,7 @@ def _odd(value: Any) -> int | tuple[int, int]:
     whole = all(isinstance(n, int) and not isinstance(n, bool) and n > 0 and n % 2 for n in pair)
     if whole and len(pair) == 2:
         return (pair[0], pair[1]) if isinstance(value, list | tuple) else pair[0]
-    raise refuse(f"expected an odd number or [height, width], found {show(value)}")
+    raise invalid(f"expected an odd number or [height, width], found {quote(value)}")
 
 
 _ODD = {"type": "integer", "minimum": 1}

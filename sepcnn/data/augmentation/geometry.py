@@ -23,7 +23,7 @@ from sepcnn.data.augmentation.ranges import (
     from_zero,
     share_of_the_image,
 )
-from sepcnn.language.messages import refuse
+from sepcnn.language.messages import invalid
 from sepcnn.language.values import PixelNumber
 
 Interpolation = Literal["nearest", "bilinear"]
@@ -159,7 +159,7 @@ class RandomShear(Geometric):
     def _some_factor(self) -> Self:
         if not self.model_fields_set & {"x_factor", "y_factor"}:
             message = "'x_factor' or 'y_factor' is required: without them nothing is sheared"
-            raise refuse(message, "write how far, as in RandomShear: 0.2")
+            raise invalid(message, "write how far, as in RandomShear: 0.2")
         return self
 
     def matrices(self, count: int, height: int, width: int, draw: Draw) -> torch.Tensor:

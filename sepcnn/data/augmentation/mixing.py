@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from sepcnn.backends.machine import send
+from sepcnn.backends.machine import copy_to
 from sepcnn.data.augmentation.base import Augmentation, Draw, each, rectangles, select
 from sepcnn.data.augmentation.ranges import ShareRange, from_zero
 from sepcnn.data.batch import Batch, fit
@@ -39,7 +39,7 @@ def beta(count: int, alpha: float, draw: Draw) -> torch.Tensor:
     """float32 [count] of Beta(alpha, alpha), on the device."""
     # torch draws it from its global generator alone.
     numbers = np.random.default_rng(draw.seed()).beta(alpha, alpha, count)
-    return send(torch.from_numpy(numbers.astype(np.float32)), draw.device)
+    return copy_to(torch.from_numpy(numbers.astype(np.float32)), draw.device)
 
 
 class MixUp(Mixing):

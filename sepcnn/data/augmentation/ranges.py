@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import PlainValidator, WithJsonSchema
 
-from sepcnn.language.messages import refuse, show
+from sepcnn.language.messages import invalid, quote
 from sepcnn.language.values import finite_number, number_or_list_schema, numbers
 
 Limits = tuple[float, float]
@@ -21,7 +21,7 @@ def _reader(low: float, high: float, open_below: bool = False) -> Callable[[Any]
         if found and inside and len(found) == 1 + several and list(found) == sorted(found):
             return (found[0], found[1]) if several else found[0]
         bounds = f"above {low:g} to {high:g}" if open_below else f"from {low:g} to {high:g}"
-        raise refuse(f"expected a number {bounds} or [smallest, largest], found {show(value)}")
+        raise invalid(f"expected a number {bounds} or [smallest, largest], found {quote(value)}")
 
     return read
 
@@ -55,7 +55,7 @@ def _contrast(value: Any) -> float | Limits:
     several = isinstance(value, list | tuple)
     if len(found) == 1 + several and all(0 <= n <= 1 for n in found):
         return (found[0], found[1]) if several else found[0]
-    raise refuse(f"expected a number from 0 to 1 or [lower, upper], found {show(value)}")
+    raise invalid(f"expected a number from 0 to 1 or [lower, upper], found {quote(value)}")
 
 
 LowerUpper = Annotated[float | Limits, PlainValidator(_contrast), _schema(0, 1)]
@@ -67,7 +67,7 @@ def _range(value: Any) -> Limits:
     found = [n for n in map(finite_number, pair) if n is not None and n > 0]
     if len(pair) == len(found) == 2 and found[0] <= found[1]:
         return found[0], found[1]
-    raise refuse(f"expected [smallest, largest], both above 0, found {show(value)}")
+    raise invalid(f"expected [smallest, largest], both above 0, found {quote(value)}")
 
 
 Range = Annotated[
@@ -80,4 +80,4 @@ Range = Annotated[
 def share_of_the_image(field: str, limits: Limits) -> None:
     """Refuse areas above the whole image."""
     if limits[1] > 1:
-        raise refuse(f"'{field}' is a share of the image, at most 1, found {limits[1]:g}")
+        raise invalid(f"'{field}' is a share of the image, at most 1, found {limits[1]:g}")

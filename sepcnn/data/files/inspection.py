@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from sepcnn.backends.machine import processors
+from sepcnn.backends.machine import processor_count
 from sepcnn.data.files.decoding import read_image
 from sepcnn.data.progress import ProgressCallback, no_progress
 from sepcnn.errors import DataError
@@ -39,7 +39,7 @@ GREY_TOLERANCE = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ListedImage:
     """An image file with its place in the data set."""
 
     path: Path
@@ -84,12 +84,12 @@ def can_compare() -> bool:
 
 
 def examine(
-    entries: Iterable[Entry], channels: int, watch: ProgressCallback = no_progress
+    entries: Iterable[ListedImage], channels: int, watch: ProgressCallback = no_progress
 ) -> tuple[Picture, ...]:
     """Look at every file, in their order, for a net that takes so many channels."""
     entries = tuple(entries)
     found = []
-    pool = ThreadPoolExecutor(processors())
+    pool = ThreadPoolExecutor(processor_count())
     try:
         for picture in pool.map(examine_one, entries, repeat(channels)):
             found.append(picture)
@@ -99,7 +99,7 @@ def examine(
     return tuple(found)
 
 
-def examine_one(entry: Entry, channels: int) -> Picture:
+def examine_one(entry: ListedImage, channels: int) -> Picture:
     look, error = None, ""
     try:
         look = look_at(entry.path, channels)

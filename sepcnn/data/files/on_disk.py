@@ -9,7 +9,7 @@ from copy import copy
 import numpy as np
 import torch
 
-from sepcnn.backends.machine import free_memory, send
+from sepcnn.backends.machine import copy_to, free_memory
 from sepcnn.data.batch import Batch
 from sepcnn.data.dataset import Resident, Split
 from sepcnn.data.files.pixel_cache import Rows
@@ -48,7 +48,7 @@ class OnDisk(Split):
         pinned = self.device.type == "cuda"
         images = torch.empty((len(indices), *self.shape), dtype=torch.uint8, pin_memory=pinned)
         self.rows.gather(self.places[indices].tolist(), images.flatten(1).numpy())
-        return Batch(send(images, self.device), send(self.labels[indices], self.device))
+        return Batch(copy_to(images, self.device), copy_to(self.labels[indices], self.device))
 
     def to(self, device: torch.device) -> Split:
         free = free_memory(device) if device.type == "cuda" else None

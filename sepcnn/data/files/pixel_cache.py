@@ -15,11 +15,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sepcnn.backends.machine import free_memory, processors
+from sepcnn.backends.machine import free_memory, processor_count
 from sepcnn.cache import cache_folder
 from sepcnn.data.files.decoding import DECODER, Resize, decoder, read_image
 from sepcnn.data.files.locks import held
-from sepcnn.data.files.row_file import Entries, Entry, RowFile, RowWriter, digest_of, open_rows
+from sepcnn.data.files.row_file import Entries, RowFile, RowWriter, SourceFile, digest_of, open_rows
 from sepcnn.data.progress import ProgressCallback
 from sepcnn.errors import DataError
 
@@ -30,7 +30,7 @@ WAITING_A_THREAD = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class StoredFormat:
     """What image files become."""
 
     shape: tuple[int, int, int]
@@ -64,7 +64,7 @@ class MemoryRows:
     """uint8 [N, bytes a row]"""
     entries: Entries = field(default_factory=Entries)
 
-    def add(self, entry: Entry, row: bytes) -> None:
+    def add(self, entry: SourceFile, row: bytes) -> None:
         self.images[len(self.entries)] = np.frombuffer(row, np.uint8)
         self.entries.add(entry)
 
@@ -88,7 +88,7 @@ class Decoded:
         return places
 
 
-def decode(files: list[str], form: Form, source: str, watch: ProgressCallback) -> Decoded:
+def decode(files: list[str], form: StoredFormat, source: str, watch: ProgressCallback) -> Decoded:
     """The images of ``files``, from the cache where they have not changed since; ``source``
     names the set, which has a file of its own in the cache.
 
@@ -139,7 +139,7 @@ def version(status: os.stat_result) -> tuple[int, int, int]:
 
 
 def into_cache(
-    files: list[str], form: Form, path: Path, facts: dict[str, Any], watch: ProgressCallback
+    files: list[str], form: StoredFormat, path: Path, facts: dict[str, Any], watch: ProgressCallback
 ) -> Decoded:
     """Decode what has changed, and copy the rows of what has not. Errors: OSError."""
     stored = open_rows(path)  # another process may have written it while this one waited
@@ -172,7 +172,9 @@ def into_cache(
     return Decoded(RowFile(path), unreadable)
 
 
-def into_memory(files: list[str], form: Form, reason: str, watch: ProgressCallback) -> Decoded:
+def into_memory(
+    files: list[str], form: StoredFormat, reason: str, watch: ProgressCallback
+) -> Decoded:
     """Decode everything, to be forgotten at the end. Errors: `DataError`."""
     needed, free = len(files) * form.row_bytes, free_memory()
     where = f"the cache folder {cache_folder()} cannot be used ({reason})"
@@ -189,15 +191,15 @@ def into_memory(files: list[str], form: Form, reason: str, watch: ProgressCallba
 
 
 def read_all(
-    files: list[str], form: Form, unreadable: dict[str, str], watch: ProgressCallback
-) -> Iterator[tuple[Entry, bytes]]:
+    files: list[str], form: StoredFormat, unreadable: dict[str, str], watch: ProgressCallback
+) -> Iterator[tuple[SourceFile, bytes]]:
     """Each image that can be read, in order; what is wrong with others goes to ``unreadable``.
 
     Threads serve: Pillow decodes and resizes without holding Python's lock.
     """
-    threads = processors()
+    threads = processor_count()
     pool = ThreadPoolExecutor(threads)
-    waiting: deque[tuple[str, Future[tuple[Entry, bytes] | str]]] = deque()
+    waiting: deque[tuple[str, Future[tuple[SourceFile, bytes] | str]]] = deque()
     remaining = iter(files)
     done = 0
     try:
@@ -218,7 +220,7 @@ def read_all(
         pool.shutdown(cancel_futures=True)
 
 
-def read_one(file: str, form: Form) -> tuple[Entry, bytes] | str:
+def read_one(file: str, form: StoredFormat) -> tuple[SourceFile, bytes] | str:
     """An image and what it was made of, or what is wrong with it. Errors: `DataError`."""
     try:
         before = os.stat(file)
@@ -231,4 +233,4 @@ def read_one(file: str, form: Form) -> tuple[Entry, bytes] | str:
     if version(before) != version(after):
         message = f"{file} changed while it was read"
         raise DataError(message, "start again when nothing writes into the folder")
-    return Entry(file, *version(before), digest_of(row)), row
+    return SourceFile(file, *version(before), digest_of(row)), row

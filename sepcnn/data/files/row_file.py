@@ -34,7 +34,7 @@ ROWS_CHECKED = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class SourceFile:
     """The image file that a row was made of."""
 
     path: str
@@ -57,7 +57,7 @@ class Entries:
     def __len__(self) -> int:
         return len(self._records) // RECORD.size
 
-    def __getitem__(self, place: int) -> Entry:
+    def __getitem__(self, place: int) -> SourceFile:
         if not 0 <= place < len(self):
             raise IndexError(place)
         size, modified, changed, end, digest = RECORD.unpack_from(
@@ -65,7 +65,7 @@ class Entries:
         )
         start = self._end(place - 1) if place else 0
         path = self._paths[start:end].decode(errors="surrogateescape")
-        return Entry(path, size, modified, changed, digest.hex())
+        return SourceFile(path, size, modified, changed, digest.hex())
 
     def _end(self, place: int) -> int:
         end: int = RECORD.unpack_from(self._records, place * RECORD.size)[3]
@@ -84,7 +84,7 @@ class Entries:
             start = end
         return found
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: SourceFile) -> None:
         self._paths += entry.path.encode(errors="surrogateescape")
         end, digest = len(self._paths), bytes.fromhex(entry.digest)
         self._records += RECORD.pack(entry.size, entry.modified, entry.changed, end, digest)
@@ -219,7 +219,7 @@ class RowWriter:
             finally:
                 self.partial.unlink(missing_ok=True)
 
-    def add(self, entry: Entry, row: bytes) -> None:
+    def add(self, entry: SourceFile, row: bytes) -> None:
         self.row_bytes = len(row)
         self.file.write(row)
         self.entries.add(entry)

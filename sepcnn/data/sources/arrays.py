@@ -12,7 +12,7 @@ from pydantic import PlainValidator, ValidationInfo, WithJsonSchema, model_valid
 from sepcnn.data.dataset import Dataset, Resident
 from sepcnn.data.sources.base import Request, Source, hold_out
 from sepcnn.errors import DataError
-from sepcnn.language.messages import refuse, show
+from sepcnn.language.messages import invalid, quote
 from sepcnn.language.values import FilePath, read_path
 from sepcnn.wording import counted
 
@@ -25,7 +25,7 @@ MOST_CLASSES = 1_000_000
 def _file_or_pair(value: Any, info: ValidationInfo) -> tuple[Path, ...]:
     paths = value if isinstance(value, list | tuple) else [value]
     if not 1 <= len(paths) <= 2:
-        raise refuse(f"expected a file, or [images.npy, labels.npy], found {show(value)}")
+        raise invalid(f"expected a file, or [images.npy, labels.npy], found {quote(value)}")
     return tuple(read_path(path, info) for path in paths)
 
 
@@ -64,11 +64,11 @@ class Arrays(Source):
     @model_validator(mode="after")
     def _one_form(self) -> Self:
         if (self.path is None) == (self.train is None):
-            raise refuse(
+            raise invalid(
                 "give either 'path' or 'train'", "as in Arrays: {train: a.npz, test: b.npz}"
             )
         if self.path is not None and (self.val or self.test):
-            raise refuse("with 'path', every split comes from that file", "remove val and test")
+            raise invalid("with 'path', every split comes from that file", "remove val and test")
         return self
 
     @property

@@ -14,7 +14,7 @@ from sepcnn.data.files import decoding
 from sepcnn.data.files.decoding import Resize
 from sepcnn.data.files.listing import ImageFile, Listing, list_images
 from sepcnn.data.files.on_disk import OnDisk
-from sepcnn.data.files.pixel_cache import Decoded, Form, decode
+from sepcnn.data.files.pixel_cache import Decoded, StoredFormat, decode
 from sepcnn.data.sources.base import Request, Source
 from sepcnn.errors import DataError
 from sepcnn.language.values import FilePath, ImageShape, Pair
@@ -68,7 +68,7 @@ class Folder(Source):
     def open(self, request: Request) -> Dataset:
         self.check(request.shape)
         listing = list_images(self.path, self.labels)
-        form = Form(self._stored(request.shape), self.resize)
+        form = StoredFormat(self._stored(request.shape), self.resize)
         paths = [file.location for file in listing.files]
         decoded = decode(paths, form, self._source(), request.progress)
         notes = [decoded.note] if decoded.note else []
@@ -153,7 +153,7 @@ def on_disk(
     decoded: Decoded,
     places: dict[str, int],
     class_names: tuple[str, ...],
-    form: Form,
+    form: StoredFormat,
 ) -> OnDisk:
     numbers = {name: number for number, name in enumerate(class_names)}
     listed = list(files)

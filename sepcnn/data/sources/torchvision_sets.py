@@ -23,7 +23,7 @@ from sepcnn.data.sources.published.download import Remote, fetch
 from sepcnn.data.sources.published.image_catalogue import IMAGENETTE, PICTURE_SETS
 from sepcnn.data.sources.published.image_sets import PictureSet
 from sepcnn.errors import DataError
-from sepcnn.language.messages import nearest, refuse, show
+from sepcnn.language.messages import invalid, nearest, quote
 from sepcnn.language.values import FilePath, ImageShape
 
 ALL: ChainMap[str, Any] = ChainMap(PICTURE_SETS, SETS)
@@ -34,7 +34,7 @@ def _set_name(value: Any) -> str:
         return str(value)
     near = nearest(value, ALL) if isinstance(value, str) else None
     hint = f"did you mean '{near}'?" if near else f"known: {', '.join(ALL)}"
-    raise refuse(f"expected the name of a data set, found {show(value)}", hint)
+    raise invalid(f"expected the name of a data set, found {quote(value)}", hint)
 
 
 SetName = Annotated[str, PlainValidator(_set_name), WithJsonSchema({"enum": list(ALL)})]
@@ -65,9 +65,9 @@ class Torchvision(Source):
     @model_validator(mode="after")
     def _versions_are_of_their_sets(self) -> Self:
         if self.split and self.name != "EMNIST":
-            raise refuse(f"only EMNIST has a 'split' to choose, not {self.name}", "remove split")
+            raise invalid(f"only EMNIST has a 'split' to choose, not {self.name}", "remove split")
         if self.size and self.name != "Imagenette":
-            raise refuse(f"only Imagenette has a 'size' to choose, not {self.name}", "remove size")
+            raise invalid(f"only Imagenette has a 'size' to choose, not {self.name}", "remove size")
         return self
 
     @property

@@ -6,8 +6,8 @@ from typing import Annotated, TypeGuard
 
 from pydantic import PlainValidator, ValidationInfo, WithJsonSchema
 
-from sepcnn.language.data_format import IN_CHANNELS_LAST, axes_in_words, read_axis
-from sepcnn.language.messages import refuse, show
+from sepcnn.language.data_format import IN_CHANNELS_LAST, describe_axes, read_axis
+from sepcnn.language.messages import invalid, quote
 from sepcnn.nn.layers.base import Shape, ShapeError, show_shape
 
 IMAGE_AXES = ("height", "width", "channel")
@@ -20,7 +20,7 @@ def _is_axis(value: object) -> TypeGuard[int]:
 def _axis(value: object, info: ValidationInfo) -> int:
     if _is_axis(value):
         return read_axis(value, info)
-    raise refuse(f"expected an axis, found {show(value)}", axes_in_words(info))
+    raise invalid(f"expected an axis, found {quote(value)}", describe_axes(info))
 
 
 def read_axes(value: object, info: ValidationInfo) -> tuple[int, ...]:
@@ -29,8 +29,8 @@ def read_axes(value: object, info: ValidationInfo) -> tuple[int, ...]:
     found = tuple(read_axis(axis, info) for axis in axes if _is_axis(axis))
     if found and len(found) == len(axes):
         return found
-    message = f"expected an axis or a list of axes, found {show(value)}"
-    raise refuse(message, axes_in_words(info))
+    message = f"expected an axis or a list of axes, found {quote(value)}"
+    raise invalid(message, describe_axes(info))
 
 
 _AXIS = {"type": "integer", "not": {"const": 0}}

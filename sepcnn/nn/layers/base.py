@@ -16,7 +16,7 @@ from pydantic import Field, PlainValidator, WithJsonSchema
 from torch import nn
 
 from sepcnn.errors import SepcnnError
-from sepcnn.language.messages import refuse, show
+from sepcnn.language.messages import invalid, quote
 from sepcnn.language.spec import Choice, Table
 from sepcnn.nn.constraints import Constraint
 from sepcnn.nn.layers.module import Rules
@@ -32,14 +32,14 @@ def _layer_name(value: object) -> str:
     if isinstance(value, str) and value and not set(value) & set("./ \t\n"):
         return value
     hint = "use letters, digits, - and _; '/' is reserved for blocks"
-    raise refuse(f"expected the name of a layer, found {show(value)}", hint)
+    raise invalid(f"expected the name of a layer, found {quote(value)}", hint)
 
 
 def _layer_names(value: object) -> tuple[str, ...]:
     names = [value] if isinstance(value, str) else value
     if isinstance(names, list | tuple) and names and all(isinstance(n, str) for n in names):
         return tuple(names)
-    raise refuse(f"expected a list of names of layers above, found {show(value)}")
+    raise invalid(f"expected a list of names of layers above, found {quote(value)}")
 
 
 LayerName = Annotated[str, PlainValidator(_layer_name), WithJsonSchema({"type": "string"})]
@@ -109,9 +109,8 @@ class LeafLayer(Layer):
         """
         for name in type(self).model_fields:
             rule = getattr(self, name)
-            if isinstance(rule, Constraint) and (refusal := rule.refusal(axes)):
-                message, hint = refusal
-                raise ShapeError(f"{name}: {message}", hint)
+            if isinstance(rule, Constraint) and (mismatch := rule.mismatch(axes)):
+                raise ShapeError(f"{name}: {mismatch.message}", mismatch.hint)
 
     @abstractmethod
     def output_shape(self, *inputs: Shape) -> Shape:

@@ -10,7 +10,7 @@ from pydantic import model_validator
 from torch import nn
 from torch.nn import functional
 
-from sepcnn.language.messages import refuse
+from sepcnn.language.messages import invalid
 from sepcnn.language.values import Pair, PositiveInt
 from sepcnn.nn.activations import ActivationFunction
 from sepcnn.nn.constraints import KernelConstraint, VectorConstraint
@@ -104,7 +104,7 @@ class WindowLayer(LeafLayer):
     def _strides_or_dilation(self) -> Self:
         if self.strides != (1, 1) and self.dilation_rate != (1, 1):
             message = "strides and dilation_rate cannot both be above 1"
-            raise refuse(message, "leave out one of them")
+            raise invalid(message, "leave out one of them")
         return self
 
     def window_output(self, shape: Shape) -> tuple[int, int]:

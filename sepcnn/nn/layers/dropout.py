@@ -9,7 +9,7 @@ from pydantic import PlainValidator, ValidationInfo, WithJsonSchema
 from torch import nn
 
 from sepcnn.language.data_format import read_image
-from sepcnn.language.messages import refuse, show
+from sepcnn.language.messages import invalid, quote
 from sepcnn.language.values import Rate, UnitNumber
 from sepcnn.nn.layers.activation import ElementwiseLayer
 from sepcnn.nn.layers.base import Shape, ShapeError, image, show_shape
@@ -30,7 +30,7 @@ def _noise_shape(value: object, info: ValidationInfo) -> Sizes | None:
     ):
         return (*value[:1], *read_image(value[1:], info))
     hint = "null is an axis's own length, 1 shares along it, as in [null, 1, 1, null]"
-    raise refuse(f"expected a list of whole numbers above 0 and null, found {show(value)}", hint)
+    raise invalid(f"expected a list of whole numbers above 0 and null, found {quote(value)}", hint)
 
 
 _SIZE_SCHEMA = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "null"}]}
@@ -60,7 +60,7 @@ class Dropout(ElementwiseLayer):
 
     def _check(self, noise_shape: Sizes, shape: Shape) -> None:
         batch, *rest = noise_shape or (None,)
-        example = show([None, *[1] * (len(shape) - 1), None])
+        example = quote([None, *[1] * (len(shape) - 1), None])
         if len(rest) != len(shape):
             message = f"noise_shape has {len(noise_shape)} numbers for {show_shape(shape)}"
             raise ShapeError(message, f"write {len(shape) + 1}, the batch first, as in {example}")

@@ -9,7 +9,7 @@ from pydantic import PlainValidator, WithJsonSchema
 from torch import nn
 from torch.nn import functional
 
-from sepcnn.language.messages import refuse, show
+from sepcnn.language.messages import invalid, quote
 from sepcnn.nn.layers.base import LeafLayer, Shape, ShapeError, image
 
 
@@ -32,9 +32,9 @@ def _margins(value: object) -> tuple[tuple[int, int], tuple[int, int]]:
     hint = "for one row at the bottom and one column at the right write [[0, 1], [0, 1]]"
     message = (
         "expected a whole number, [height, width] or [[top, bottom], [left, right]], "
-        f"found {show(value)}"
+        f"found {quote(value)}"
     )
-    raise refuse(message, hint)
+    raise invalid(message, hint)
 
 
 _WHOLE = {"type": "integer", "minimum": 0}

@@ -10,7 +10,7 @@ import torch
 from pydantic import PlainValidator, WithJsonSchema
 from torch import nn
 
-from sepcnn.language.messages import refuse, show
+from sepcnn.language.messages import invalid, quote
 from sepcnn.language.values import PositiveNumber
 from sepcnn.nn.constraints import Constraint
 from sepcnn.nn.initializers import Ones, VectorInitializer, Zeros
@@ -85,7 +85,7 @@ class LayerNormalization(WithinImage):
 def _groups(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and (value > 0 or value == -1):
         return value
-    raise refuse(f"expected a whole number above 0, or -1, found {show(value)}")
+    raise invalid(f"expected a whole number above 0, or -1, found {quote(value)}")
 
 
 Groups = Annotated[

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import PlainValidator, ValidationInfo, WithJsonSchema, model_validator
 
-from sepcnn.language.messages import refuse, show
+from sepcnn.language.messages import invalid, quote
 from sepcnn.language.spec import Spec
 from sepcnn.language.values import finite_number, number_schema
 from sepcnn.nn.schedules import Progress, Ramp
@@ -30,7 +30,7 @@ def _limit(value: Any, info: ValidationInfo) -> Limit:
     if isinstance(value, dict):
         return Ramp.model_validate(value, context=info.context)
     hint = "write a number, or {start: 1, end: 3, after: 10%, until: 50%}"
-    raise refuse(f"expected a limit, found {show(value)}", hint)
+    raise invalid(f"expected a limit, found {quote(value)}", hint)
 
 
 _LIMIT_SCHEMA: dict[str, Any] = {
@@ -58,15 +58,15 @@ class RenormClipping(Spec):
         for place, moment in self._moments():
             rmax = moment(self.rmax) if isinstance(self.rmax, Ramp) else math.inf
             if self.rmin == "paper" and rmax < 1:
-                raise refuse(f"with rmin: paper, rmax must be at least 1, found {rmax:g}")
+                raise invalid(f"with rmin: paper, rmax must be at least 1, found {rmax:g}")
             limits = self._limits(moment)
             if limits["rmin"] > rmax + CROSSING:
-                raise refuse(
+                raise invalid(
                     f"rmin ({limits['rmin']:g}) is above rmax ({rmax:g}){place}",
                     "r lies between rmin and rmax; rmin is 0 unless given",
                 )
             if limits["dmax"] < 0:
-                raise refuse(f"dmax must be at least 0, found {limits['dmax']:g}")
+                raise invalid(f"dmax must be at least 0, found {limits['dmax']:g}")
         return self
 
     def _moments(self) -> Iterator[tuple[str, Callable[[Ramp], float]]]:

@@ -10,7 +10,7 @@ from pydantic import PlainValidator, ValidationInfo, WithJsonSchema
 from torch import nn
 
 from sepcnn.language.data_format import read_axis, read_image
-from sepcnn.language.messages import refuse, show
+from sepcnn.language.messages import invalid, quote
 from sepcnn.language.spec import Context
 from sepcnn.nn.layers.base import LeafLayer, Shape, ShapeError, show_shape
 
@@ -47,9 +47,9 @@ def _target_shape(value: object, info: ValidationInfo) -> tuple[int, ...]:
         return read_image(sizes, info)
     hint = "write [8, 8, 16] for an image, [256] for features; -1 stands for what is left"
     message = (
-        f"expected a list of whole numbers above 0, one of them -1 at most, found {show(value)}"
+        f"expected a list of whole numbers above 0, one of them -1 at most, found {quote(value)}"
     )
-    raise refuse(message, hint)
+    raise invalid(message, hint)
 
 
 TargetShape = Annotated[
@@ -110,9 +110,9 @@ def _dims(value: object, info: ValidationInfo) -> tuple[int, ...]:
         if len(dims) == 3:
             return tuple(read_axis(axis, info) % 4 for axis in read_image(dims, info))
         return dims
-    message = f"expected the axes from 1 on, each once, found {show(value)}"
+    message = f"expected the axes from 1 on, each once, found {quote(value)}"
     swap = "[1, 3, 2]" if Context.of(info).channels_first else "[2, 1, 3]"
-    raise refuse(message, f"{swap} swaps height and width of an image")
+    raise invalid(message, f"{swap} swaps height and width of an image")
 
 
 Dims = Annotated[

@@ -8,7 +8,7 @@ from typing import Literal, Self
 from pydantic import model_validator
 from torch import nn
 
-from sepcnn.language.messages import refuse
+from sepcnn.language.messages import invalid
 from sepcnn.language.values import Number, Pair, PositiveInt
 from sepcnn.nn.layers.base import LeafLayer, Shape, Window, image
 from sepcnn.nn.layers.framing import CropModule
@@ -114,7 +114,7 @@ class Resizing(ResizingLayer):
     def _crop_or_pad(self) -> Self:
         if self.crop_to_aspect_ratio and self.pad_to_aspect_ratio:
             message = "crop_to_aspect_ratio and pad_to_aspect_ratio cannot both be true"
-            raise refuse(message, "leave one of them out")
+            raise invalid(message, "leave one of them out")
         return self
 
     def margins(self, height: int, width: int) -> Pair:

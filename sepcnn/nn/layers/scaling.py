@@ -8,7 +8,7 @@ import torch
 from pydantic import PlainValidator, WithJsonSchema, model_validator
 from torch import nn
 
-from sepcnn.language.messages import refuse, show
+from sepcnn.language.messages import invalid, quote
 from sepcnn.language.values import number_or_list_schema, numbers
 from sepcnn.nn.layers.axes import Axis, check_channel_axis
 from sepcnn.nn.layers.base import LeafLayer, Shape, ShapeError
@@ -18,7 +18,7 @@ from sepcnn.wording import counted
 def _numbers(value: Any) -> tuple[float, ...]:
     if found := numbers(value):
         return found
-    raise refuse(f"expected a number, or a list with one number a channel, found {show(value)}")
+    raise invalid(f"expected a number, or a list with one number a channel, found {quote(value)}")
 
 
 def _factor(value: Any) -> float | tuple[float, ...]:
@@ -105,13 +105,13 @@ class Normalization(LeafLayer):
     @model_validator(mode="after")
     def _both_or_none(self) -> Self:
         if (self.mean is None) != (self.variance is None):
-            raise refuse("mean and variance must be given together, or neither", "give the other")
+            raise invalid("mean and variance must be given together, or neither", "give the other")
         if self.variance and min(self.variance) < 0:
             message = f"variance must be at least 0, found {min(self.variance):g}"
-            raise refuse(message, "give the square of the standard deviation, as the data has it")
+            raise invalid(message, "give the square of the standard deviation, as the data has it")
         if self.axis is None and max(len(self.mean or ()), len(self.variance or ())) > 1:
             hint = "leave axis out: each channel has its own"
-            raise refuse("with axis: null, mean and variance are one number each", hint)
+            raise invalid("with axis: null, mean and variance are one number each", hint)
         return self
 
     def output_shape(self, *inputs: Shape) -> Shape:

@@ -10,7 +10,7 @@ from pydantic import PlainValidator, WithJsonSchema, model_validator
 from torch import nn
 from torch.nn import functional
 
-from sepcnn.language.messages import refuse, show
+from sepcnn.language.messages import invalid, quote
 from sepcnn.language.values import Pair
 from sepcnn.nn.constraints import KernelConstraint
 from sepcnn.nn.initializers import GlorotUniform, KernelInitializer
@@ -27,7 +27,7 @@ def _output_padding(value: object) -> tuple[int, int] | None:
     pair = value if isinstance(value, list | tuple) else (value, value)
     if len(pair) == 2 and all(type(size) is int and size >= 0 for size in pair):
         return (pair[0], pair[1])
-    raise refuse(f"expected a whole number or [height, width], found {show(value)}")
+    raise invalid(f"expected a whole number or [height, width], found {quote(value)}")
 
 
 _WHOLE = {"type": "integer", "minimum": 0}
@@ -88,7 +88,7 @@ class Conv2DTranspose(ConvolutionLayer):
         for extra, stride in zip(self.output_padding or (), self.strides, strict=False):
             if extra >= stride:
                 message = f"output_padding {extra} must be below the stride, which is {stride}"
-                raise refuse(message, "leave it out, or take a larger stride")
+                raise invalid(message, "leave it out, or take a larger stride")
         return self
 
     def output_shape(self, *inputs: Shape) -> Shape:

@@ -12,7 +12,7 @@ import torch
 from pydantic import model_validator
 from torch import Tensor
 
-from sepcnn.language.messages import refuse
+from sepcnn.language.messages import invalid
 from sepcnn.language.spec import Choice, Table
 from sepcnn.language.values import NonNegativeNumber, PositiveNumber
 
@@ -49,7 +49,7 @@ class Optimizer(Choice):
         given = [n for n in ("clipnorm", "global_clipnorm", "clipvalue") if getattr(self, n)]
         if len(given) > 1:
             message = f"only one way of clipping is possible, found {' and '.join(given)}"
-            raise refuse(message, "keep one of them")
+            raise invalid(message, "keep one of them")
         return self
 
     @abstractmethod

@@ -17,7 +17,7 @@ from sepcnn.data.augmentation.base import Draw, Fill
 from sepcnn.data.augmentation.shifting import shift
 from sepcnn.data.batch import Batch
 from sepcnn.errors import ConfigError
-from sepcnn.language.spec import Spec, read
+from sepcnn.language.spec import Context, Spec, read_spec
 from sepcnn.language.yaml_reader import parse
 from sepcnn.randomness import stream
 
@@ -277,7 +277,7 @@ def test_impossible_rectangles_are_refused(fields: str, message: str) -> None:
         augment: Augmentation
 
     with pytest.raises(ConfigError) as caught:
-        read(Section, parse(f"augment: {{RandomErasing: {{{fields}}}}}", "c"), folder=Path())
+        read_spec(Section, parse(f"augment: {{RandomErasing: {{{fields}}}}}", "c"), Context(Path()))
     assert [problem.message for problem in caught.value.problems] == [message]
 
 

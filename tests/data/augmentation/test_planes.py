@@ -14,7 +14,7 @@ from PIL import Image, ImageEnhance, ImageOps
 from sepcnn.data.augmentation import AUGMENTATIONS, Augmentation, augment
 from sepcnn.data.augmentation.base import ColourPlanes, Draw, PlaneAugmentation, to_bytes, to_planes
 from sepcnn.data.augmentation.geometry import resample
-from sepcnn.data.augmentation.policies import (
+from sepcnn.data.augmentation.rand_augment import (
     CHANGES,
     GEOMETRIC,
     OPERATIONS,

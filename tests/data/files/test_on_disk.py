@@ -12,7 +12,7 @@ import torch
 
 from sepcnn.data.dataset import Resident
 from sepcnn.data.files.on_disk import OnDisk
-from sepcnn.data.files.row_file import Entry, RowFile, RowWriter, digest_of, read_facts
+from sepcnn.data.files.row_file import RowFile, RowWriter, SourceFile, digest_of, read_facts
 from tests.runs import environment
 
 SHAPE = (4, 3, 2)
@@ -24,7 +24,7 @@ def rows(tmp_path: Path) -> RowFile:
     with RowWriter(tmp_path / "a.rows", {}) as writer:
         for number in range(10):
             row = bytes([number]) * 24
-            writer.add(Entry(f"{number}.png", 1, 1, 1, digest_of(row)), row)
+            writer.add(SourceFile(f"{number}.png", 1, 1, 1, digest_of(row)), row)
     return RowFile(tmp_path / "a.rows")
 
 
@@ -45,7 +45,7 @@ def test_the_images_at_the_indices(rows: RowFile) -> None:
 def test_the_index_is_kept_as_bytes(tmp_path: Path) -> None:
     """Half a gigabyte for the images of ImageNet, and a second, where each entry is objects."""
     written = [
-        Entry(f"{number:05}/b\udce9.jpg", number, -number, 1 << 62, digest_of(b""))
+        SourceFile(f"{number:05}/b\udce9.jpg", number, -number, 1 << 62, digest_of(b""))
         for number in range(10_000)
     ]
     with RowWriter(tmp_path / "a.rows", {"a": 1}) as writer:

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 
 from sepcnn.data.files import pixel_cache
-from sepcnn.data.files.pixel_cache import Decoded, Form, decode
+from sepcnn.data.files.pixel_cache import Decoded, StoredFormat, decode
 from sepcnn.data.progress import no_progress
 from sepcnn.errors import DataError
 from tests.pictures import picture, write_folder
 from tests.runs import environment
 
-FORM = Form((12, 12, 3), "crop")
+FORM = StoredFormat((12, 12, 3), "crop")
 
 
 @pytest.fixture(autouse=True)
@@ -50,24 +50,24 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return found
 
 
-def decode_all(files: list[Path], form: Form = FORM) -> Decoded:
+def decode_all(files: list[Path], form: StoredFormat = FORM) -> Decoded:
     return decode([str(file) for file in files], form, str(files[0].parents[1]), no_progress)
 
 
-def pixels(result: Decoded, files: list[Path], form: Form = FORM) -> np.ndarray:
+def pixels(result: Decoded, files: list[Path], form: StoredFormat = FORM) -> np.ndarray:
     places = result.places()
     rows = np.empty((len(files), form.row_bytes), np.uint8)
     result.rows.gather([places[str(file)] for file in files], rows)
     return rows.reshape(-1, *form.shape)
 
 
-def expected(files: list[Path], form: Form = FORM) -> np.ndarray:
+def expected(files: list[Path], form: StoredFormat = FORM) -> np.ndarray:
     from sepcnn.data.files.decoding import read_image
 
     return np.stack([read_image(file, form.shape, form.resize) for file in files])
 
 
-def check(files: list[Path], form: Form = FORM) -> Decoded:
+def check(files: list[Path], form: StoredFormat = FORM) -> Decoded:
     result = decode_all(files, form)
     np.testing.assert_array_equal(pixels(result, files, form), expected(files, form))
     return result
@@ -130,7 +130,7 @@ def test_files_that_take_each_others_place_with_size_and_time(tmp_path: Path) ->
 
 
 def test_each_form_and_place_has_a_file_of_its_own(files: list[Path], home: Path) -> None:
-    for form in (FORM, Form((12, 12, 1), "crop"), Form((12, 12, 3), "stretch")):
+    for form in (FORM, StoredFormat((12, 12, 1), "crop"), StoredFormat((12, 12, 3), "stretch")):
         check(files, form)
         check(files, form)
     assert kept(home).count(".rows") == 3

@@ -14,7 +14,7 @@ from sepcnn.data.dataset import Dataset
 from sepcnn.data.sources.arrays import Arrays
 from sepcnn.data.sources.base import Request
 from sepcnn.errors import ConfigError, DataError
-from sepcnn.language.spec import Context, plain, read
+from sepcnn.language.spec import Context, read_spec, to_plain
 from sepcnn.language.yaml_reader import parse
 from tests.conftest import SHARED_DATA
 
@@ -44,7 +44,7 @@ def npy(path: Path, array: Loaded) -> Path:
 
 
 def arrays(**fields: Any) -> Arrays:
-    return Arrays.model_validate({name: plain(value) for name, value in fields.items()})
+    return Arrays.model_validate({name: to_plain(value) for name, value in fields.items()})
 
 
 def opened(
@@ -166,7 +166,7 @@ def test_a_resolved_config_reads_back(tmp_path: Path) -> None:
         train=npz(tmp_path / "a.npz", x=images(), y=labels()),
         test=[tmp_path / "x.npy", tmp_path / "y.npy"],
     )
-    assert Arrays.model_validate(plain(source)["Arrays"]) == source
+    assert Arrays.model_validate(to_plain(source)["Arrays"]) == source
 
 
 # ── the validation split ──────────────────────────────────────────────────────────────────────
@@ -426,12 +426,12 @@ def test_files_that_name_the_classes_in_another_order(tmp_path: Path) -> None:
 )
 def test_forms_that_are_refused(text: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        read(Arrays, parse(text, "c.yaml"), folder=Path())
+        read_spec(Arrays, parse(text, "c.yaml"), Context(Path()))
     assert [problem.message for problem in caught.value.problems] == [message]
 
 
 def test_paths_are_relative_to_the_config(tmp_path: Path) -> None:
-    source = read(Arrays, parse("{train: [x.npy, data/y.npy]}", "c.yaml"), folder=tmp_path)
+    source = read_spec(Arrays, parse("{train: [x.npy, data/y.npy]}", "c.yaml"), Context(tmp_path))
     assert source.train == (tmp_path / "x.npy", tmp_path / "data" / "y.npy")
 
 

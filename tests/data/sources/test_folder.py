@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sepcnn.config.config import from_node, load
+from sepcnn.config.loading import config_from_node, load_config
 from sepcnn.data.dataset import Dataset, Split
 from sepcnn.data.files.listing import ImageFile
 from sepcnn.data.sources.base import Request
@@ -342,7 +342,7 @@ MODEL = (
 def test_a_config_names_the_folder(root: Path, source: str) -> None:
     config = root.parent / "a.yaml"
     config.write_text(f"{MODEL}data: {{source: {{{source}}}}}\n")
-    settings = load(config)
+    settings = load_config(config)
     assert len(settings.open_data().train) > 20
     assert type(settings).from_resolved(settings.resolved()).data == settings.data
 
@@ -350,7 +350,7 @@ def test_a_config_names_the_folder(root: Path, source: str) -> None:
 def test_a_stored_size_below_the_nets_is_refused_before_reading() -> None:
     text = f"{MODEL}data:\n  source:\n    Folder: {{path: none, stored_size: [12, 11]}}\n"
     with pytest.raises(ConfigError) as caught:
-        from_node(text, parse(text, "a.yaml"), "a.yaml", Path())
+        config_from_node(text, parse(text, "a.yaml"), "a.yaml", Path())
     first, *_, hint = str(caught.value).split("\n")
     assert first == (
         "a.yaml:4:5: data.source.Folder: stored_size 12×11 is smaller than the net's 12×12"

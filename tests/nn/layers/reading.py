@@ -8,7 +8,7 @@ import pytest
 
 from sepcnn.errors import ConfigError
 from sepcnn.language.node import format_path
-from sepcnn.language.spec import Spec, read
+from sepcnn.language.spec import Context, Spec, read_spec
 from sepcnn.language.yaml_reader import parse
 from sepcnn.nn.graph import GraphError, make_graph
 from sepcnn.nn.layers.base import Layer, LayerList, Shape
@@ -24,7 +24,7 @@ class Layers(Spec):
 
 def read_layers(text: str) -> tuple[Layer, ...]:
     """The layers of a YAML list, as in ``[Flatten, Dense: 3]``."""
-    return read(Layers, parse(f"layers:\n  {text}", "c.yaml"), folder=Path()).layers
+    return read_spec(Layers, parse(f"layers:\n  {text}", "c.yaml"), Context(Path())).layers
 
 
 def read_layer(text: str) -> Layer:

@@ -8,7 +8,8 @@ import json
 import pytest
 import torch
 
-from sepcnn.language.spec import plain
+from sepcnn.language.descriptions import field_descriptions
+from sepcnn.language.spec import to_plain
 from sepcnn.nn.graph import Graph, make_graph
 from sepcnn.nn.layers import LAYERS
 from sepcnn.nn.layers.base import Layer, Shape
@@ -131,7 +132,7 @@ def test_gradients_reach_every_weight_and_the_input(name: str) -> None:
 def test_plain_data_reads_back_as_the_same_layers(name: str) -> None:
     layers = layers_of(name)
     # JSON is YAML: this is how a resolved config travels in a checkpoint.
-    assert read_layers(json.dumps(plain(layers))) == layers
+    assert read_layers(json.dumps(to_plain(layers))) == layers
 
 
 @every_layer
@@ -191,5 +192,5 @@ def test_documentation(name: str) -> None:
     text = layer.__dict__["__doc__"]
     assert text
     assert len(text.splitlines()) <= 20
-    undocumented = [key for key, field in layer.model_fields.items() if not field.description]
+    undocumented = [key for key in layer.model_fields if not field_descriptions(layer).get(key)]
     assert undocumented == []

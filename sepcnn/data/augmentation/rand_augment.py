@@ -9,7 +9,7 @@ from itertools import accumulate, pairwise
 
 import torch
 
-from sepcnn.backends.machine import send
+from sepcnn.backends.machine import copy_to
 from sepcnn.data.augmentation.base import Draw, PlaneAugmentation, check_colours, each
 from sepcnn.data.augmentation.colour import grey
 from sepcnn.data.augmentation.geometry import affine, resample, rotation
@@ -172,7 +172,7 @@ def operate(
     # Sorted by operation, the images that drew the same are one piece, changed where it lies.
     order = drawn.argsort(stable=True)
     places, back, order = (
-        send(indices, draw.device) for indices in (drawn[order], order.argsort(), order)
+        copy_to(indices, draw.device) for indices in (drawn[order], order.argsort(), order)
     )
     planes = planes.index_select(0, order)  # rows as a whole: faster than planes[order]
     strength, sign = strength[order], sign[order]
