@@ -13,12 +13,12 @@ from sepcnn.errors import StorageError
 
 @contextmanager
 def replacing(path: Path, partial: Path | None = None) -> Iterator[BinaryIO]:
-    """An open file that takes the place of ``path`` when the block ends without an exception.
+    """Open a file for writing that replaces ``path`` when the block ends without an exception.
 
-    The content is flushed to disk before the old file is replaced. After an exception, an
-    interrupt among them, the old file is as it was and the partial one is removed. ``partial`` is
-    the name used while writing; unless given, it starts with a dot and ends with ``.partial``.
-    Errors: OSError.
+    The content is flushed to disk before the old file is replaced. After an exception or an
+    interrupt the old file is unchanged and the partial file is removed. ``partial`` is the path
+    used while writing, by default ``.NAME.partial`` in the same folder. Two writers of the same
+    path need different ones, or a lock. Errors: OSError.
     """
     partial = partial or path.with_name(f".{path.name}.partial")
     try:

@@ -1,9 +1,9 @@
-"""The user's cache folder: files that can be made again at any time."""
+"""The user's cache folder: files that can be recreated at any time."""
 
 from __future__ import annotations
 
 import os
-import sys
+import secrets
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,43 +11,42 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+import platformdirs
 from filelock import FileLock, Timeout
 
+from sepcnn.atomic_file import replacing
+
 DOWNLOADS = "datasets"
-"""the folder of downloaded sets within the cache folder: no files of it are removed one by one,
-since half of a set may pass for the whole, and some may have been put there by hand"""
+"""Name of the folder of downloaded data sets in the cache folder. Its files are never removed one
+by one: a data set with missing files could pass for a complete one, and the user may have put
+files there."""
 
 
 def cache_folder() -> Path:
-    """``$XDG_CACHE_HOME/sepcnn``, or the system's usual place for caches."""
-    if home := os.environ.get("XDG_CACHE_HOME"):
-        return Path(home) / "sepcnn"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "sepcnn"
-    if sys.platform == "win32" and (local := os.environ.get("LOCALAPPDATA")):
-        return Path(local) / "sepcnn" / "cache"
-    try:
-        return Path.home() / ".cache" / "sepcnn"
-    except RuntimeError:  # a container without a home
-        return Path(tempfile.gettempdir()) / "sepcnn-cache"
+    """Return ``$XDG_CACHE_HOME/sepcnn``, or the folder where the system keeps caches."""
+    if root := os.environ.get("XDG_CACHE_HOME"):
+        return Path(root) / "sepcnn"
+    # A user without a home, as in some containers: newer versions of platformdirs raise an error,
+    # older ones return "~/.cache".
+    with suppress(RuntimeError):
+        folder = platformdirs.user_cache_path("sepcnn", appauthor=False)
+        if folder.is_absolute():
+            return folder
+    return Path(tempfile.gettempdir()) / "sepcnn-cache"
 
 
 def keep(name: str, write: Callable[[BinaryIO], object]) -> bool:
-    """Write a cache file whole or not at all; whether it worked.
+    """Write a cache file completely or not at all, and return whether that worked.
 
-    A full disk or a read-only home only costs time in the next run, so it is no error.
+    A full disk or a read-only home is not an error: it only costs time in the next run.
     """
     path = cache_folder() / name
+    # Several processes may write the same file.
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            temporary = Path(file.name)
-            try:
-                write(file)  # type: ignore[arg-type]
-            except BaseException:  # an interrupt too leaves nothing behind
-                temporary.unlink(missing_ok=True)
-                raise
-        temporary.replace(path)
+        with replacing(path, partial) as file:
+            write(file)
     except OSError:
         return False
     return True
@@ -61,12 +60,12 @@ class CacheFile:
     size: int
     """bytes"""
     used: float
-    """seconds since 1970"""
+    """time of the last use, in seconds since 1970"""
 
 
 def cache_files() -> list[CacheFile]:
-    """What the cache folder holds but for downloaded sets, the largest first."""
-    found = []
+    """Return the files of the cache folder except downloaded data sets, the largest first."""
+    files = []
     for path in cache_folder().rglob("*"):
         if path.is_relative_to(cache_folder() / DOWNLOADS):
             continue
@@ -74,14 +73,14 @@ def cache_files() -> list[CacheFile]:
             if path.is_file() and path.suffix != ".lock":
                 status = path.stat()
                 used = max(status.st_atime, status.st_mtime)
-                found.append(CacheFile(path, status.st_size, used))
-    return sorted(found, key=lambda file: (-file.size, file.path))
+                files.append(CacheFile(path, status.st_size, used))
+    return sorted(files, key=lambda file: (-file.size, file.path))
 
 
 def remove(file: CacheFile) -> bool:
-    """Remove a cache file; False for one that is being written, or that may not be removed.
+    """Remove a cache file. Return False if it is being written or cannot be removed.
 
-    Whoever reads it goes on: the system keeps a file until it is closed.
+    A process that reads it is not disturbed: the system keeps the content until it is closed.
     """
     try:
         if file.path.suffix == ".partial":

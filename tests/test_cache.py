@@ -1,4 +1,4 @@
-"""The cache folder: files whole or not at all, and never an error."""
+"""Cache files are written completely or not at all, and a failure is not an error."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
+from platformdirs.api import PlatformDirsABC
+from platformdirs.macos import MacOS
+from platformdirs.unix import Unix
+from platformdirs.windows import Windows
 
 from sepcnn.cache import cache_folder, keep
 
@@ -25,25 +29,40 @@ def files(folder: Path) -> list[str]:
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
 
 
-def test_the_folder_is_where_the_environment_says(home: Path) -> None:
+def test_xdg_cache_home_decides_about_the_folder(home: Path) -> None:
     assert cache_folder() == home / "sepcnn"
 
 
 @pytest.mark.parametrize(
-    ("platform", "variable", "expected"),
+    ("system", "expected"),
     [
-        ("linux", "HOME", ".cache/sepcnn"),
-        ("darwin", "HOME", "Library/Caches/sepcnn"),
-        ("win32", "LOCALAPPDATA", "sepcnn/cache"),
+        (Unix, ".cache/sepcnn"),
+        (MacOS, "Library/Caches/sepcnn"),
+        (Windows, "AppData/Local/sepcnn/Cache"),
     ],
 )
 def test_each_system_has_its_usual_folder(
-    platform: str, variable: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    system: type[PlatformDirsABC], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv(variable, str(tmp_path))
-    monkeypatch.setattr("sys.platform", platform)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    local = str(tmp_path / "AppData" / "Local")
+    monkeypatch.setattr("platformdirs.windows.get_win_folder", lambda name: local)
+    monkeypatch.setattr("platformdirs.PlatformDirs", system)
     assert cache_folder() == tmp_path / expected
+
+
+def test_a_container_without_a_home_has_a_temporary_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(user: int) -> None:
+        raise KeyError(user)
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert cache_folder() == tmp_path / "sepcnn-cache"
 
 
 def test_a_file_is_kept_with_its_folders(home: Path) -> None:
@@ -63,9 +82,7 @@ def test_a_file_is_replaced(home: Path) -> None:
 @pytest.mark.parametrize(
     "error", [OSError("disk full"), ValueError(), KeyboardInterrupt()], ids=repr
 )
-def test_nothing_is_left_of_a_file_that_could_not_be_written(
-    home: Path, error: BaseException
-) -> None:
+def test_a_failed_write_leaves_nothing_behind(home: Path, error: BaseException) -> None:
     def fail(file: BinaryIO) -> None:
         file.write(b"half of the con")
         raise error
@@ -78,10 +95,10 @@ def test_nothing_is_left_of_a_file_that_could_not_be_written(
     assert files(home) == []
 
 
-def test_a_folder_that_cannot_be_made_is_no_error(
+def test_a_folder_that_cannot_be_created_is_no_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Below a file: also root cannot write there.
+    # Below a file: even root cannot write there.
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert not keep("a", write)

@@ -1,4 +1,4 @@
-"""``sepcnn cache``: what the user's cache folder holds, and how it is cleared."""
+"""``sepcnn cache``: list the files of the user's cache folder, or remove them."""
 
 from __future__ import annotations
 
@@ -15,57 +15,62 @@ SECONDS_A_DAY = 86_400
 
 
 @click.command(name="cache")
-@click.option("--clear", is_flag=True, help="Remove the files: they are made again when needed.")
+@click.option("--clear", is_flag=True, help="Remove the files. They are recreated when needed.")
 @click.option(
     "--unused",
     "days",
     metavar="DAYS",
     type=click.FloatRange(min=0),
     default=0,
-    help="Only files that were not used for so long.",
+    help="Only files not used for this many days.",
 )
 def command(clear: bool, days: float) -> int:
-    """Show what the cache folder holds: decoded images, drawn shapes.
+    """List the files of the cache folder: decoded images, drawn shapes, compiled kernels.
 
-    It lies in $XDG_CACHE_HOME/sepcnn, or in the system's usual place for caches. Downloaded sets
-    lie there too, and stay.
+    The folder is $XDG_CACHE_HOME/sepcnn, or the folder where the system keeps caches. Downloaded
+    data sets are there too. They are neither listed nor removed.
     """
     now = time.time()
     files = [file for file in cache_files() if now - file.used >= days * SECONDS_A_DAY]
     if clear:
         removed = [file for file in files if remove(file)]
-        console.say(f"removed {files_of(removed)} from {cache_folder()}")
+        console.say(f"removed {total(removed)} from {cache_folder()}")
         for file in files:
             if file not in removed:
-                console.note(f"in use, or not to be removed: {file.path}")
-        tell_of_downloads()
+                console.note(f"not removed, in use or without permission: {file.path}")
+        note_downloads()
         return 0 if len(removed) == len(files) else 1
     if files:
         columns = ["what", "image", "MB", "days unused"]
         rows = [
-            [*what(file), f"{file.size / 1e6:,.1f}", f"{(now - file.used) / SECONDS_A_DAY:.0f}"]
+            [
+                *described(file),
+                f"{file.size / 1e6:,.1f}",
+                f"{(now - file.used) / SECONDS_A_DAY:.0f}",
+            ]
             for file in files
         ]
         console.table(columns, rows, left=2)
-    console.say(f"{files_of(files)} in {cache_folder()}")
-    tell_of_downloads()
+    console.say(f"{total(files)} in {cache_folder()}")
+    note_downloads()
     return 0
 
 
-def tell_of_downloads() -> None:
+def note_downloads() -> None:
     folder = cache_folder() / DOWNLOADS
     if folder.is_dir():
-        console.note(f"downloaded sets are not counted and stay: remove {folder} to be rid of them")
+        console.note(
+            f"downloaded data sets are kept and not counted; to delete them, remove {folder}"
+        )
 
 
-def files_of(files: list[CacheFile]) -> str:
-    """How many, and their size."""
-    many = "file" if len(files) == 1 else "files"
-    return f"{len(files)} {many}, {sum(file.size for file in files) / 1e6:,.1f} MB,"
+def total(files: list[CacheFile]) -> str:
+    """Return the number of files and their total size, as in ``2 files, 3.0 MB,``."""
+    return f"{counted(len(files), 'file')}, {sum(file.size for file in files) / 1e6:,.1f} MB,"
 
 
-def what(file: CacheFile) -> tuple[str, str]:
-    """What a file was made of, and the size of its images."""
+def described(file: CacheFile) -> tuple[str, str]:
+    """Return the source of a file, and the size of its images if it holds decoded ones."""
     name = file.path.relative_to(cache_folder()).as_posix()
     if file.path.suffix != ".rows":
         return name, ""

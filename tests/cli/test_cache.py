@@ -1,4 +1,4 @@
-"""``sepcnn cache``: what is there, and what is removed."""
+"""``sepcnn cache`` lists the cached files and removes them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_an_empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, invoke:
     assert invoke("cache", "--clear") == (0, expected, "")
 
 
-def test_what_is_there(home: Path, invoke: Invoke) -> None:
+def test_files_are_listed(home: Path, invoke: Invoke) -> None:
     code, out, _ = invoke("cache")
     lines = [" ".join(line.split()) for line in out.splitlines() if line.strip()]
     assert code == 0
@@ -46,46 +46,45 @@ def test_what_is_there(home: Path, invoke: Invoke) -> None:
     assert lines[4] == f"2 files, 3.0 MB, in {home}"
 
 
-def test_a_damaged_file_is_told(home: Path, invoke: Invoke) -> None:
+def test_a_damaged_file_is_listed_as_damaged(home: Path, invoke: Invoke) -> None:
     (path,) = home.rglob("*.rows")
     path.write_bytes(b"")
     assert f"images/{path.name} (damaged)" in invoke("cache")[1]
 
 
-def test_all_is_removed(home: Path, invoke: Invoke) -> None:
+def test_clear_removes_all_files(home: Path, invoke: Invoke) -> None:
     assert invoke("cache", "--clear") == (0, f"removed 2 files, 3.0 MB, from {home}\n", "")
     assert {path.suffix for path in home.rglob("*") if path.is_file()} <= {".lock"}
 
 
-def test_what_was_used_lately_stays(home: Path, invoke: Invoke) -> None:
+def test_recently_used_files_are_kept(home: Path, invoke: Invoke) -> None:
     expected = f"removed 1 file, 3.0 MB, from {home}\n"
     assert invoke("cache", "--clear", "--unused", "7") == (0, expected, "")
     assert list(home.rglob("*.rows"))
     assert not list(home.rglob("*.npz"))
 
 
-def test_downloaded_sets_stay_whole(home: Path, invoke: Invoke) -> None:
-    """A folder of which some files are left would pass for an unpacked set."""
+def test_downloaded_data_sets_are_kept(home: Path, invoke: Invoke) -> None:
+    """A folder that lost some of its files would pass for a complete data set."""
     unpacked = home / "datasets" / "imagenette2" / "train" / "n01440764" / "a.jpg"
     unpacked.parent.mkdir(parents=True)
     unpacked.write_bytes(bytes(2_000_000))
-    told = (
-        f"downloaded sets are not counted and stay: remove {home / 'datasets'} to be rid of them\n"
-    )
+    note = "downloaded data sets are kept and not counted; to delete them, remove "
+    note += f"{home / 'datasets'}\n"
     _, out, err = invoke("cache")
     assert out.endswith(f"2 files, 3.0 MB, in {home}\n")
-    assert err == told
+    assert err == note
     expected = f"removed 2 files, 3.0 MB, from {home}\n"
-    assert invoke("cache", "--clear") == (0, expected, told)
+    assert invoke("cache", "--clear") == (0, expected, note)
     assert unpacked.exists()
 
 
-def test_what_is_being_written_stays(home: Path, invoke: Invoke) -> None:
+def test_a_file_that_is_being_written_is_kept(home: Path, invoke: Invoke) -> None:
     partial = home / "images" / "b.partial"
     partial.touch()
     with FileLock(partial.with_suffix(".lock")):
         code, _, err = invoke("cache", "--clear")
-    assert (code, err) == (1, f"in use, or not to be removed: {partial}\n")
+    assert (code, err) == (1, f"not removed, in use or without permission: {partial}\n")
     assert partial.exists()
     assert invoke("cache", "--clear")[0] == 0
     assert not partial.exists()

@@ -19,7 +19,14 @@ from sepcnn.backends.machine import free_memory, processor_count
 from sepcnn.cache import cache_folder
 from sepcnn.data.files.decoding import DECODER, Resize, decoder, read_image
 from sepcnn.data.files.locks import held
-from sepcnn.data.files.row_file import Entries, RowFile, RowWriter, SourceFile, digest_of, open_rows
+from sepcnn.data.files.row_file import (
+    Entries,
+    RowFile,
+    SourceFile,
+    digest_of,
+    open_rows,
+    write_rows,
+)
 from sepcnn.data.progress import ProgressCallback
 from sepcnn.errors import DataError
 
@@ -153,7 +160,7 @@ def into_cache(
     first = next(rows, None)
     if first is None and stored:
         return Decoded(stored, unreadable)
-    with RowWriter(path, facts) as writer:
+    with write_rows(path, facts) as writer:
         if first is not None:
             writer.add(*first)
         for entry, row in rows:

@@ -15,13 +15,15 @@ import os
 import struct
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from sepcnn.atomic_file import replacing
 from sepcnn.errors import DataError
 
 FOOTER = struct.Struct("<8sQQQQ16s")
@@ -192,49 +194,39 @@ def read_facts(path: Path) -> tuple[dict[str, Any], int]:
     return facts, footer.rows
 
 
-class RowWriter:
-    """Writes a file of rows beside its place and moves it there when it is whole.
+@contextmanager
+def write_rows(path: Path, facts: Mapping[str, Any]) -> Iterator[RowWriter]:
+    """Write a file of rows, which replaces ``path`` when the block ends without an exception.
 
-    Whoever writes holds the file's lock, so a partial file that is found is nobody's.
+    The partial file has a fixed name: the caller holds the file's lock, so a partial file that
+    exists was left by a process that was killed. Errors: OSError.
     """
+    with replacing(path, path.with_suffix(".partial")) as file:
+        writer = RowWriter(file)
+        yield writer
+        writer.write_index(facts)
 
-    def __init__(self, path: Path, facts: Mapping[str, Any]) -> None:
-        self.path, self.facts = path, facts
-        self.partial = path.with_suffix(".partial")
+
+class RowWriter:
+    """Writes rows, then their index, to an open file."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
         self.entries = Entries()
         self.row_bytes = 0
-        self.file = self.partial.open("wb")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """An interrupt too leaves nothing behind."""
-        try:
-            if kind is None:
-                self._finish()
-        finally:
-            try:
-                self.file.close()  # writes what is left, which may fail as well
-            finally:
-                self.partial.unlink(missing_ok=True)
 
     def add(self, entry: SourceFile, row: bytes) -> None:
         self.row_bytes = len(row)
         self.file.write(row)
         self.entries.add(entry)
 
-    def _finish(self) -> None:
-        facts = json.dumps(dict(self.facts)).encode()
-        index = bytes(self.entries) + facts
+    def write_index(self, facts: Mapping[str, Any]) -> None:
+        encoded = json.dumps(dict(facts)).encode()
+        index = bytes(self.entries) + encoded
         digest = hashlib.blake2b(index, digest_size=DIGEST_BYTES).digest()
-        sizes = (len(self.entries), self.row_bytes, len(index), len(facts))
+        sizes = (len(self.entries), self.row_bytes, len(index), len(encoded))
         self.file.write(index)
         self.file.write(FOOTER.pack(MAGIC, *sizes, digest))
-        self.file.flush()
-        os.fsync(self.file.fileno())
-        self.file.close()
-        self.partial.replace(self.path)
 
 
 def digest_of(row: bytes | memoryview) -> str:

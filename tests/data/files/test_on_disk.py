@@ -12,7 +12,7 @@ import torch
 
 from sepcnn.data.dataset import Resident
 from sepcnn.data.files.on_disk import OnDisk
-from sepcnn.data.files.row_file import RowFile, RowWriter, SourceFile, digest_of, read_facts
+from sepcnn.data.files.row_file import RowFile, SourceFile, digest_of, read_facts, write_rows
 from tests.runs import environment
 
 SHAPE = (4, 3, 2)
@@ -21,7 +21,7 @@ SHAPE = (4, 3, 2)
 @pytest.fixture
 def rows(tmp_path: Path) -> RowFile:
     """Ten images that carry their own number."""
-    with RowWriter(tmp_path / "a.rows", {}) as writer:
+    with write_rows(tmp_path / "a.rows", {}) as writer:
         for number in range(10):
             row = bytes([number]) * 24
             writer.add(SourceFile(f"{number}.png", 1, 1, 1, digest_of(row)), row)
@@ -48,7 +48,7 @@ def test_the_index_is_kept_as_bytes(tmp_path: Path) -> None:
         SourceFile(f"{number:05}/b\udce9.jpg", number, -number, 1 << 62, digest_of(b""))
         for number in range(10_000)
     ]
-    with RowWriter(tmp_path / "a.rows", {"a": 1}) as writer:
+    with write_rows(tmp_path / "a.rows", {"a": 1}) as writer:
         for entry in written:
             writer.add(entry, b"")
     tracemalloc.start()
