@@ -26,7 +26,8 @@ FLOORS = [
     ["backends"],
     ["nn"],
     ["language"],
-    ["atomic_file", "cache", "randomness", "world"],
+    ["cache", "randomness", "world"],
+    ["atomic_file"],
     ["errors", "wording"],
 ]
 ONLY_IMPORTER = {
