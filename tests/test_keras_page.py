@@ -1,4 +1,4 @@
-"""docs/guide/keras.md: no argument of Keras is refused without a line there, and no line is old."""
+"""docs/guide/keras.md: no argument of Keras is refused without a row there, and no row is out of date."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sepcnn.language.spec import Choice, Table, to_plain
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "guide" / "keras.md").read_text(encoding="utf-8")
-VALUES = PAGE.split("\n## Values that Keras takes and we refuse\n")[1].split("\n## ")[0]
+VALUES = PAGE.split("\n## Values that Keras accepts and sepcnn refuses\n")[1].split("\n## ")[0]
 HOMES: dict[str, ModuleType] = {
     "layer": keras.layers,
     "activation": keras.activations,
@@ -93,22 +93,22 @@ ENTRIES = [
 
 
 def missing(kind: str, name: str, cls: type[Choice]) -> set[str]:
-    """Keras' arguments that we do not take."""
+    """The arguments of Keras that sepcnn does not accept."""
     return set(arguments(counterpart(kind, name))) - set(cls.model_fields) - NOT_FOR_USERS
 
 
-def lines(kind: str) -> list[tuple[set[str], set[str]]]:
-    """The lines of a kind's table: arguments, and the entries they belong to (``all``)."""
+def rows(kind: str) -> list[tuple[set[str], set[str]]]:
+    """The rows of the table of a kind: arguments, and the entries they belong to (``all``)."""
     part = PAGE.split(f"\n## {HEADINGS[kind]}\n")[1].split("\n## ")[0]
-    rows = [line.split(" | ") for line in part.splitlines() if line.startswith("| `")]
-    return [(set(re.findall(r"`(\w+)`", row[0])), set(re.findall(r"\w+", row[1]))) for row in rows]
+    cells = [line.split(" | ") for line in part.splitlines() if line.startswith("| `")]
+    return [(set(re.findall(r"`(\w+)`", row[0])), set(re.findall(r"\w+", row[1]))) for row in cells]
 
 
 def test_every_table_is_compared() -> None:
     assert {table.kind for table in TABLES} - {"data source"} == set(HOMES)
 
 
-def test_what_has_no_counterpart_is_known() -> None:
+def test_entries_without_counterpart_are_listed() -> None:
     for table in TABLES:
         if table.kind in HOMES:
             without = {n for n in table if own_name(table, n) and not counterpart(table.kind, n)}
@@ -116,17 +116,17 @@ def test_what_has_no_counterpart_is_known() -> None:
 
 
 @pytest.mark.parametrize(("kind", "name", "cls"), ENTRIES, ids=label)
-def test_an_argument_that_is_not_taken_has_a_line(kind: str, name: str, cls: type[Choice]) -> None:
-    told = {a for names, of in lines(kind) if of & {"all", name} for a in names}
-    assert missing(kind, name, cls) - told == set(), (
-        "say in docs/guide/keras.md what takes its place"
-    )
+def test_an_argument_that_is_not_accepted_has_a_row(
+    kind: str, name: str, cls: type[Choice]
+) -> None:
+    listed = {a for names, of in rows(kind) if of & {"all", name} for a in names}
+    assert missing(kind, name, cls) - listed == set(), "add it to docs/guide/keras.md"
 
 
 @pytest.mark.parametrize("kind", HOMES)
-def test_no_line_is_out_of_date(kind: str) -> None:
+def test_no_row_is_out_of_date(kind: str) -> None:
     entries = {name: cls for k, name, cls in ENTRIES if k == kind}
-    for names, of in lines(kind):
+    for names, of in rows(kind):
         of_names = entries if of == {"all"} else of
         for argument in names:
             lacking = {n for n in of_names if argument in missing(kind, n, entries[n])}
@@ -134,7 +134,9 @@ def test_no_line_is_out_of_date(kind: str) -> None:
 
 
 @pytest.mark.parametrize(("kind", "name", "cls"), ENTRIES, ids=label)
-def test_what_is_taken_has_keras_default(kind: str, name: str, cls: type[Choice]) -> None:
+def test_accepted_arguments_have_the_default_of_keras(
+    kind: str, name: str, cls: type[Choice]
+) -> None:
     for argument, parameter in arguments(counterpart(kind, name)).items():
         known = argument in cls.model_fields and parameter.default is not parameter.empty
         if known and argument != "name" and not is_required(cls, argument):
@@ -202,7 +204,7 @@ def as_plain(value: object) -> object:
     ],
     ids=str,
 )
-def test_values_that_keras_takes_and_we_refuse(
+def test_values_that_keras_accepts_and_sepcnn_refuses(
     kind: str, name: str, fields: dict[str, Any]
 ) -> None:
     thing = counterpart(kind, name)
@@ -233,7 +235,7 @@ def test_activations_below_zero(name: str, fields: dict[str, Any]) -> None:
     ("kind", "spelling"),
     [("initializer", "GlorotUniform"), ("loss", "CategoricalCrossentropy"), ("optimizer", "adam")],
 )
-def test_spellings_that_keras_takes_and_we_refuse(kind: str, spelling: str) -> None:
+def test_spellings_that_keras_accepts_and_sepcnn_refuses(kind: str, spelling: str) -> None:
     assert HOMES[kind].get(spelling) is not None
     assert spelling not in next(table for table in TABLES if table.kind == kind)
     assert f"`{spelling}`" in PAGE
