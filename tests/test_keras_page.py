@@ -1,4 +1,4 @@
-"""docs/guide/keras.md: no argument of Keras is refused without a row there, and no row is out of date."""
+"""docs/guide/keras.md: every argument of Keras that is refused has a row, and rows are current."""
 
 from __future__ import annotations
 
