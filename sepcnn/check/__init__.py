@@ -1,32 +1,32 @@
-"""What `sepcnn check` looks for, and the order it does so: one function a kind of finding."""
+"""The checks of ``sepcnn check``, in the order in which they run. Each reports one topic."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from sepcnn.check import classes, duplicates, images, net, opening, step
-from sepcnn.check.base import Finding, Subject
+from sepcnn.check import classes, duplicates, images, inspection, layers, step
+from sepcnn.check.base import CheckContext, Finding
 
-CHECKS: dict[str, Callable[[Subject], Iterable[Finding]]] = {
-    "problems": opening.problems,
+CHECKS: dict[str, Callable[[CheckContext], Iterable[Finding]]] = {
+    "data": inspection.data_problems,
     "unreadable": images.unreadable,
-    "copies": duplicates.copies,
+    "duplicates": duplicates.duplicate_images,
     "validation": classes.no_validation,
     "class counts": classes.class_counts,
     "colours": images.colours,
     "sizes": images.sizes,
-    "scaling": net.scaling,
-    "stem": net.stem,
-    "used up": net.used_up,
-    "receptive field": net.receptive_field,
+    "scaling": layers.scaling,
+    "stem": layers.stem,
+    "single pixel": layers.single_pixel,
+    "receptive field": layers.receptive_field,
     "top k": classes.top_k,
     "batch size": classes.batch_size,
     "memory": step.memory,
-    "one step": step.one_step,
+    "training steps": step.training_steps,
 }
 
 
-def findings(subject: Subject) -> Iterator[Finding]:
-    """All that is found, check after check."""
+def findings(context: CheckContext) -> Iterator[Finding]:
+    """Run every check and yield its findings."""
     for check in CHECKS.values():
-        yield from check(subject)
+        yield from check(context)

@@ -1,4 +1,4 @@
-"""What a check is given, and what it finds."""
+"""The input of a check and its result."""
 
 from __future__ import annotations
 
@@ -15,44 +15,46 @@ from sepcnn.wording import counted
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
-"""training fails, or what it measures is wrong; probably not meant; good to know"""
+"""error: training fails or its metrics are wrong; warning: probably a mistake; note: for
+information
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing found: what it is and means, what to do, and the images it is about."""
+    """A result of a check: what was found, what to do about it, and the images concerned."""
 
     kind: str
     severity: Severity
     message: str
     hint: str = ""
     files: tuple[str, ...] = ()
-    """paths, or places such as train[17]; images that belong together follow each other"""
+    """paths, or positions such as train[17]; copies of one image are next to each other"""
 
     def to_json(self) -> dict[str, Any]:
-        told = f"{self.message}; {self.hint}" if self.hint else self.message
+        text = f"{self.message}; {self.hint}" if self.hint else self.message
         return {
             "kind": self.kind,
             "severity": self.severity,
-            "message": told,
+            "message": text,
             "files": list(self.files),
         }
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A config with its images, as far as they could be read."""
+class CheckContext:
+    """The input of every check: a config, its images, and the machine that would train it."""
 
     config: Config
     machine: Machine
     pictures: tuple[Picture, ...]
-    """the image files, each looked at; empty where the images are no files"""
+    """the image files with their properties; empty if the images are not separate files"""
     dataset: Dataset | None
-    """None where it could not be opened"""
+    """None if it could not be opened"""
     graph: Graph
-    """with the number of classes where the data tells it"""
+    """the model's layers, with the number of classes if the data provides it"""
     problems: tuple[SepcnnError, ...] = ()
-    """why the images could not be opened, or do not fit the net"""
+    """reasons why the images could not be opened or do not fit the model"""
 
 
 def images(count: int) -> str:

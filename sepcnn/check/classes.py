@@ -1,88 +1,94 @@
-"""How many images each class has in each split, and what the net makes of the classes."""
+"""Check the number of images per class and split, and the settings that depend on it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sepcnn.check.base import Finding, Severity, Subject, images
+from sepcnn.check.base import CheckContext, Finding, Severity, images
 from sepcnn.config.consistency import balance_note
 from sepcnn.data.class_balance import BALANCED, UNEVEN
 from sepcnn.data.validation import listed
 from sepcnn.wording import counted
 
-FEW = 20
-"""training images of a class below which little is learnt of it"""
+FEW_IMAGES = 20
+"""a class with fewer training images than this is reported"""
 VERY_UNEVEN = 10
-"""as UNEVEN, for a warning"""
+"""ratio of class sizes that is a warning; from `UNEVEN` it is a note"""
 
 
-def no_validation(subject: Subject) -> Iterator[Finding]:
-    """No images by which the best epoch is chosen: of small sets none may be held out."""
-    if subject.dataset and subject.dataset.val is None:
-        message = "there are no validation images: the best epoch is that of the training images"
-        hint = "add images of a split val, or let data.validation be larger"
+def no_validation(context: CheckContext) -> Iterator[Finding]:
+    """Report a data set without validation images. A small set may have none left to hold out."""
+    if context.dataset and context.dataset.val is None:
+        message = "there are no validation images: the best epoch is chosen by training images"
+        hint = "add images for a val split, or increase data.validation"
         yield Finding("no_validation", "warning", message, hint)
 
 
-def class_counts(subject: Subject) -> Iterator[Finding]:
-    """Classes that a split lacks, that have few images, or many more than others."""
-    dataset = subject.dataset
+def class_counts(context: CheckContext) -> Iterator[Finding]:
+    """Report classes without images in a split, with few images, or with many more than others."""
+    dataset = context.dataset
     if dataset is None:
         return
     counts = {
         name: split.labels.bincount(minlength=len(dataset.class_names)).tolist()
         for name, split in dataset.splits().items()
     }
-    for name, of_split in counts.items():
-        missing = [c for c, n in zip(dataset.class_names, of_split, strict=True) if not n]
+    for name, split_counts in counts.items():
+        missing = [c for c, n in zip(dataset.class_names, split_counts, strict=True) if not n]
         if missing:
             severity: Severity = "error" if name == "train" else "warning"
-            what = "they cannot be learnt" if name == "train" else "nothing is measured of them"
-            message = f"{name} has no images of {listed(missing)}: {what}"
-            yield Finding("missing_classes", severity, message, f"add images of them to {name}")
+            them = "it" if len(missing) == 1 else "them"
+            effect = f"the model cannot learn {them}"
+            if name != "train":
+                effect = f"{name} metrics say nothing about {them}"
+            message = f"{name} has no images of {listed(missing)}: {effect}"
+            yield Finding("missing_classes", severity, message, f"add images of {them} to {name}")
     train = sorted((n, c) for c, n in zip(dataset.class_names, counts["train"], strict=True) if n)
-    few = [f"{c} ({n})" for n, c in train if n < FEW]
+    few = [f"{c} ({n})" for n, c in train if n < FEW_IMAGES]
     if few:
         message = f"{listed(few)} has" if len(few) == 1 else f"{listed(few)} have"
-        message += f" fewer than {FEW} training images"
-        yield Finding("few_images", "warning", message, "add images, and augment")
-    yield from imbalance(subject, train)
+        message += f" fewer than {FEW_IMAGES} training images"
+        yield Finding("few_images", "warning", message, "add images, or use data.augment")
+    yield from imbalance(context, train)
 
 
-def imbalance(subject: Subject, train: list[tuple[int, str]]) -> Iterator[Finding]:
-    """Unless the config does something about it, and where it does so twice."""
-    if text := balance_note(subject.config.train):
-        yield Finding("imbalance", "warning", text, "take one of them out")
+def imbalance(context: CheckContext, train: list[tuple[int, str]]) -> Iterator[Finding]:
+    """Report uneven classes that the config does not balance, and classes balanced twice.
+
+    ``train`` is (number of training images, class name), in ascending order.
+    """
+    if text := balance_note(context.config.train):
+        yield Finding("imbalance", "warning", text, "remove one of them")
     (least, small), (most, large) = train[0], train[-1]
-    if most < UNEVEN * least or balanced(subject):
+    if most < UNEVEN * least or balanced(context):
         return
     severity: Severity = "warning" if most >= VERY_UNEVEN * least else "note"
     message = f"{large} has {most / least:.1f} × as many training images as {small}"
     message += f" ({most:,} and {least:,})"
-    hint = "accuracy says little of small classes: try train.class_weights: balanced"
+    hint = "accuracy says little about small classes: try train.class_weights: balanced"
     yield Finding("imbalance", severity, message, hint)
 
 
-def balanced(subject: Subject) -> bool:
-    """Whether training weighs or draws the classes evenly."""
-    train = subject.config.train
+def balanced(context: CheckContext) -> bool:
+    """Return whether the config uses class weights or balanced sampling."""
+    train = context.config.train
     return train.class_weights is not None or train.sampling == BALANCED
 
 
-def top_k(subject: Subject) -> Iterator[Finding]:
-    """A top 5 of five classes or fewer holds every class."""
-    classes = len(subject.dataset.class_names) if subject.dataset else 0
+def top_k(context: CheckContext) -> Iterator[Finding]:
+    """Report that top-5 accuracy is meaningless with at most five classes."""
+    classes = len(context.dataset.class_names) if context.dataset else 0
     if 0 < classes <= 5:
         message = f"top-5 accuracy is always 100 % with {counted(classes, 'class')}"
-        yield Finding("top_k", "note", message, "look at accuracy and at the classes' own figures")
+        yield Finding("top_k", "note", message, "use accuracy and the per-class metrics")
 
 
-def batch_size(subject: Subject) -> Iterator[Finding]:
-    """A batch that holds the whole set makes one step of an epoch."""
-    if subject.dataset is None:
+def batch_size(context: CheckContext) -> Iterator[Finding]:
+    """Report a batch size that is larger than the training set."""
+    if context.dataset is None:
         return
-    size, count = subject.config.train.batch_size, len(subject.dataset.train)
+    size, count = context.config.train.batch_size, len(context.dataset.train)
     if size > count:
-        message = f"batch_size {size:,} is more than the {images(count)} to train on"
-        hint = f"one step an epoch learns slowly: try batch_size: {max(1, min(64, count // 8))}"
+        message = f"batch_size {size:,} is larger than the training set of {images(count)}"
+        hint = f"one step per epoch learns slowly: try batch_size: {max(1, min(64, count // 8))}"
         yield Finding("batch_size", "warning", message, hint)

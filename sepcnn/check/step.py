@@ -1,4 +1,4 @@
-"""Whether a step of training fits into memory and goes well, and how long the run will take."""
+"""Check that training fits into memory, try a few steps, and estimate the duration of the run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from statistics import median
 import torch
 
 from sepcnn.backends.machine import free_memory, memory_exhausted
-from sepcnn.check.base import Finding, Subject, images
+from sepcnn.check.base import CheckContext, Finding, images
 from sepcnn.config.config import Config
 from sepcnn.data.batch import fit
 from sepcnn.data.dataset import Dataset, Resident
@@ -23,84 +23,91 @@ from sepcnn.training.records import StepRecord
 from sepcnn.training.state import FIRST_BAD_STEP, IMAGES, LOSS, check_finite, check_loss, new_state
 from sepcnn.wording import counted
 
-TIGHT = 0.8
-"""share of the free memory from which something else may need it"""
+MEMORY_SHARE = 0.8
+"""share of the free memory above which a step is reported"""
 WARM_UP, TIMED_STEPS, TIMED_SECONDS = 3, 20, 5.0
-"""steps that find memory and the fastest kernels, those timed after them, and when all is enough"""
-BYTES_A_FLOAT = 4
+"""numbers of untimed and of timed steps, and the seconds after which no further step begins"""
+FLOAT_BYTES = 4
 
 
-def memory(subject: Subject) -> Iterator[Finding]:
-    """The estimate beside what is free."""
-    needed, free = memory_needed(subject), free_memory(subject.machine.device)
-    if free is not None and needed > TIGHT * free:
-        where = " of the GPU" if subject.machine.device.type == "cuda" else ""
+def memory(context: CheckContext) -> Iterator[Finding]:
+    """Report a step that needs most or more than the free memory."""
+    needed, free = memory_needed(context), free_memory(context.machine.device)
+    if free is not None and needed > MEMORY_SHARE * free:
+        where = " on the GPU" if context.machine.device.type == "cuda" else ""
         message = (
-            f"a step on {images(batch_length(subject))} needs about {gibibytes(needed)} of memory, "
-            f"and {gibibytes(free)}{where} are free"
+            f"a training step on {images(batch_images(context))} needs about "
+            f"{byte_count(needed)} of memory; {byte_count(free)}{where} is free"
         )
-        size = max(1, int(batch_length(subject) * TIGHT * free / needed) // 2 * 2)
+        size = max(1, int(batch_images(context) * MEMORY_SHARE * free / needed) // 2 * 2)
         hint = f"use train.batch_size: {size}, a smaller input_shape, or fewer filters"
         yield Finding("memory", "error" if needed > free else "warning", message, hint)
 
 
-def memory_needed(subject: Subject) -> int:
-    """Bytes of a training step, to within a half: weights, gradients, the optimizer's memory, and
-    what the layers make of a batch, once on the way forward and once on the way back.
+def memory_needed(context: CheckContext) -> int:
+    """Estimate the bytes of memory of a training step, accurate to about 50 %.
+
+    Counts weights, gradients, the optimizer's state, and the outputs of the layers for a batch,
+    once for the forward and once for the backward pass.
     """
-    summary = summarize(subject.graph)
+    summary = summarize(context.graph)
     trained = summary.total("trainable_params")
-    slots = len(subject.config.train.optimizer.slot_names())
-    weights = BYTES_A_FLOAT * (summary.total("params") + trained * (1 + slots))
-    values = math.prod(subject.graph.input_shape)
-    for leaf in subject.graph.leaves:
+    slots = len(context.config.train.optimizer.slot_names())
+    weights = FLOAT_BYTES * (summary.total("params") + trained * (1 + slots))
+    values = math.prod(context.graph.input_shape)
+    for leaf in context.graph.leaves:
         values += math.prod(leaf.shape)
-        if isinstance(leaf.layer, SeparableConv2D):  # between its two convolutions
+        if isinstance(leaf.layer, SeparableConv2D):  # the output of its depthwise part
             channels = leaf.input_shapes[0][2] * leaf.layer.depth_multiplier
             values += leaf.shape[0] * leaf.shape[1] * channels
-    width = BYTES_A_FLOAT if subject.machine.precision == "float32" else BYTES_A_FLOAT // 2
-    return weights + 2 * values * width * batch_length(subject)
+    width = FLOAT_BYTES if context.machine.precision == "float32" else FLOAT_BYTES // 2
+    return weights + 2 * values * width * batch_images(context)
 
 
-def batch_length(subject: Subject) -> int:
-    size = subject.config.train.batch_size
-    return min(size, len(subject.dataset.train)) if subject.dataset else size
+def batch_images(context: CheckContext) -> int:
+    size = context.config.train.batch_size
+    return min(size, len(context.dataset.train)) if context.dataset else size
 
 
-def one_step(subject: Subject) -> Iterator[Finding]:
-    """A few real steps forward and back, on a real batch, of a net that is thrown away."""
-    free = free_memory(subject.machine.device)
+def training_steps(context: CheckContext) -> Iterator[Finding]:
+    """Train a temporary model for a few steps on real batches and report the result.
+
+    Does nothing if the data has problems or the memory is too small.
+    """
+    free = free_memory(context.machine.device)
     if (
-        subject.dataset is None
-        or subject.problems
-        or (free is not None and memory_needed(subject) > free)
+        context.dataset is None
+        or context.problems
+        or (free is not None and memory_needed(context) > free)
     ):
         return
     try:
-        first, seconds = try_steps(subject, subject.dataset)
+        loss, seconds = try_steps(context, context.dataset)
     except Exception as problem:
-        told = problem if isinstance(problem, SepcnnError) else memory_exhausted(problem)
-        if told is None:
+        error = problem if isinstance(problem, SepcnnError) else memory_exhausted(problem)
+        if error is None:
             raise
-        hint = told.hint or "try a lower learning rate, and a Rescaling as first layer"
-        yield Finding("step", "error", f"a step of training fails: {told.message}", hint)
+        hint = error.hint or "try a lower learning rate, and a Rescaling as first layer"
+        yield Finding("step", "error", f"a training step fails: {error.message}", hint)
         return
-    yield Finding("step", "note", *report(subject, subject.dataset, first, seconds))
+    yield Finding("step", "note", *report(context, context.dataset, loss, seconds))
 
 
-def try_steps(subject: Subject, dataset: Dataset) -> tuple[float, float]:
-    """The loss of the first step and the usual seconds of a later one. Errors: `SepcnnError`."""
-    config, hardware = as_tried(subject.config), subject.machine
+def try_steps(context: CheckContext, dataset: Dataset) -> tuple[float, float]:
+    """Return the first step's loss and the typical seconds of a step. Errors: `SepcnnError`."""
+    config, machine = trial_config(context.config), context.machine
     dataset = replace(dataset, val=None, test=None)
-    state = new_state(config, config.graph(len(dataset.class_names)), hardware.device)
+    state = new_state(config, config.graph(len(dataset.class_names)), machine.device)
     if not state.model.trained_weights():
-        raise InputError("no layer has weights to train", "add a Dense, or let a layer train")
-    loop.adapt(config, sample(subject, dataset), state)
-    records = loop.train(config, dataset, hardware, state)
+        raise InputError(
+            "no layer has weights to train", "add a Dense layer, or remove trainable: false"
+        )
+    loop.adapt(config, sample_images(context, dataset), state)
+    records = loop.train(config, dataset, machine, state)
     loss, times = math.nan, []
     begin = time.perf_counter()
     start = begin
-    for record in records:  # epoch after epoch: a small set has but a step or two in each
+    for record in records:  # over several epochs: a small set has only a step or two in each
         if not isinstance(record, StepRecord):
             start = time.perf_counter()
             continue
@@ -113,58 +120,60 @@ def try_steps(subject: Subject, dataset: Dataset) -> tuple[float, float]:
             break
         start = time.perf_counter()
     check_finite(state, state.tensors())
-    return loss, usual(times)
+    return loss, typical(times)
 
 
-def usual(seconds: Sequence[float]) -> float:
-    """The median of the steps after the warm-up; where time was short, the quickest."""
+def typical(seconds: Sequence[float]) -> float:
+    """Return the median after the warm-up steps; if there are no others, the shortest time."""
     return median(seconds[WARM_UP:]) if len(seconds) > WARM_UP else min(seconds)
 
 
-def as_tried(config: Config) -> Config:
-    """Without progressive resizing, whose first steps need less memory and time than the last, and
-    without early stopping, which goes by epochs.
+def trial_config(config: Config) -> Config:
+    """Return the config without progressive resizing and early stopping.
+
+    The first steps of progressive resizing need less time and memory than the last. Early stopping
+    could end the trial.
     """
     data = config.data.model_copy(update={"progressive_resizing": None})
     train = config.train.model_copy(update={"early_stopping": None})
     return config.model_copy(update={"data": data, "train": train})
 
 
-def sample(subject: Subject, dataset: Dataset) -> Dataset:
-    """A few images, whose statistics are enough to try."""
-    indices = torch.linspace(0, len(dataset.train) - 1, batch_length(subject)).long()
+def sample_images(context: CheckContext, dataset: Dataset) -> Dataset:
+    """Return evenly spaced training images, one batch, to adapt Normalization layers to."""
+    indices = torch.linspace(0, len(dataset.train) - 1, batch_images(context)).long()
     batch = dataset.train.read(indices)
-    middle = fit(batch.images, subject.config.model.input_shape[:2])
-    return Dataset(dataset.class_names, Resident(middle.cpu(), batch.labels.cpu()), None, None)
+    cropped = fit(batch.images, context.config.model.input_shape[:2])
+    return Dataset(dataset.class_names, Resident(cropped.cpu(), batch.labels.cpu()), None, None)
 
 
-def report(subject: Subject, dataset: Dataset, loss: float, seconds: float) -> tuple[str, str]:
-    """What a step gave and takes, and what the whole run will."""
-    steps, epochs = steps_an_epoch(subject, dataset), subject.config.train.epochs
+def report(context: CheckContext, dataset: Dataset, loss: float, seconds: float) -> tuple[str, str]:
+    """Return the message and hint: the measured step, and an estimate for the whole run."""
+    steps, epochs = steps_per_epoch(context, dataset), context.config.train.epochs
     whole = seconds * steps * epochs
-    about = "at most" if subject.config.data.progressive_resizing else "about"
+    qualifier = "at most" if context.config.data.progressive_resizing else "about"
     return (
-        f"a step forward and back on {images(batch_length(subject))} works: loss {loss:.2f}, "
-        f"{seconds:.2g} s, about {gibibytes(memory_needed(subject))}",
+        f"a training step on {images(batch_images(context))} works: loss {loss:.2f}, "
+        f"{seconds:.2g} s, about {byte_count(memory_needed(context))} of memory",
         f"{counted(epochs, 'epoch')} of {counted(steps, 'step')} "
-        f"{'takes' if epochs == 1 else 'take'} {about} {minutes(whole)} on "
-        f"{subject.machine.describe()}",
+        f"{'takes' if epochs == 1 else 'take'} {qualifier} {rounded_duration(whole)} on "
+        f"{context.machine.describe()}",
     )
 
 
-def steps_an_epoch(subject: Subject, dataset: Dataset) -> int:
-    return loop.steps_per_epoch(subject.config, dataset.train)
+def steps_per_epoch(context: CheckContext, dataset: Dataset) -> int:
+    return loop.steps_per_epoch(context.config, dataset.train)
 
 
-def minutes(seconds: float) -> str:
-    """Rounded: two machines, or two hours of one, differ by more than the rest."""
+def rounded_duration(seconds: float) -> str:
+    """Return a rounded duration: runs on the same machine differ by more than the rounding."""
     if seconds < 90:
         return f"{max(1, round(seconds, -1 if seconds > 20 else 0)):.0f} s"
     if seconds < 5400:
-        found = round(seconds / 60)
-        return f"{found if found < 20 else 5 * round(found / 5)} minutes"
+        minutes = round(seconds / 60)
+        return f"{minutes if minutes < 20 else 5 * round(minutes / 5)} minutes"
     return f"{seconds / 3600:.{int(seconds < 36000)}f} hours"
 
 
-def gibibytes(count: float) -> str:
+def byte_count(count: float) -> str:
     return f"{count / 2**20:.0f} MiB" if count < 2**30 else f"{count / 2**30:.1f} GiB"

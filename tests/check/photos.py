@@ -1,4 +1,4 @@
-"""Folders of made-up photographs for the tests of checks."""
+"""Folders of generated photographs for the tests of checks."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from PIL import Image
 
 from sepcnn.backends import machine
 from sepcnn.check import findings
-from sepcnn.check.base import Finding, Subject
-from sepcnn.check.opening import look
+from sepcnn.check.base import CheckContext, Finding
+from sepcnn.check.inspection import inspect_config
 from sepcnn.config import loading
 from sepcnn.config.config import Config
 
@@ -27,7 +27,7 @@ NET = """\
 
 
 def photo(seed: int, size: tuple[int, int] = (96, 80), grey: bool = False) -> Image.Image:
-    """Coloured patches, large and small; another seed is another picture."""
+    """Coloured patches, large and small; each seed gives another picture."""
     random, layers = np.random.default_rng(seed), []
     for side in (6, 20):
         patches = random.integers(0, 256, (side, side, 1 if grey else 3))
@@ -37,7 +37,7 @@ def photo(seed: int, size: tuple[int, int] = (96, 80), grey: bool = False) -> Im
 
 
 def write_photos(root: Path, size: tuple[int, int] = (96, 80), **counts: int) -> Path:
-    """A folder for each class, as in ``cat=20``; ``train__cat=20`` where there are splits."""
+    """Write a folder for each class, as in ``cat=20``, or ``train__cat=20`` for a split."""
     seed = 0
     for name, count in counts.items():
         folder = root.joinpath(*name.split("__"))
@@ -63,14 +63,14 @@ def write_config(
     return path
 
 
-def subject_of(settings: Config) -> Subject:
-    """A config with its images, on a CPU."""
-    return look(settings, machine.choose_machine("cpu"))
+def context_of(settings: Config) -> CheckContext:
+    """Inspect a config for training on a CPU."""
+    return inspect_config(settings, machine.choose_machine("cpu"))
 
 
 def check(path: Path) -> list[Finding]:
-    """All that is found, but for the notes of every small set whose step went well."""
-    found = findings(subject_of(loading.load_config(path)))
+    """Return all findings except the notes that every small set without problems gets."""
+    found = findings(context_of(loading.load_config(path)))
     usual = {("step", "note"), ("top_k", "note")}
     return [one for one in found if (one.kind, one.severity) not in usual]
 

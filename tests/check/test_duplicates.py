@@ -1,4 +1,4 @@
-"""The same image more than once: every kind is found, and nothing else."""
+"""Duplicate images: every kind is found, and nothing else."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def photos(tmp_path: Path) -> Path:
     return write_photos(tmp_path / "photos", **SPLITS)
 
 
-def test_nothing_is_found_where_nothing_is_wrong(photos: Path, tmp_path: Path) -> None:
+def test_a_correct_data_set_has_no_findings(photos: Path, tmp_path: Path) -> None:
     assert check(write_config(tmp_path)) == []
 
 
@@ -36,13 +36,13 @@ def test_the_same_file_in_two_splits(photos: Path, tmp_path: Path) -> None:
         "remove them from train",
     )
     assert found.message == (
-        "1 image of val is the same in train (11.1 % of val): results look better than they are"
+        "1 image of val is also in train (11.1 % of val): results look better than they are"
     )
     assert found.files == (str(photos / "train/cat/3.png"), str(photos / "val/cat/copy.png"))
 
 
 @pytest.mark.parametrize("how", ["jpeg", "scaled", "lighter"])
-def test_nearly_the_same_image_in_two_splits(how: str, photos: Path, tmp_path: Path) -> None:
+def test_a_near_duplicate_in_two_splits(how: str, photos: Path, tmp_path: Path) -> None:
     image = Image.open(photos / "train" / "cat" / "3.png")
     if how == "scaled":
         image = image.resize((150, 120), Image.Resampling.BICUBIC)
@@ -51,21 +51,21 @@ def test_nearly_the_same_image_in_two_splits(how: str, photos: Path, tmp_path: P
     image.save(photos / "val" / "cat" / "copy.jpg", quality=85)
     (found,) = check(write_config(tmp_path))
     assert (found.kind, found.severity) == ("two_splits", "warning")
-    assert found.message.startswith("1 image of val is nearly the same in train")
+    assert found.message.startswith("1 image of val is nearly the same as in train")
     assert found.files == (str(photos / "train/cat/3.png"), str(photos / "val/cat/copy.jpg"))
 
 
-def test_a_pair_is_told_once(photos: Path, tmp_path: Path) -> None:
-    """Of two copies of a training image, one to the byte, only the other is nearly the same."""
+def test_a_pair_is_reported_once(photos: Path, tmp_path: Path) -> None:
+    """An exact copy of a training image is not also reported as a near duplicate."""
     train, val = photos / "train" / "cat", photos / "val" / "cat"
     shutil.copy(train / "3.png", val / "copy.png")
     photo(3).save(val / "near.jpg", quality=85)
     exact, near = check(write_config(tmp_path))
-    assert exact.message.startswith("1 image of val is the same in train")
+    assert exact.message.startswith("1 image of val is also in train")
     assert exact.files == (str(train / "3.png"), str(val / "copy.png"))
-    assert near.message.startswith("1 image of val is nearly the same in train")
+    assert near.message.startswith("1 image of val is nearly the same as in train")
     assert near.files == (str(train / "3.png"), str(val / "near.jpg"))
-    (val / "near.jpg").rename(train / "near.jpg")  # now a pair with the copy, and with its like
+    (val / "near.jpg").rename(train / "near.jpg")  # now near both the copy and the original
     exact, near = check(write_config(tmp_path))
     assert exact.files == (str(train / "3.png"), str(val / "copy.png"))
     assert near.files == (str(train / "near.jpg"), str(val / "copy.png"))
@@ -73,7 +73,9 @@ def test_a_pair_is_told_once(photos: Path, tmp_path: Path) -> None:
     exact, near = check(write_config(tmp_path))
     assert exact.message.endswith("(the same bytes)")
     assert exact.files == (str(train / "3.png"), str(train / "copy.png"))
-    assert near.message.startswith("1 image is a copy of another of its split and class (nearly")
+    assert near.message.startswith(
+        "1 image duplicates another one of the same split and class"
+    )
     assert near.files == (str(train / "3.png"), str(train / "near.jpg"))
 
 
@@ -82,7 +84,7 @@ def test_one_image_with_two_labels(photos: Path, tmp_path: Path) -> None:
     photo(3).save(photos / "train" / "dog" / "near.jpg", quality=85)
     found = check(write_config(tmp_path))
     assert set(kinds(found)) == {("two_labels", "warning")}
-    assert found[0].message.startswith("1 image is there with two labels")
+    assert found[0].message.startswith("1 image occurs with two labels")
     folder = photos / "train"
     assert set(found[0].files) == {
         str(folder / name) for name in ("cat/3.png", "dog/copy.png", "dog/near.jpg")
@@ -90,18 +92,19 @@ def test_one_image_with_two_labels(photos: Path, tmp_path: Path) -> None:
     assert len(found[0].files) == 3
 
 
-def test_copies_within_a_class_are_only_noted(photos: Path, tmp_path: Path) -> None:
+def test_copies_within_a_class_are_a_note(photos: Path, tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
         shutil.copy(photos / "train" / "cat" / "3.png", photos / "train" / "cat" / name)
     (found,) = check(write_config(tmp_path))
     assert (found.kind, found.severity) == ("duplicates", "note")
     assert (
-        found.message == "2 images are copies of another of their split and class (the same bytes)"
+        found.message
+        == "2 images duplicate another one of the same split and class (the same bytes)"
     )
 
 
-def test_what_only_looks_alike_is_no_copy(tmp_path: Path) -> None:
-    """One colour each, and the same shape in other colours: their hashes agree."""
+def test_images_that_only_look_alike_are_not_copies(tmp_path: Path) -> None:
+    """Single colours, and the same shape in several colours: their hashes are equal."""
     root = write_photos(tmp_path / "photos", **SPLITS)
     for number, name in enumerate(("red", "blue", "#800000", "#000080")):
         Image.new("RGB", (40, 40), name).save(root / "train" / "cat" / f"flat{number}.png")
@@ -111,7 +114,7 @@ def test_what_only_looks_alike_is_no_copy(tmp_path: Path) -> None:
     assert check(write_config(tmp_path)) == []
 
 
-def test_images_of_one_colour_are_not_compared() -> None:
+def test_images_of_a_single_colour_are_not_compared() -> None:
     thumbnail = np.full((16, 16, 3), (200, 40, 40), np.uint8)
     bits = np.zeros(256, bool)
     flat = [
@@ -126,7 +129,7 @@ def test_images_of_one_colour_are_not_compared() -> None:
     assert duplicates.near_groups(flat) == []
 
 
-def test_many_pictures_of_one_scene_are_one_group() -> None:
+def test_many_pictures_of_one_scene_form_one_group() -> None:
     random = np.random.default_rng(0)
     scene, bits = random.integers(0, 256, (16, 16, 3), np.uint8), random.random(256) < 0.5
     other = random.integers(0, 256, (16, 16, 3), np.uint8)
@@ -145,13 +148,13 @@ def test_many_pictures_of_one_scene_are_one_group() -> None:
     assert [copy.name for copy in group] == [f"{n}.png" for n in range(3000) if n != 1500]
 
 
-def test_without_the_library(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_imagehash(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     photo(3).save(photos / "val" / "cat" / "near.jpg")
     shutil.copy(photos / "train" / "cat" / "4.png", photos / "val" / "cat" / "copy.png")
     monkeypatch.setattr(inspection, "imagehash", None)
     note, exact = check(write_config(tmp_path))
-    assert note.message == "images that are nearly the same were not looked for"
-    assert note.hint == "pip install 'sepcnn[check]' to find them"
+    assert note.message == "near duplicates were not searched for"
+    assert note.hint == "to find them, pip install 'sepcnn[check]'"
     assert exact.kind == "two_splits"
     assert str(photos / "val/cat/copy.png") in exact.files
 
@@ -167,14 +170,14 @@ def test_arrays(tmp_path: Path) -> None:
     arrays |= {"x_val": images[:20] // 3, "y_val": labels[:20]}
     np.savez(tmp_path / "a.npz", **arrays)
     found = check(write_config(tmp_path, "{Arrays: a.npz}"))
-    told = {one.kind: one.files for one in found}
-    assert told["two_splits"] == ("train[0]", "test[0]")
-    assert told["two_labels"][:2] == ("train[6]", "train[7]")
+    files = {one.kind: one.files for one in found}
+    assert files["two_splits"] == ("train[0]", "test[0]")
+    assert files["two_labels"][:2] == ("train[6]", "train[7]")
 
 
 @pytest.mark.skipif(not CLOTHING.exists(), reason="needs ../shared/data/clothing10_side128")
 def test_real_photographs(tmp_path: Path) -> None:
-    """One picture stands there twice with two labels; no other two are copies."""
+    """One picture occurs twice, with two labels; there are no other copies."""
     found = check(write_config(tmp_path, f"{{Folder: {CLOTHING}}}"))
     assert {one.kind for one in found} <= {"two_labels", "imbalance", "cut_images"}
     (copies,) = [one for one in found if one.kind == "two_labels"]

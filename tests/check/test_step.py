@@ -1,4 +1,4 @@
-"""How long a run will take: the usual step is timed, not the first ones."""
+"""The estimated duration of a run: from a typical step, not from the first ones."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from sepcnn.check import step
 from sepcnn.config import loading
 from sepcnn.training import loop
 from sepcnn.training.records import StepRecord
-from tests.check.photos import subject_of, write_config, write_photos
+from tests.check.photos import context_of, write_config, write_photos
 
 
 @pytest.mark.parametrize("epochs", [1, 50], ids="{} epochs of one step".format)
-def test_slow_first_steps_are_not_what_a_step_takes(
+def test_slow_first_steps_do_not_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epochs: int
 ) -> None:
     write_photos(tmp_path / "photos", cat=30, dog=30)
     path = write_config(tmp_path)
-    subject = subject_of(
+    context = context_of(
         loading.load_config(path, [f"train.epochs={epochs}", "train.batch_size=60"])
     )
     slow, original = 0.3, loop.train
 
-    def warming_up(*arguments: Any) -> Iterator[object]:
+    def slow_at_first(*arguments: Any) -> Iterator[object]:
         for record in original(*arguments):
             if isinstance(record, StepRecord) and record.step <= step.WARM_UP:
                 time.sleep(slow)
             yield record
 
-    monkeypatch.setattr(loop, "train", warming_up)
-    assert subject.dataset
-    _, seconds = step.try_steps(subject, subject.dataset)
+    monkeypatch.setattr(loop, "train", slow_at_first)
+    assert context.dataset
+    _, seconds = step.try_steps(context, context.dataset)
     assert (seconds >= slow) == (epochs == 1)
 
 
@@ -52,4 +52,4 @@ def test_slow_first_steps_are_not_what_a_step_takes(
     ],
 )
 def test_durations_are_rounded(seconds: float, text: str) -> None:
-    assert step.minutes(seconds) == text
+    assert step.rounded_duration(seconds) == text

@@ -1,11 +1,11 @@
-"""A config's images, looked at and opened: what the checks work on."""
+"""Inspect a config's images and open its data set: the input of all checks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from sepcnn.backends.machine import Machine
-from sepcnn.check.base import Finding, Subject
+from sepcnn.check.base import CheckContext, Finding
 from sepcnn.config.config import Config
 from sepcnn.config.loading import check_data
 from sepcnn.data.dataset import Dataset
@@ -18,49 +18,53 @@ from sepcnn.errors import ConfigError, DataError, SepcnnError
 from sepcnn.nn.graph import Graph
 
 
-def look(config: Config, hardware: Machine, watch: ProgressCallback = no_progress) -> Subject:
-    """All that can be had of a config; ``hardware`` is what it would be trained on."""
+def inspect_config(
+    config: Config, machine: Machine, progress: ProgressCallback = no_progress
+) -> CheckContext:
+    """Read the images of a config; ``machine`` is the one that would train it.
+
+    Problems of the data are collected in the result, not raised.
+    """
     problems: list[SepcnnError] = []
-    pictures = pictures_of(config, watch)
-    dataset = opened(config, pictures, watch, problems)
+    pictures = examine_files(config, progress)
+    dataset = open_dataset(config, pictures, progress, problems)
     classes = len(dataset.class_names) if dataset else config.known_classes
-    return Subject(
-        config, hardware, pictures, dataset, graph_of(config, classes, problems), tuple(problems)
-    )
+    graph = graph_of(config, classes, problems)
+    return CheckContext(config, machine, pictures, dataset, graph, tuple(problems))
 
 
-def pictures_of(config: Config, watch: ProgressCallback) -> tuple[Picture, ...]:
-    """The image files, each looked at; none where the images are no files, or cannot be listed."""
+def examine_files(config: Config, progress: ProgressCallback) -> tuple[Picture, ...]:
+    """Examine each image file; empty if the source is not a folder or cannot be listed."""
     data, source = config.data, config.data.source
     if not isinstance(source, Folder):
         return ()
     try:
         listing = list_images(source.path, source.labels)
-    except DataError:  # opening will tell
+    except DataError:  # `open_dataset` reports it
         return ()
     request = Request(config.model.input_shape, data.validation, data.split_seed)
     splits = by_split(listing.files, request)
     entries = [
         ListedImage(f.path, name, f.class_name) for name, files in splits.items() for f in files
     ]
-    return examine(entries, config.model.input_shape[2], watch)
+    return examine(entries, config.model.input_shape[2], progress)
 
 
-def opened(
+def open_dataset(
     config: Config,
     pictures: tuple[Picture, ...],
-    watch: ProgressCallback,
+    progress: ProgressCallback,
     problems: list[SepcnnError],
 ) -> Dataset | None:
-    """The data set, without files that cannot be read: those are told one by one."""
+    """Open the data set without unreadable files, which have a check of their own."""
     if not all(picture.look for picture in pictures):
         source = config.data.source.model_copy(update={"skip_unreadable": True})
         data = config.data.model_copy(update={"source": source})
-        located = config.origin
+        origin = config.origin
         config = config.model_copy(update={"data": data})
-        config = config.with_origin(located) if located else config
+        config = config.with_origin(origin) if origin else config
     try:
-        dataset = config.open_data(watch)
+        dataset = config.open_data(progress)
     except SepcnnError as error:
         problems.append(error)
         return None
@@ -72,7 +76,7 @@ def opened(
 
 
 def graph_of(config: Config, classes: int | None, problems: list[SepcnnError]) -> Graph:
-    """The net for the classes of the data, or where that does not fit, as it stands."""
+    """Return the graph for the data's classes or, if they do not fit, for the config's own."""
     try:
         return config.graph(classes)
     except ConfigError as error:
@@ -80,11 +84,12 @@ def graph_of(config: Config, classes: int | None, problems: list[SepcnnError]) -
         return config.graph(config.known_classes)
 
 
-def problems(subject: Subject) -> Iterator[Finding]:
-    """What would end training before it begins, and what the source notes; files that cannot be
-    read are told elsewhere.
+def data_problems(context: CheckContext) -> Iterator[Finding]:
+    """Report problems that prevent training, and the notes of the data source.
+
+    Unreadable files are left to `sepcnn.check.images.unreadable`.
     """
-    for error in subject.problems:
+    for error in context.problems:
         if isinstance(error, ConfigError):
             for problem in error.problems:
                 place = f"{problem.location}: " if problem.location else ""
@@ -92,7 +97,7 @@ def problems(subject: Subject) -> Iterator[Finding]:
                 yield Finding("data", "error", message, problem.hint)
         else:
             yield Finding("data", "error", error.message, error.hint)
-    broken = any(not picture.look for picture in subject.pictures)
-    for text in subject.dataset.notes if subject.dataset else ():
-        if not (broken and "cannot be read" in text):
+    unreadable = any(not picture.look for picture in context.pictures)
+    for text in context.dataset.notes if context.dataset else ():
+        if not (unreadable and "cannot be read" in text):
             yield Finding("data", "note", text)
