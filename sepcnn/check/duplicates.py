@@ -106,11 +106,10 @@ def two_splits(
         share = f" ({100 * count / size:.1f} % of {second})" if size else ""
         serious = exact and (not size or count > LEAK_SHARE * size)
         severity: Severity = "error" if serious else "warning"
-        relation = (
-            "is nearly the same as one in" if count == 1 else "are nearly the same as some in"
-        )
         if exact:
             relation = "is also in" if count == 1 else "are also in"
+        else:
+            relation = "has a near duplicate in" if count == 1 else "have near duplicates in"
         message = f"{images(count)} of {second} {relation} {first}{share}: "
         message += "results look better than they are"
         yield Finding("two_splits", severity, message, f"remove them from {first}", names(leaks))

@@ -51,7 +51,7 @@ def test_a_near_duplicate_in_two_splits(how: str, photos: Path, tmp_path: Path) 
     image.save(photos / "val" / "cat" / "copy.jpg", quality=85)
     (found,) = check(write_config(tmp_path))
     assert (found.kind, found.severity) == ("two_splits", "warning")
-    assert found.message.startswith("1 image of val is nearly the same as in train")
+    assert found.message.startswith("1 image of val has a near duplicate in train")
     assert found.files == (str(photos / "train/cat/3.png"), str(photos / "val/cat/copy.jpg"))
 
 
@@ -63,7 +63,7 @@ def test_a_pair_is_reported_once(photos: Path, tmp_path: Path) -> None:
     exact, near = check(write_config(tmp_path))
     assert exact.message.startswith("1 image of val is also in train")
     assert exact.files == (str(train / "3.png"), str(val / "copy.png"))
-    assert near.message.startswith("1 image of val is nearly the same as in train")
+    assert near.message.startswith("1 image of val has a near duplicate in train")
     assert near.files == (str(train / "3.png"), str(val / "near.jpg"))
     (val / "near.jpg").rename(train / "near.jpg")  # now near both the copy and the original
     exact, near = check(write_config(tmp_path))
@@ -73,9 +73,7 @@ def test_a_pair_is_reported_once(photos: Path, tmp_path: Path) -> None:
     exact, near = check(write_config(tmp_path))
     assert exact.message.endswith("(the same bytes)")
     assert exact.files == (str(train / "3.png"), str(train / "copy.png"))
-    assert near.message.startswith(
-        "1 image duplicates another one of the same split and class"
-    )
+    assert near.message.startswith("1 image duplicates another one of the same split and class")
     assert near.files == (str(train / "3.png"), str(train / "near.jpg"))
 
 
