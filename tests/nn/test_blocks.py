@@ -73,7 +73,7 @@ def config_of(text: str, folder: Path) -> Config:
 
 def test_every_example_is_found() -> None:
     assert list(EXAMPLES.values()) == blocks(PAGE, "yaml")
-    assert EXAMPLES.keys() - PIECES.keys() == {"A net of such blocks, 1"}
+    assert EXAMPLES.keys() - PIECES.keys() == {"A net made of blocks, 1"}
 
 
 @pytest.mark.parametrize("name", PIECES)
@@ -165,7 +165,7 @@ def test_is_that_of_keras(name: str, training: bool, tmp_path: Path) -> None:
 
 def test_convnext_is_that_of_keras(tmp_path: Path) -> None:
     """Keras writes it with a grouped convolution and a layer of its own for the scale."""
-    text = PIECES["ConvNeXt's block, 1"].replace("StochasticDepth: 0.1", "StochasticDepth: 0.0")
+    text = PIECES["ConvNeXt block, 1"].replace("StochasticDepth: 0.1", "StochasticDepth: 0.0")
     config = config_of(text, tmp_path)
     with float64():
         pixels = keras.Input(config.model.input_shape, dtype="float64")
