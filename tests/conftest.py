@@ -1,4 +1,4 @@
-"""Settings that every test shares: real Keras as a reference, and no user's cache or colours."""
+"""Settings of all tests: one thread, a cache folder of the test run, output without colours."""
 
 from __future__ import annotations
 
@@ -7,17 +7,12 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-# Before Keras and torch are imported anywhere. The nets of the tests are small: a second thread
-# costs more than it gives, and many times more when something else is running.
-os.environ["KERAS_BACKEND"] = "torch"
+# Set before torch is imported. The nets of the tests are small: a second thread costs more than it
+# gains, and many times more when other processes are running.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
 import torch
-from keras.src.backend.common import dtypes
-
-# Keras on torch computes float64 layers in float32 wherever it promotes types.
-dtypes.BIT64_TO_BIT32_DTYPE["float64"] = "float64"
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"
@@ -31,14 +26,17 @@ def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _own_cache(session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests draw Shapes once into a cache of their own."""
+    """Use one cache folder for all tests, not the user's: Shapes is drawn once."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(session_cache))
     monkeypatch.setenv("NO_COLOR", "1")
 
 
 @pytest.fixture
 def _without_kernels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """All of compiling but for the making of kernels, which takes seconds for each."""
+    """Let torch.compile trace and partition graphs, but not generate kernels.
+
+    Generating a kernel takes seconds.
+    """
     torch._dynamo.reset()
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
     yield

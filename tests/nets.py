@@ -6,14 +6,13 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator
 
-import keras
 import numpy as np
 import torch
 
 from sepcnn.nn.graph import Graph, Leaf
 from sepcnn.nn.layers.module import Recipe, weights
 from sepcnn.nn.model import Net
-from tests.reference import KERAS_NAMES
+from tests.reference import KERAS_NAMES, keras
 
 
 def pairs(theirs: keras.Model, graph: Graph) -> list[tuple[keras.Layer, Leaf]]:

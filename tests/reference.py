@@ -1,14 +1,18 @@
-"""Real Keras beside our layers: the same arguments, weights and inputs, in float64."""
+"""Real Keras for comparisons: the same arguments, weights and inputs, in float64.
+
+Every test that uses Keras imports it from here (`from tests.reference import keras`), so that the
+backend is torch and layers of float64 compute in float64. Other tests do not wait for its import.
+"""
 
 from __future__ import annotations
 
 import copy
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import keras
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -20,6 +24,14 @@ from sepcnn.nn.layers.base import LeafLayer, Shape
 from sepcnn.nn.layers.module import LayerModule, Recipe, begin_step, weights
 from sepcnn.nn.model import Net
 from sepcnn.nn.schedules import Progress
+
+os.environ["KERAS_BACKEND"] = "torch"
+
+import keras
+from keras.src.backend.common import dtypes
+
+# Keras on torch computes float64 layers in float32 wherever it promotes types.
+dtypes.BIT64_TO_BIT32_DTYPE["float64"] = "float64"
 
 Array = NDArray[np.float64]
 

@@ -91,6 +91,17 @@ def test_a_library_is_imported_in_one_file(library: str, importer: str | None) -
     assert found == ({importer} if importer else set())
 
 
+def test_tests_import_keras_from_the_reference_module() -> None:
+    """It sets the backend and the precision, which must come before any use."""
+    tests = Path(__file__).parent
+    found = {path.name for path in tests.rglob("*.py") if any(map(is_keras, imports(path)))}
+    assert found == {"reference.py"}
+
+
+def is_keras(name: str) -> bool:
+    return name.split(".")[0] == "keras"
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_has_a_noun_a_sentence_and_at_most_300_lines(name: str) -> None:
     text = FILES[name].read_text()

@@ -8,12 +8,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import keras
 import pytest
 from pydantic import ValidationError
 
 from sepcnn.config.json_schema import TABLES
 from sepcnn.language.spec import Choice, Table, to_plain
+from tests.reference import keras
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "guide" / "keras.md").read_text(encoding="utf-8")

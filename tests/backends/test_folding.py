@@ -15,9 +15,8 @@ from sepcnn.nn.layers.normalization import BatchNormalization
 from sepcnn.nn.model import Net, build
 from tests.conftest import CONFIGS
 from tests.nn.layers.reading import read_layers
-from tests.reference import TOLERANCE
 
-FLOAT32 = 1e-4
+FLOAT64, FLOAT32 = 1e-10, 1e-4
 """relative to the largest logit"""
 NETS = {
     "keras_sequential_bn": 64,
@@ -87,7 +86,7 @@ def left(net: Net) -> int:
 
 
 def assert_same_logits(
-    found: Net, net: Net, tolerance: float = TOLERANCE, form: str = "plain"
+    found: Net, net: Net, tolerance: float = FLOAT64, form: str = "plain"
 ) -> None:
     """Both on the same random pixels."""
     height, width, channels = net.graph.input_shape

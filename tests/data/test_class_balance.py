@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 import torch
@@ -23,6 +22,7 @@ from sepcnn.nn.losses import LOSSES, Loss
 from sepcnn.training import loop
 from sepcnn.training.records import EpochRecord
 from sepcnn.training.state import new_state
+from tests.reference import keras
 from tests.runs import write_config
 
 NAMES = ("cat", "dog", "owl")

@@ -6,7 +6,6 @@ import inspect
 from pathlib import Path
 from typing import Any
 
-import keras
 import pytest
 import torch
 
@@ -19,7 +18,7 @@ from sepcnn.language.yaml_reader import parse
 from sepcnn.nn.graph import GraphError, make_graph
 from sepcnn.nn.layers.base import Layer, Shape
 from sepcnn.nn.model import build
-from tests.reference import SideBySide, assert_close, float64, paired_weights
+from tests.reference import SideBySide, assert_close, float64, keras, paired_weights
 
 TWINS = [
     ("BatchNormalization: {axis: 1}", "BatchNormalization: {axis: -1}"),

@@ -6,13 +6,13 @@ import inspect
 import math
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
 from sepcnn.nn.activations import ACTIVATIONS, ActivationFunction
+from tests.reference import keras
 
 SHAPES = {"features": (4, 6), "image": (2, 5, 3, 4)}
 BENDS = [0.0, 0.5, 6.0, 3.0, -3.0, -30.0, 30.0, 50.0]

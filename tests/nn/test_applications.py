@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 import torch
@@ -18,7 +17,7 @@ from sepcnn.nn.model import Net, build
 from sepcnn.nn.summary import summarize
 from tests.conftest import CONFIGS
 from tests.nets import pairs, share_weights
-from tests.reference import KERAS_NAMES, TOLERANCE, channels_first, float64
+from tests.reference import KERAS_NAMES, TOLERANCE, channels_first, float64, keras
 
 
 @dataclass(frozen=True)

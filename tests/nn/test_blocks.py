@@ -7,18 +7,9 @@ from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 import torch
-from keras.layers import (
-    Activation,
-    Conv2D,
-    Dense,
-    GlobalAveragePooling2D,
-    Multiply,
-)
-from keras.src.applications import convnext, efficientnet, mobilenet_v2, mobilenet_v3
 
 from sepcnn.backends import machine
 from sepcnn.config.config import Config
@@ -31,12 +22,16 @@ from sepcnn.training import loop
 from sepcnn.training.state import check_finite, new_state
 from tests.config.test_shipped_configs import random_data
 from tests.nets import pairs, share_weights, shared_weights
-from tests.reference import TOLERANCE, channels_first, float64
+from tests.reference import TOLERANCE, channels_first, float64, keras
 from tests.test_docs import ROOT, blocks
 
 PAGE = ROOT / "docs" / "guide" / "blocks.md"
 SHAPES = re.compile(r"# (\d+)×(\d+)×(\d+) in, (\d+)×(\d+)×(\d+) out\n")
 CLASSES = 10
+layers = keras.layers
+convnext, efficientnet = keras.src.applications.convnext, keras.src.applications.efficientnet
+mobilenet_v2 = keras.src.applications.mobilenet_v2
+mobilenet_v3 = keras.src.applications.mobilenet_v3
 
 
 def examples() -> dict[str, str]:
@@ -102,9 +97,9 @@ def test_trains_and_gradients_reach_every_weight(name: str, tmp_path: Path) -> N
 
 
 def squeeze_and_excite(x: keras.KerasTensor) -> keras.KerasTensor:
-    gate = GlobalAveragePooling2D(keepdims=True)(x)
-    gate = Dense(4, activation="relu")(gate)
-    return Multiply()([x, Dense(64, activation="sigmoid")(gate)])
+    gate = layers.GlobalAveragePooling2D(keepdims=True)(x)
+    gate = layers.Dense(4, activation="relu")(gate)
+    return layers.Multiply()([x, layers.Dense(64, activation="sigmoid")(gate)])
 
 
 KERAS: dict[str, Callable[[keras.KerasTensor], keras.KerasTensor]] = {
@@ -129,7 +124,9 @@ KERAS: dict[str, Callable[[keras.KerasTensor], keras.KerasTensor]] = {
 @pytest.fixture
 def _hard_sigmoid(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keras' function for MobileNetV3 multiplies by a float32 of 1/6; its activation does not."""
-    monkeypatch.setattr(mobilenet_v3, "hard_sigmoid", lambda x: Activation("hard_sigmoid")(x))
+    monkeypatch.setattr(
+        mobilenet_v3, "hard_sigmoid", lambda x: layers.Activation("hard_sigmoid")(x)
+    )
 
 
 @pytest.mark.usefixtures("_hard_sigmoid")
@@ -141,8 +138,8 @@ def test_is_that_of_keras(name: str, training: bool, tmp_path: Path) -> None:
     config = config_of(text, tmp_path)
     with float64():
         pixels = keras.Input(config.model.input_shape, dtype="float64")
-        first = Conv2D(config.graph(CLASSES).leaves[0].shape[-1], 1)(pixels)
-        last = Dense(CLASSES)(GlobalAveragePooling2D()(KERAS[name](first)))
+        first = layers.Conv2D(config.graph(CLASSES).leaves[0].shape[-1], 1)(pixels)
+        last = layers.Dense(CLASSES)(layers.GlobalAveragePooling2D()(KERAS[name](first)))
         theirs = keras.Model(pixels, last)
         net = build(config.graph(CLASSES)).train(training)
     for layer, leaf in pairs(theirs, net.graph):
@@ -169,8 +166,8 @@ def test_convnext_is_that_of_keras(tmp_path: Path) -> None:
     config = config_of(text, tmp_path)
     with float64():
         pixels = keras.Input(config.model.input_shape, dtype="float64")
-        block = convnext.ConvNeXtBlock(96, name="block")(Conv2D(96, 1)(pixels))
-        theirs = keras.Model(pixels, Dense(CLASSES)(GlobalAveragePooling2D()(block)))
+        block = convnext.ConvNeXtBlock(96, name="block")(layers.Conv2D(96, 1)(pixels))
+        theirs = keras.Model(pixels, layers.Dense(CLASSES)(layers.GlobalAveragePooling2D()(block)))
         net = build(config.graph(CLASSES))
     random = np.random.default_rng(0)
     for variable, (_, tensor, recipe) in zip(theirs.weights, weights(net), strict=True):

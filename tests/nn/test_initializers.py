@@ -7,12 +7,9 @@ import math
 from pathlib import Path
 from typing import Annotated, Any
 
-import keras
 import numpy as np
 import pytest
 import torch
-from keras.src.initializers import ALL_OBJECTS_DICT
-from keras.src.initializers.random_initializers import compute_fans
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
@@ -24,8 +21,9 @@ from sepcnn.nn.model import Net
 from sepcnn.randomness import stream
 from tests.conftest import CONFIGS
 from tests.nn.layers.reading import complaint, read_net
-from tests.reference import kolmogorov_smirnov
+from tests.reference import keras, kolmogorov_smirnov
 
+KERAS_INITIALIZERS = keras.src.initializers.ALL_OBJECTS_DICT
 KERNELS = {
     "convolution": (3, 3, 32, 64),
     "depthwise": (3, 3, 64, 1),
@@ -70,7 +68,7 @@ def draw(name: str, shape: tuple[int, ...], seed: int = 0, **fields: Any) -> NDA
 def keras_draw(
     name: str, shape: tuple[int, ...], seed: int = 1, **fields: Any
 ) -> NDArray[np.float64]:
-    theirs = ALL_OBJECTS_DICT[name](seed=seed, **fields)
+    theirs = KERAS_INITIALIZERS[name](seed=seed, **fields)
     return keras.ops.convert_to_numpy(theirs(shape, dtype="float64"))
 
 
@@ -157,7 +155,7 @@ def test_constants_are_exact(name: str, fields: dict[str, Any], value: float) ->
     ids=[*KERNELS, "scalar", "bias", "one-dimensional", "three-dimensional"],
 )
 def test_fans_are_those_of_keras(shape: tuple[int, ...]) -> None:
-    assert fans(shape) == compute_fans(shape)
+    assert fans(shape) == keras.src.initializers.random_initializers.compute_fans(shape)
 
 
 @pytest.mark.parametrize("name", list(INITIALIZERS))
@@ -174,7 +172,7 @@ def test_a_stream_gives_the_same_weights_each_time(name: str) -> None:
 
 @pytest.mark.parametrize("name", list(INITIALIZERS))
 def test_the_defaults_are_those_of_keras(name: str) -> None:
-    theirs = inspect.signature(ALL_OBJECTS_DICT[name]).parameters
+    theirs = inspect.signature(KERAS_INITIALIZERS[name]).parameters
     ours = initializer(name).model_dump()
     assert {key: theirs[key].default for key in ours} == ours
     assert set(theirs) - set(ours) <= {"seed", "input_axes", "output_axes"}
@@ -255,7 +253,7 @@ def test_identity_is_that_of_keras(shape: tuple[int, int], gain: float) -> None:
 def test_what_keras_refuses_is_refused(name: str, axes: int) -> None:
     shape = (2,) * axes
     try:
-        ALL_OBJECTS_DICT[name]()(shape)
+        KERAS_INITIALIZERS[name]()(shape)
         refused = False
     except ValueError:
         refused = True

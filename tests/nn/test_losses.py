@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 import torch
 
 from sepcnn.nn.losses import LOSSES, Loss
+from tests.reference import keras
 
 CLASSES = 7
 

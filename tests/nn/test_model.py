@@ -7,7 +7,6 @@ import weakref
 from collections.abc import Iterator
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 import torch
@@ -16,7 +15,7 @@ from sepcnn.nn.layers.base import Shape
 from sepcnn.nn.layers.module import Recipe, weights
 from sepcnn.nn.model import Net
 from tests.nn.layers.reading import read_net
-from tests.reference import KERAS_NAMES, assert_close, channels_first, float64
+from tests.reference import KERAS_NAMES, assert_close, channels_first, float64, keras
 
 SHAPE: Shape = (8, 10, 3)
 CONV = "Conv2D: {filters: 3, kernel_size: 3, padding: same}"

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 import torch
@@ -22,7 +21,7 @@ from sepcnn.nn.optimizers import OPTIMIZERS, Optimizer
 from sepcnn.nn.optimizers.adam import Nadam
 from sepcnn.nn.schedules import Progress
 from tests.conftest import CONFIGS
-from tests.reference import Array, paired_weights
+from tests.reference import Array, keras, paired_weights
 
 EXAMPLE = CONFIGS / "keras_sequential.yaml"
 STEPS = 20

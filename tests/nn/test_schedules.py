@@ -7,7 +7,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import keras
 import pytest
 import torch
 from hypothesis import given
@@ -17,6 +16,7 @@ from sepcnn.errors import ConfigError
 from sepcnn.language.spec import Context, read_spec
 from sepcnn.language.yaml_reader import parse
 from sepcnn.nn.schedules import SCHEDULES, Progress, Ramp, Schedule
+from tests.reference import keras
 
 STEPS_PER_EPOCH, TOTAL = 10, 100
 

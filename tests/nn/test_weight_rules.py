@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 import torch
@@ -24,7 +23,7 @@ from sepcnn.training import loop
 from sepcnn.training.evaluation import score
 from sepcnn.training.state import new_state
 from tests.nn.layers.reading import complaint, read_net
-from tests.reference import assert_close, channels_first, float64, paired_weights
+from tests.reference import assert_close, channels_first, float64, keras, paired_weights
 from tests.runs import write_config
 
 MATRIX, KERNEL, VECTOR = (5, 4), (3, 2, 4, 5), (6,)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 import torch
@@ -26,6 +25,7 @@ from sepcnn.data.augmentation.rand_augment import (
 from sepcnn.data.batch import Batch
 from sepcnn.errors import DataError
 from sepcnn.randomness import stream
+from tests.reference import keras
 
 EACH: list[tuple[str, dict[str, Any]]] = [
     ("RandomResizedCrop", {}),

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import keras
 import pytest
 import torch
 
@@ -15,7 +14,7 @@ from sepcnn.nn.layers import Activation, ReLU, Softmax
 from sepcnn.nn.layers.base import Shape
 from sepcnn.nn.optimizers import SGD
 from tests.nn.layers.reading import complaint, read_layer, read_net
-from tests.reference import SideBySide
+from tests.reference import SideBySide, keras
 
 SHAPES: list[Shape] = [(5,), (7, 9, 3), (1, 1, 2)]
 

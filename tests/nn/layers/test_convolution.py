@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from keras.src.initializers import ALL_OBJECTS_DICT
 from torch.utils.flop_counter import FlopCounterMode
 
 from sepcnn.nn.layers import Conv2D, SeparableConv2D
 from sepcnn.nn.layers.base import Shape, Window
 from sepcnn.nn.layers.window import output_size, same_padding
 from tests.nn.layers.reading import complaint, read_net
-from tests.reference import Array, SideBySide, kolmogorov_smirnov
+from tests.reference import Array, SideBySide, keras, kolmogorov_smirnov
 
 WINDOWS: list[dict[str, Any]] = [
     {"kernel_size": 1},
@@ -177,7 +176,7 @@ def test_the_depthwise_fan_is_that_of_keras_over_its_axes(
 ) -> None:
     """Keras' own way to say `channel`: the axes of the window are the inputs of an output."""
     axes = {"input_axes": [0, 1], "output_axes": [0, 1, 3]} if fan == "channel" else {}
-    initializer = ALL_OBJECTS_DICT[name](seed=1, **fields, **axes)
+    initializer = keras.src.initializers.ALL_OBJECTS_DICT[name](seed=1, **fields, **axes)
     channels = 500
     expected = initializer((3, 2, channels, 2), dtype="float64").numpy()
     found = depthwise_kernel(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 import torch
@@ -12,7 +11,7 @@ import torch
 from sepcnn.nn.layers import Dense
 from sepcnn.nn.layers.base import Shape, ShapeError
 from tests.nn.layers.reading import complaint
-from tests.reference import SideBySide
+from tests.reference import SideBySide, keras
 
 UNITS = "units: number of outputs; auto: the number of classes of the data"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -14,7 +13,7 @@ from sepcnn.nn.layers.base import Shape, Window
 from sepcnn.nn.layers.module import weights
 from tests.nn.layers.reading import complaint, read_layer
 from tests.nn.layers.test_convolution import FIT, SHAPES, WINDOWS, show
-from tests.reference import SideBySide
+from tests.reference import SideBySide, keras
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

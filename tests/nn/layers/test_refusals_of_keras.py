@@ -10,7 +10,6 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import keras
 import pytest
 import torch
 
@@ -20,6 +19,7 @@ from sepcnn.nn.layers import LAYERS
 from sepcnn.nn.layers.base import Block, LeafLayer, Shape, ShapeError
 from sepcnn.nn.layers.merge import Merge
 from tests.nn.layers.reading import read_layers
+from tests.reference import keras
 
 REQUIRED: dict[str, dict[str, Any]] = {
     "Conv2D": {"filters": 4, "kernel_size": 3},

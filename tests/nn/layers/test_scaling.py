@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 import torch
@@ -13,7 +12,7 @@ from sepcnn.nn.layers import Normalization, Rescaling
 from sepcnn.nn.layers.base import Shape
 from sepcnn.nn.layers.scaling import NormalizationModule
 from tests.nn.layers.reading import complaint, read_layer
-from tests.reference import SideBySide, assert_close, channels_first, channels_last, float64
+from tests.reference import SideBySide, assert_close, channels_first, channels_last, float64, keras
 
 SHAPES: list[Shape] = [(5,), (7, 9, 5)]
 
