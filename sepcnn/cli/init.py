@@ -1,4 +1,4 @@
-"""``sepcnn init``: a commented starter config, made for a folder of images if there is one."""
+"""``sepcnn init``: write a commented config, for a folder of images if there is one."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ import click
 from sepcnn.cli import console
 from sepcnn.cli.options import PATH
 from sepcnn.config.json_schema import schema
+from sepcnn.config.loading import load_config
 from sepcnn.data.files.listing import walk
 from sepcnn.errors import DataError, InputError, StorageError
 from sepcnn.language.node import FORBIDDEN
-from sepcnn.starter import config_text, survey
+from sepcnn.manual.terminal import columns
+from sepcnn.starter import config_text, shipped, survey
 from sepcnn.wording import counted, typed
 
 STARTER = "starter.yaml"
@@ -25,54 +27,119 @@ SCHEMA = "sepcnn.schema.json"
 
 @click.command(name="init")
 @click.argument("folder", metavar="[DIR]", type=PATH, required=False)
-def command(folder: Path | None) -> None:
-    """Write a commented config to begin with, and the schema beside it.
+@click.option("--like", "name", metavar="NAME", help="Copy the shipped config of this name.")
+@click.option("--list", "lists", is_flag=True, help="List the shipped configs.")
+def command(folder: Path | None, name: str | None, lists: bool) -> None:
+    """Write a commented config and its JSON schema.
 
-    Where DIR holds images, sorted into folders of their classes: DIR's name.yaml, here, with a
-    net, an input size and a training that suit them. Else starter.yaml into DIR (default: here).
-    A file that is there is left alone.
+    If DIR holds images sorted into a folder for each class: write DIR's name.yaml into the current
+    folder, with a model, an input size and training settings that suit the images. Otherwise:
+    write starter.yaml, which uses built-in images, into DIR (default: the current folder).
+
+    With --like NAME: write NAME.yaml, a copy of a shipped config. If DIR holds images, the copy
+    reads them. Existing files are never overwritten.
     """
+    if lists:
+        list_shipped()
+        return
     if folder is not None and os.path.isfile(folder):
         raise InputError(f"{folder} is a file", "give the folder that holds the images")
-    if folder is not None and holds_images(folder):
-        with console.Reading() as watch:
-            facts = survey.gather(folder, watch)
-        path = Path(f"{folder.resolve().name or 'images'}.yaml")
-        write(path, config_text.write(facts, str(folder)))
-        found = counted(facts.train, "training image"), counted(facts.classes, "class")
-        console.say(f"wrote {path}: {' of '.join(found)}")
-        console.say(f"next: {typed('check', path)}      is anything wrong with the images?")
+    images = folder if folder is not None and has_images(folder) else None
+    if name is not None:
+        write_copy(name.removesuffix(shipped.SUFFIX), folder, images)
+    elif images:
+        write_for_images(images)
+    else:
+        write_starter(folder)
+
+
+def list_shipped() -> None:
+    rows = [(name, shipped.summary(shipped.read(name))) for name in shipped.names()]
+    console.say(columns(rows, console.width()))
+    console.say(
+        "\nsepcnn init --like NAME writes a copy; with DIR, the copy reads the images in DIR"
+    )
+
+
+def write_for_images(folder: Path) -> None:
+    with console.Reading() as progress:
+        facts = survey.gather(folder, progress)
+    path = Path(f"{folder.resolve().name or 'images'}.yaml")
+    write(path, config_text.write(facts, str(folder)))
+    report_images(path, facts.train, facts.classes)
+    say_next(path, checks=True)
+
+
+def write_starter(folder: Path | None) -> None:
+    path = (folder or Path()) / STARTER
+    text = files("sepcnn.starter").joinpath(STARTER).read_text(encoding="utf-8")
+    if folder is None:
+        write(path, text)
+        console.say(f"wrote {path}")
+    else:
+        message = f"there are no images in {folder}: the config uses the built-in Shapes"
+        write(path, with_comment(text, message))
+        console.say(f"wrote {path}")
+        console.say(message)
+    say_next(path)
+
+
+def write_copy(name: str, folder: Path | None, images: Path | None) -> None:
+    """Write a copy of a shipped config, which reads ``images`` unless they are None."""
+    text, path = shipped.read(name), Path(f"{name}{shipped.SUFFIX}")
+    if images:
+        train, classes = survey.count(images)
+        comment = f"A copy of {name} for the images in {images}. "
+        comment += "Results below were measured on other images."
+        write(path, with_comment(shipped.for_images(text, images), comment))
+        report_images(path, train, classes)
+        if mismatch := shipped.class_mismatch(load_config(path), classes):
+            console.note(f"note: change the last layers: {mismatch}")
+        say_next(path, checks=True)
+        return
+    path = (folder or Path()) / path
+    write(path, text)
+    console.say(f"wrote {path}")
+    if folder is not None:
+        console.say(f"there are no images in {folder}: the config keeps its own data source")
+    if missing := shipped.missing_data(load_config(path)):
+        console.note(f"note: it reads {missing}, which does not exist: change data.source,")
+        console.note(f"      or for a folder of images: {typed('init', '--like', name)} DIR")
+    say_next(path)
+
+
+def report_images(path: Path, train: int, classes: int) -> None:
+    console.say(f"wrote {path}: {counted(train, 'training image')} of {counted(classes, 'class')}")
+
+
+def say_next(path: Path, *, checks: bool = False) -> None:
+    """Print the commands to run next."""
+    if checks:
+        console.say(f"next: {typed('check', path)}      # looks for problems in the images")
         console.say(f"      {typed('train', path)}")
     else:
-        path = (folder or Path()) / STARTER
-        text = files("sepcnn.starter").joinpath(STARTER).read_text(encoding="utf-8")
-        write(path, text if folder is None else saying(text, no_images(folder)))
-        console.say(f"wrote {path}")
-        if folder is not None:
-            console.say(no_images(folder))
         console.say(f"next: {typed('train', path)}")
 
 
-def no_images(folder: Path) -> str:
-    return f"there are no images in {folder}: the config uses the built-in Shapes"
-
-
-def saying(text: str, remark: str) -> str:
-    """The text with a comment below its first line, which is for editors."""
+def with_comment(text: str, comment: str) -> str:
+    """Return a config with a comment below its first line, which is for editors."""
     first, rest = text.split("\n", 1)
-    comment = FORBIDDEN.sub("\ufffd", " ".join(remark.splitlines()))
+    comment = FORBIDDEN.sub("\ufffd", " ".join(comment.splitlines()))
     return f"{first}\n# {comment}\n{rest}"
 
 
-def holds_images(folder: Path) -> bool:
+def has_images(folder: Path) -> bool:
     try:
         return folder.is_dir() and next(walk(folder), None) is not None
-    except (DataError, OSError):  # writing will tell
+    except (DataError, OSError):  # writing into the folder raises the error that is shown
         return False
 
 
 def write(path: Path, text: str) -> None:
-    """A new file, and the schema beside it. Errors: `InputError` where there is one already."""
+    """Write a new file, and the schema next to it unless there is one.
+
+    Errors: `InputError` if the file exists, StorageError.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:
@@ -81,7 +148,8 @@ def write(path: Path, text: str) -> None:
             file.write(json.dumps(schema(), indent=1, ensure_ascii=False) + "\n")
     except FileExistsError:
         raise InputError(
-            f"{path} is there already", "move it away, or give another folder"
+            f"{path} exists already",
+            "move it to another name, or run the command in another folder",
         ) from None
     except OSError as error:
         raise StorageError.of(path, error) from None

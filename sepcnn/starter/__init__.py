@@ -1,1 +1,1 @@
-"""``sepcnn init``: a config that suits a folder of images."""
+"""``sepcnn init``: configs to start from, for a folder of images or copied from shipped ones."""

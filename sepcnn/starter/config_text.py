@@ -1,4 +1,4 @@
-"""A config to begin with that suits a folder of images, each line with its reason."""
+"""Write a config that suits a folder of images, with a comment on each line."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from sepcnn.starter.survey import Facts, square_side
 from sepcnn.wording import counted
 
 SMALLEST_MAP = 4
-"""pixels a side of the last feature map"""
-TOLD = 0.01
-"""share of an image that is cut off, from which a comment says so"""
+"""smallest side of the last feature map, in pixels"""
+NOTABLE_CROP = 0.01
+"""share of an image that the crop removes from which a comment mentions it"""
 FEW_IMAGES, MANY_IMAGES = 1000, 20_000
-"""training images below which a net is kept small, and from which it needs little dropout"""
+"""training images below which the model is small, and from which it needs little dropout"""
 IMAGES_SEEN = 100_000
-"""in the whole run: the number of epochs follows"""
+"""images processed in the whole run, which determines the number of epochs"""
 BATCH_SIZES = {64: 2000, 32: 400, 16: 64, 8: 16, 4: 0}
-"""each with the training images from which it is taken: an epoch has some steps"""
+"""each with the number of training images from which it is used, so that an epoch has several
+steps"""
 COMMENT_COLUMN = 50
 
 
 def write(facts: Facts, folder: str) -> str:
-    """The text of the config; ``folder`` is the path by which it finds the images."""
+    """Return the text of the config, which reads the images in ``folder``."""
     lines = [
         "# yaml-language-server: $schema=sepcnn.schema.json",
         f"# Written by sepcnn init for {counted(facts.train, 'training image')} of "
@@ -49,28 +50,32 @@ def model(facts: Facts) -> list[str]:
     strides = 2 if side >= 64 else 1
     stages = max(1, math.floor(math.log2(side / strides / SMALLEST_MAP) + 0.3))
     kind = "all are grey" if facts.grey else "colour"
-    why = "few images: a small net" if small else "enough images for a net of this width"
+    why = "few images: a small model" if small else "enough images for a model of this width"
     lines = [
         line("model:", f"{why}"),
         line(
             f"  input_shape: [{height}, {width}, {channels}]",
             f"height, width, channels: {shape_in_words(facts)}; {kind}",
         ),
-        line("  defaults:", "for every layer of a name that does not say otherwise"),
-        line("    Conv2D: {padding: same, use_bias: false}", "batch normalization has the bias"),
+        line("  defaults:", "for all layers of these types, unless a layer sets its own"),
+        line(
+            "    Conv2D: {padding: same, use_bias: false}", "no bias: batch normalization adds one"
+        ),
         line(
             "    SeparableConv2D: {kernel_size: 3, padding: same, use_bias: false}",
-            "a 3×3 filter for each channel, then 1×1 over all",
+            "a 3×3 filter per channel, then 1×1 over all channels",
         ),
-        line("    BatchNormalization: {momentum: 0.9}", "statistics of about the last 10 steps"),
-        line("    MaxPooling2D: {pool_size: 3, strides: 2, padding: same}", "halves the image"),
+        line("    BatchNormalization: {momentum: 0.9}", "averages over about the last 10 steps"),
+        line(
+            "    MaxPooling2D: {pool_size: 3, strides: 2, padding: same}", "halves height and width"
+        ),
         line("  layers:", "from input to output"),
         line("    - Rescaling: {scale: 1/127.5, offset: -1}", "pixels 0 to 255 become -1 to 1"),
         line(
             f"    - Conv2D: {{filters: {first}, kernel_size: 3, strides: {strides}}}",
             "edges and colours" + (", at half the size" if strides == 2 else ", at full size"),
         ),
-        line("    - BatchNormalization", "keeps the layers' outputs in proportion"),
+        line("    - BatchNormalization", "normalizes each channel"),
         line("    - ReLU", "negative values become 0"),
     ]
     for stage in range(stages):
@@ -81,14 +86,17 @@ def model(facts: Facts) -> list[str]:
     return [
         *lines,
         line("    - ReLU", "negative values become 0"),
-        line("    - GlobalAveragePooling2D", "one number a channel"),
-        line(f"    - Dropout: {dropout}", "share left out in each step: against learning by heart"),
-        line("    - Dense: {units: auto, activation: softmax}", "auto: the classes of the data"),
+        line("    - GlobalAveragePooling2D", "mean of each channel"),
+        line(f"    - Dropout: {dropout}", "share set to 0 in each step: reduces overfitting"),
+        line(
+            "    - Dense: {units: auto, activation: softmax}",
+            "auto: one unit per class of the data",
+        ),
     ]
 
 
 def shape_in_words(facts: Facts) -> str:
-    """``the images' shorter side is about 128``, and their proportions where the input has them."""
+    """``the images' shorter side is about 128``, with the proportions if they are not 1."""
     which = "longer" if facts.long else "shorter"
     side = f"the images' {which} side is about {facts.side}"
     if facts.proportions == 1:
@@ -99,22 +107,22 @@ def shape_in_words(facts: Facts) -> str:
 
 
 def residual(filters: int, after: tuple[int, int]) -> list[str]:
-    """A block of Xception (Chollet 2017, arXiv:1610.02357)."""
+    """Return a residual block as in Xception (Chollet 2017, arXiv:1610.02357)."""
     shortcut = f"[Conv2D: {{filters: {filters}, kernel_size: 1, strides: 2}}, BatchNormalization]"
     return [
         line(
             "    - Residual:",
-            f"the layers, plus the shortcut around them: {after[0]}×{after[1]} after it",
+            f"adds the shortcut to the output of the layers; output {after[0]}×{after[1]}",
         ),
-        line("        layers:", "what the block learns to add"),
+        line("        layers:", "the main path"),
         line("          - ReLU", "negative values become 0"),
         line(f"          - SeparableConv2D: {filters}", "filters"),
         line("          - BatchNormalization", "as above"),
         line("          - ReLU", "as above"),
         line(f"          - SeparableConv2D: {filters}", "filters"),
         line("          - BatchNormalization", "as above"),
-        line("          - MaxPooling2D", "halves the image"),
-        line(f"        shortcut: {shortcut}", "the same shape as the layers give"),
+        line("          - MaxPooling2D", "halves height and width"),
+        line(f"        shortcut: {shortcut}", "has the same output shape as the layers"),
     ]
 
 
@@ -122,29 +130,27 @@ def data(facts: Facts, folder: str) -> list[str]:
     lines = [line("data:", "the images")]
     if facts.long:
         lines += [
-            line("  source:", "where they come from"),
+            line("  source:", "the data source"),
             line("    Folder:", "a folder for each class"),
-            line(f"      path: {yaml_scalar(folder)}", "the images"),
-            line("      resize: letterbox", "many are long: keep all of them, with black bars"),
+            line(f"      path: {yaml_scalar(folder)}", "the folder of images"),
+            line("      resize: letterbox", "many images are long: black bars instead of a crop"),
         ]
     else:
         why = "a folder for each class"
-        if facts.lost >= TOLD:
-            why += f"; the crop to the input leaves out {100 * facts.lost:.0f} % of an image"
+        if facts.lost >= NOTABLE_CROP:
+            why += f"; the crop to the input removes {100 * facts.lost:.0f} % of an image"
         lines.append(line(f"  source: {{Folder: {yaml_scalar(folder)}}}", why))
     if facts.held_out:
         share = 0.2 if facts.train < FEW_IMAGES else 0.1
-        lines.append(line(f"  validation: {share}", "share held out to measure on, of every class"))
+        lines.append(line(f"  validation: {share}", "share of the images held out for validation"))
     lines.append(line("  augment:", "random changes, different for each image and each epoch"))
     if not facts.grey:
         lines.append(
-            line(
-                "    - RandomFlip: horizontal", "remove where left and right matter, as in writing"
-            )
+            line("    - RandomFlip: horizontal", "remove it if left and right matter, as for text")
         )
     lines.append(line("    - RandomTranslation: 0.1", "up to this share of height and width"))
     if facts.train < FEW_IMAGES:
-        lines.append(line("    - RandomErasing", "a part is hidden: helps where images are few"))
+        lines.append(line("    - RandomErasing", "hides a random part: helps with few images"))
     return lines
 
 
@@ -152,14 +158,14 @@ def train(facts: Facts) -> list[str]:
     size = next(size for size, least in BATCH_SIZES.items() if facts.train >= least)
     epochs = min(100, max(10, round(IMAGES_SEEN / facts.train, -1)))
     lines = [
-        line("train:", "the run"),
+        line("train:", "the training run"),
         line(f"  epochs: {epochs:.0f}", "passes over the training images"),
-        line(f"  batch_size: {size}", "images a step"),
+        line(f"  batch_size: {size}", "images per step"),
         line(
             f"  optimizer: {{AdamW: {{learning_rate: {0.02 * size / 64}, weight_decay: 0.01}}}}",
-            "lower the rate if the loss jumps",
+            "lower the learning rate if the loss jumps",
         ),
-        line("  schedule: OneCycle", "the learning rate rises, then falls to nothing"),
+        line("  schedule: OneCycle", "the learning rate rises, then falls to 0"),
     ]
     if facts.uneven:
         times = max(facts.counts) / min(facts.counts)

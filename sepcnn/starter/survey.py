@@ -1,4 +1,4 @@
-"""What a folder of images is like: the facts that decide about a config for it."""
+"""Survey a folder of images: the facts that decide about a config for it."""
 
 from __future__ import annotations
 
@@ -18,39 +18,40 @@ from sepcnn.language.edit import yaml_scalar
 from sepcnn.language.yaml_reader import parse
 
 MOST_LOOKED_AT = 1000
-"""images spread over the folder: enough to know sizes and colours"""
+"""images read, spread over the folder: enough to estimate sizes and colours"""
 SIDES = (128, 96, 64, 48, 32)
-"""of a square input, unless the images themselves are smaller"""
+"""possible sides of a square input in pixels; smaller images give a smaller input"""
 SMALLEST_SIDE = 8
 STEPS = {64: 16, 32: 8, 0: 4}
-"""sides of an input that is no square are multiples, each from a square of so many pixels a side"""
+"""the sides of an input that is not square are multiples of the value, for a square of equal area
+whose side is at least the key"""
 NEAR_A_SQUARE = 1.2
-"""longer over shorter side, up to which a square shows nearly all"""
+"""largest ratio of the longer to the shorter side for which the input is a square"""
 ALIKE = 1.15
-"""factor between proportions that count as one shape"""
+"""largest factor between two proportions that count as the same shape"""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What decides about the config."""
+    """The facts that decide about the config."""
 
     classes: int
     train: int
-    """training images, as far as they are known before validation is held out"""
+    """number of training images, including those that will be held out for validation"""
     counts: tuple[int, ...]
-    """training images of each class"""
+    """number of training images of each class"""
     held_out: bool
-    """validation images have to be held out"""
+    """whether the folder has no validation images, so that some must be held out"""
     side: int
-    """usual shorter side of the images; the longer where many are `long`"""
+    """median of the shorter sides of the images, or of the longer sides if `long`"""
     grey: bool
-    """all of them"""
+    """whether all images are grey"""
     proportions: float
-    """width over height of nearly all images; 1 where they differ, or are nearly square"""
+    """width over height of nearly all images; 1 if they differ or are nearly square"""
     cut: float
-    """share of the images that lose more than half of themselves to a crop of these proportions"""
+    """share of the images of which a crop to these proportions removes more than half"""
     lost: float
-    """mean share of an image outside the crop to the input"""
+    """mean share of an image that the crop to the input removes"""
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -59,7 +60,7 @@ class Facts:
 
     @property
     def long(self) -> bool:
-        """Whether a crop would lose much of many images."""
+        """Whether a crop would remove more than half of many images."""
         return self.cut > MANY
 
     @property
@@ -67,30 +68,25 @@ class Facts:
         return max(self.counts) >= UNEVEN * min(self.counts)
 
 
-def gather(folder: Path, watch: ProgressCallback = no_progress) -> Facts:
-    """Look at a folder. Errors: `DataError` where it holds no images sorted into classes, or
-    where its name cannot be written.
+def gather(folder: Path, progress: ProgressCallback = no_progress) -> Facts:
+    """Survey a folder. Errors: `DataError` if it has no images sorted into classes, if none can be
+    read, or if a config cannot contain its name.
     """
-    try:
-        parse(f"path: {yaml_scalar(str(folder))}", str(folder))
-    except ConfigError:
-        message = f"{str(folder)!a}: the name has a character that a config cannot have"
-        raise DataError(message, "rename the folder") from None
-    listing = list_images(folder)
+    listing = _list(folder)
     counts = listing.counts()
-    of_training = counts.get("train") or counts[None]
-    looks = looked_at(listing, watch)
+    train_counts = counts.get("train") or counts[None]
+    looks = sample(listing, progress)
     if not looks:
         raise DataError(f"{folder}: none of the images can be read", "check the files")
-    proportions = shape_of_nearly_all(looks)
+    proportions = common_proportions(looks)
     cut = sum(look.share_cut(1, proportions) > MOST_CUT for look in looks) / len(looks)
-    shorter = max if cut > MANY else min  # letterbox fits the longer one into the input
-    side = round(median(shorter(look.size) for look in looks))
+    decisive = max if cut > MANY else min  # letterbox fits the longer side into the input
+    side = round(median(decisive(look.size) for look in looks))
     height, width = input_size(side, proportions)
     return Facts(
         classes=len(listing.class_names),
-        train=sum(of_training.values()),
-        counts=tuple(of_training.values()),
+        train=sum(train_counts.values()),
+        counts=tuple(train_counts.values()),
         held_out="val" not in counts,
         side=side,
         grey=all(look.grey for look in looks),
@@ -100,41 +96,60 @@ def gather(folder: Path, watch: ProgressCallback = no_progress) -> Facts:
     )
 
 
-def looked_at(listing: Listing, watch: ProgressCallback) -> list[Look]:
+def count(folder: Path) -> tuple[int, int]:
+    """Return the number of training images and of classes. Errors: as `gather`."""
+    listing = _list(folder)
+    counts = listing.counts()
+    train_counts = counts.get("train") or counts[None]
+    return sum(train_counts.values()), len(listing.class_names)
+
+
+def _list(folder: Path) -> Listing:
+    try:
+        parse(f"path: {yaml_scalar(str(folder))}", str(folder))
+    except ConfigError:
+        message = f"{str(folder)!a}: the name has a character that a config cannot contain"
+        raise DataError(message, "rename the folder") from None
+    return list_images(folder)
+
+
+def sample(listing: Listing, progress: ProgressCallback) -> list[Look]:
+    """Read every n-th image, at most `MOST_LOOKED_AT`; those that cannot be read are left out."""
     step = math.ceil(len(listing.files) / MOST_LOOKED_AT)
-    entries = [ListedImage(f.path, f.split or "train", f.class_name) for f in listing.files[::step]]
-    return [picture.look for picture in examine(entries, 3, watch) if picture.look]
+    images = [ListedImage(f.path, f.split or "train", f.class_name) for f in listing.files[::step]]
+    return [picture.look for picture in examine(images, 3, progress) if picture.look]
 
 
-def shape_of_nearly_all(looks: Sequence[Look]) -> float:
-    """Width over height; 1 where there is no such shape, or it is nearly a square."""
-    found = [width / height for height, width in (look.size for look in looks)]
-    usual = median(found)
-    others = sum(max(one, usual) > ALIKE * min(one, usual) for one in found)
-    square = max(usual, 1 / usual) <= NEAR_A_SQUARE
-    return 1.0 if square or others > MANY * len(found) else usual
+def common_proportions(looks: Sequence[Look]) -> float:
+    """Return width over height of nearly all images; 1 if they differ or are nearly square."""
+    ratios = [width / height for height, width in (look.size for look in looks)]
+    usual = median(ratios)
+    different = sum(max(ratio, usual) > ALIKE * min(ratio, usual) for ratio in ratios)
+    is_square = max(usual, 1 / usual) <= NEAR_A_SQUARE
+    return 1.0 if is_square or different > MANY * len(ratios) else usual
 
 
 def square_side(side: int) -> int:
-    """Of the input for images of that side."""
-    fitting = [one for one in SIDES if one <= side]
+    """Return the side of a square input for images of this side."""
+    fitting = [candidate for candidate in SIDES if candidate <= side]
     return fitting[0] if fitting else max(side, SMALLEST_SIDE)
 
 
 def input_size(side: int, proportions: float) -> tuple[int, int]:
-    """Height and width: of the proportions, with about as many pixels as the square input."""
+    """Return height and width of these proportions with about as many pixels as the square."""
     square = square_side(side)
     if proportions == 1:
         return square, square
     step = next(step for least, step in STEPS.items() if square >= least)
     exact = square / math.sqrt(proportions), square * math.sqrt(proportions)
     heights, widths = (
-        (max(1, math.floor(one / step)) * step, math.ceil(one / step) * step) for one in exact
+        (max(1, math.floor(length / step)) * step, math.ceil(length / step) * step)
+        for length in exact
     )
 
     def misfit(size: tuple[int, int]) -> float:
-        """Other proportions count twice: a few pixels more or less cost little."""
-        down, across = (math.log(own / wanted) for own, wanted in zip(size, exact, strict=True))
+        """An error of the proportions counts twice as much as one of the area."""
+        down, across = (math.log(ours / ideal) for ours, ideal in zip(size, exact, strict=True))
         return 2 * abs(down - across) + abs(down + across)
 
     return min(product(heights, widths), key=misfit)

@@ -1,4 +1,4 @@
-"""The config that `sepcnn init DIR` writes suits what lies in DIR."""
+"""The config that `sepcnn init DIR` writes suits the images in DIR."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def facts(**changes: object) -> Facts:
 @pytest.mark.parametrize("side", [1, 8, 16, 28, 32, 50, 64, 100, 128, 4000])
 @pytest.mark.parametrize("train", [20, 500, 3000, 60_000])
 @pytest.mark.parametrize("grey", [False, True])
-def test_every_config_reads_and_is_commented(
+def test_every_config_is_valid_and_commented(
     side: int, train: int, grey: bool, tmp_path: Path
 ) -> None:
     text = config_text.write(facts(side=side, train=train, grey=grey), "./photos")
@@ -45,7 +45,7 @@ def test_every_config_reads_and_is_commented(
 
 @pytest.mark.parametrize("proportions", [0.3, 0.5, 0.75, 0.8, 1.25, 4 / 3, 1.5, 2.0, 3.0, 6.0])
 @pytest.mark.parametrize("side", [24, 28, 32, 48, 64, 96, 128, 4000])
-def test_the_input_has_the_shape_of_the_images(
+def test_the_input_has_the_proportions_of_the_images(
     proportions: float, side: int, tmp_path: Path
 ) -> None:
     height, width = input_size(side, proportions)
@@ -59,7 +59,7 @@ def test_the_input_has_the_shape_of_the_images(
     settings = loading.load_config(path)
     assert settings.model.input_shape == (height, width, 3)
     after = [leaf for leaf in settings.graph(3).leaves if len(leaf.shape) == 3][-1].shape
-    assert f": {after[0]}×{after[1]} after it" in path.read_text()
+    assert f"; output {after[0]}×{after[1]}\n" in path.read_text()
 
 
 @pytest.mark.parametrize("train", [10, 20, 70, 500])
@@ -70,7 +70,7 @@ def test_an_epoch_has_several_steps(train: int, tmp_path: Path) -> None:
     assert train * (1 - settings.data.validation) >= 2 * settings.train.batch_size
 
 
-def test_what_decides(tmp_path: Path) -> None:
+def test_the_facts_decide_about_the_config(tmp_path: Path) -> None:
     few, many = (config_text.write(facts(train=n), "./photos") for n in (300, 30_000))
     assert "RandomErasing" in few
     assert "RandomErasing" not in many
@@ -80,10 +80,10 @@ def test_what_decides(tmp_path: Path) -> None:
     assert "validation:" not in config_text.write(facts(held_out=False), "./photos")
     assert "RandomFlip" not in config_text.write(facts(grey=True), "./photos")
     assert "resize: letterbox" in config_text.write(facts(cut=0.5), "./photos")
-    assert "the crop to the input leaves out 25 % of an image" in config_text.write(
+    assert "the crop to the input removes 25 % of an image" in config_text.write(
         facts(lost=0.25), "./photos"
     )
-    assert "leaves out" not in few
+    assert "removes" not in few
     wide, high = (config_text.write(facts(proportions=p), "./photos") for p in (2.0, 0.75))
     assert "is about 128, nearly all are 2.0 × as wide as high; colour" in wide
     assert "is about 128, nearly all are 1.3 × as high as wide; colour" in high
@@ -92,19 +92,19 @@ def test_what_decides(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "path", ["photos", "./photos", "/a/b", "true", "123", "a b", "é: [", "a#b", "-x", "x.y", "1e3"]
 )
-def test_any_path_is_read_back(path: str, tmp_path: Path) -> None:
+def test_the_config_contains_the_path(path: str, tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(config_text.write(facts(), path))
     source = loading.load_config(tmp_path / "mine.yaml").data.source
     assert source.path == (tmp_path / path).absolute()  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("path", ["a\x07", "a\udce9"])  # a bell, and a byte that is no UTF-8
-def test_names_that_no_config_can_have_are_refused(path: str) -> None:
-    with pytest.raises(DataError, match="the name has a character that a config cannot have"):
+def test_names_that_a_config_cannot_contain_are_errors(path: str) -> None:
+    with pytest.raises(DataError, match="the name has a character that a config cannot contain"):
         survey.gather(Path(path))
 
 
-def test_a_folder_is_looked_at(tmp_path: Path) -> None:
+def test_the_survey_of_a_folder(tmp_path: Path) -> None:
     root = write_photos(tmp_path / "photos", train__cat=9, train__dog=3, valid__cat=2, valid__dog=2)
     found = survey.gather(root)
     assert (found.classes, found.train, found.counts, found.held_out) == (2, 12, (9, 3), False)
@@ -118,8 +118,8 @@ def test_a_folder_is_looked_at(tmp_path: Path) -> None:
     assert not found.long
 
 
-def test_shapes_that_differ_are_no_shape(tmp_path: Path) -> None:
-    """One in ten may: of more the input is a square, with bars where a crop would lose much."""
+def test_images_of_different_proportions_get_a_square_input(tmp_path: Path) -> None:
+    """One in ten images may differ. If a crop would remove much, the images get black bars."""
     root = write_photos(tmp_path / "photos", (80, 40), cat=10, dog=10)
     for number, proportions in enumerate((2, 2, 2, 1)):
         assert survey.gather(root).proportions == proportions
@@ -133,7 +133,7 @@ def test_shapes_that_differ_are_no_shape(tmp_path: Path) -> None:
     assert "longer side is about 85; colour" in config_text.write(found, "photos")
 
 
-def test_none_that_can_be_read(tmp_path: Path) -> None:
+def test_a_folder_without_readable_images_is_an_error(tmp_path: Path) -> None:
     for name in ("cat", "dog"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "a.png").write_text("no image")
@@ -146,4 +146,4 @@ def test_real_photographs() -> None:
     found = survey.gather(CLOTHING)
     assert (found.classes, found.train, found.held_out) == (10, 3068, False)
     assert (found.input_size, found.grey, found.uneven) == ((128, 128), False, True)
-    assert found.lost == pytest.approx(0.25, abs=0.01)  # 3 of 4 are 171 × 128, others lie
+    assert found.lost == pytest.approx(0.25, abs=0.01)  # 3 of 4 are 171 × 128
