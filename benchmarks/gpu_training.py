@@ -154,7 +154,7 @@ def main() -> None:
             )
         print(line)
     for name, runner in runners.items():
-        if isinstance(runner, Training) and (failure := runner.plan.captured.failure):
+        if isinstance(runner, Training) and (failure := runner.plan.graphed.failure):
             print(f"{name}: was measured without, for they failed: {failure}")
 
 

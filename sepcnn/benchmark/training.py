@@ -14,8 +14,8 @@ from sepcnn.config.config import Config
 from sepcnn.data.dataset import Dataset, Resident
 from sepcnn.nn.graph import Graph
 from sepcnn.training import loop
-from sepcnn.training.loop import Plan
 from sepcnn.training.state import State, new_state
+from sepcnn.training.step import TrainingStep, add_to_sums, backward
 
 PARTS = ("data", "forward", "backward", "optimizer")
 """of a step; data is gathering and augmenting a batch, optimizer with the running sums"""
@@ -68,7 +68,7 @@ class Training(Steps):
         images = random_images(config, classes)
         self.state = first_state(self.config, graph, images, machine.device)
         weights = (1.0,) * classes if config.train.class_weights is not None else None
-        self.plan = Plan(self.config, machine, STEPS_AN_EPOCH, weights)
+        self.plan = TrainingStep(self.config, machine, STEPS_AN_EPOCH, weights)
         self.split = images.to(machine.device)
         self.batches = images.order().to(machine.device).split(config.train.batch_size)
         self.images = config.train.batch_size
@@ -80,7 +80,7 @@ class Training(Steps):
 
     def step(self) -> None:
         rate = self.plan.learning_rate(self.state.step)
-        loop.train_step(self.plan, self.state, self.split.read(self.indices()), rate)
+        self.plan.take(self.state, self.split.read(self.indices()), rate)
 
     def wait(self) -> None:
         wait_for(self.machine.device)
@@ -102,15 +102,15 @@ class Training(Steps):
 
         rate = plan.learning_rate(state.step)
         done()
-        batch = loop.prepare(plan, state, self.split.read(self.indices()))
+        batch = plan.prepare(state, self.split.read(self.indices()))
         done()
-        net = loop.begin(plan, state, batch)
-        logits, loss = loop.forward(plan, net, batch)
+        net = plan.begin(state, batch)
+        logits, loss = plan.forward(net, batch)
         done()
-        gradients = loop.backward(state, loss)
+        gradients = backward(state, loss)
         done()
-        loop.update(plan, state, gradients, rate)
-        loop.add_up(state, batch, logits, loss)
+        plan.update(state, gradients, rate)
+        add_to_sums(state, batch, logits, loss)
         done()
         return [end - start for start, end in pairwise(times)]
 

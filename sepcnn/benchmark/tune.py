@@ -171,7 +171,7 @@ def compete(
     for one in others:
         try:
             training = ready(config, graph, machine, one, warming)
-            if training.plan.captured.failure is None:  # else it is another setting that ran
+            if training.plan.graphed.failure is None:  # else it is another setting that ran
                 runners[one] = training
         except (RuntimeError, MemoryError) as error:
             if memory_exhausted(error) is None:

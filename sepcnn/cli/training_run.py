@@ -14,6 +14,7 @@ from sepcnn.training.records import EpochRecord
 from sepcnn.training.run_folder import Run
 from sepcnn.training.session import Session
 from sepcnn.training.state import State
+from sepcnn.training.step import TrainingStep
 from sepcnn.wording import typed
 from sepcnn.world import World
 
@@ -42,72 +43,80 @@ def train_run(
 
 
 def follow(session: Session, stop: Stop) -> int:
-    """Train, show, write and save until the end or until someone wants to stop."""
-    opened, state, world = session.run, session.state, World()
+    """Train to the end, or until the user stops the run. Returns the exit code."""
+    run, state, world = session.run, session.state, World()
     options = session.config.train
     steps = loop.steps_per_epoch(session.config, session.dataset.train)
     if len(state.epochs) >= options.epochs:
         console.note(f"finished already; train longer with --set train.epochs={2 * options.epochs}")
-    macro = macro_shown(session)
-    shown = progress.Display(options.epochs, steps, options.batch_size, state.step, macro)
+    macro = macro_metric(session)
+    display = progress.Display(options.epochs, steps, options.batch_size, state.step, macro)
     stop.listening = True
     try:
-        with shown:
-            of_run = (session.config, session.dataset, opened.machine, state, world)
-            for record in loop.train(*of_run, shown.note):
+        with display:
+            records = loop.train(
+                session.config, session.dataset, run.machine, state, world, display.note
+            )
+            for record in records:
                 if isinstance(record, EpochRecord):
                     best = state.best is record
-                    opened.record_epoch(record)
-                    opened.save(state, best=best)
-                    shown.epoch(record, best)
-                elif not stop.wanted:  # a terminal that was closed cannot be written to
-                    if shown.wants_scores():
+                    run.record_epoch(record)
+                    run.save(state, best=best)
+                    display.epoch(record, best)
+                elif not stop.wanted:  # after SIGHUP the terminal is closed
+                    if display.wants_scores():
                         scores = loop.running_scores(state, world)
-                        shown.step(record.epoch, record.step, scores)
-                    if opened.wants_step_record():
-                        opened.record_step(record, loop.running_scores(state, world))
-                    if opened.wants_checkpoint():
-                        opened.save(state)
+                        display.step(record.epoch, record.step, scores)
+                    if run.wants_step_record():
+                        run.record_step(record, loop.running_scores(state, world))
+                    if run.wants_checkpoint():
+                        run.save(state)
                 if world.any(stop.wanted):
-                    opened.save(state)
-                    shown.close()
-                    console.note(f"stopped at step {state.step:,}; go on with")
-                    console.say(typed("train", "--resume", opened.folder))
+                    run.save(state)
+                    display.close()
+                    console.note(f"stopped at step {state.step:,}; continue with")
+                    console.say(typed("train", "--resume", run.folder))
                     return INTERRUPTED
     except DivergedError as error:
-        plan = loop.Plan(session.config, opened.machine, steps)
-        rate = plan.learning_rate(max(0, error.step - 1))
-        last = opened.folder / checkpoint.LAST
-        kept = checkpoint.read(last).step
-        message = f"{error.message} (learning rate {rate:.3g})"
-        hint = f"{last} is good up to step {kept}; try a lower learning rate"
-        raise DivergedError(message, error.step, hint) from None
+        raise with_advice(error, session, steps) from None
     finally:
         stop.listening = False
-    finish(opened, state, macro)
+    print_result(run, state, macro)
     return 0
 
 
-def macro_shown(session: Session) -> str | None:
-    """The macro metric that people should see: the one that decides, or where accuracy misleads."""
+def with_advice(error: DivergedError, session: Session, steps_per_epoch: int) -> DivergedError:
+    """The error with the learning rate of that step, and the checkpoint that is still good."""
+    run = session.run
+    step = TrainingStep(session.config, run.machine, steps_per_epoch)
+    rate = step.learning_rate(max(0, error.step - 1))
+    last = run.folder / checkpoint.LAST
+    kept = checkpoint.read(last).step
+    message = f"{error.message} (learning rate {rate:.3g})"
+    hint = f"{last} is good up to step {kept}; try a lower learning rate"
+    return DivergedError(message, error.step, hint)
+
+
+def macro_metric(session: Session) -> str | None:
+    """The macro metric to show: the one that decides, or recall if classes are unbalanced."""
     best, data = session.config.train.best, session.dataset
     if best.startswith("macro"):
         return best
     return "macro_recall" if are_unequal(data.train.labels, len(data.class_names)) else None
 
 
-def finish(opened: Run, state: State, macro: str | None) -> None:
-    """The closing lines: result, run folder, and what to type next."""
+def print_result(run: Run, state: State, macro: str | None) -> None:
+    """Print the best result, the run folder, and the next command."""
     best = state.best
     if best is None:
         return
     kind = "validation" if best.val else "training"
     scores, decided = best.monitored, state.best_by
     names = [name for name in ("accuracy", macro) if name and name != decided]
-    # Epochs of an older sepcnn, and of training images, have no macro metrics.
-    beside = [console.named(scores, name) for name in names if getattr(scores, name) is not None]
+    # Training images, and epochs of an older sepcnn, have no macro metrics.
+    others = [console.named(scores, name) for name in names if getattr(scores, name) is not None]
     text = f"best {kind} {console.named(scores, decided)}"
-    text += f" ({', '.join(beside)})" if beside else ""
+    text += f" ({', '.join(others)})" if others else ""
     console.say(f"{text} in epoch {best.epoch}")
-    console.say(f"run folder {opened.folder}")
-    console.say(f"next: {typed('eval', opened.folder)}")
+    console.say(f"run folder {run.folder}")
+    console.say(f"next: {typed('eval', run.folder)}")

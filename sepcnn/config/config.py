@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from sepcnn.language.overrides import apply_override
 from sepcnn.language.spec import Context, Spec, read_spec, to_plain
 from sepcnn.nn.graph import Graph, GraphError, make_graph
 from sepcnn.nn.layers import LAYERS
+from sepcnn.nn.layers.base import Layer, Shape
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ class Config(Spec):
         *own, channels = self.model.input_shape
         height, width = size or own
         try:
-            graph = make_graph(self.model.layers, (height, width, channels), classes)
+            graph = _graph(self.model.layers, (height, width, channels), classes)
         except GraphError as error:
             raise self.problem(error.path, error.message, error.hint) from None
         loss, found = self.train.loss, graph.head.classes
@@ -153,6 +155,12 @@ class Config(Spec):
     @classmethod
     def from_resolved(cls, data: dict[str, Any]) -> Config:
         return cls.model_validate(data, context=Context())
+
+
+@lru_cache(maxsize=16)
+def _graph(layers: tuple[Layer, ...], input_shape: Shape, classes: int | None) -> Graph:
+    """Layers are frozen, so a run expands them once although several parts of it ask."""
+    return make_graph(layers, input_shape, classes)
 
 
 def read_config(node: Node, folder: Path) -> Config:

@@ -22,9 +22,9 @@ from sepcnn.nn.layers import LAYERS
 from sepcnn.nn.layers.module import begin_step
 from sepcnn.nn.model import build
 from sepcnn.nn.schedules import Progress
-from sepcnn.training import checkpoint, loop
-from sepcnn.training.loop import Plan
+from sepcnn.training import checkpoint
 from sepcnn.training.state import State, new_state
+from sepcnn.training.step import TrainingStep, backward
 from tests.nn.layers.test_every_layer import SHAPE, layers_of
 
 CPU = torch.device("cpu")
@@ -53,15 +53,15 @@ def config_of(folder: Path, layers: str = ALL, data: str = "") -> Config:
     return load_config(path)
 
 
-def go(config: Config, hardware: Machine, state: State, steps: int) -> Plan:
+def go(config: Config, hardware: Machine, state: State, steps: int) -> TrainingStep:
     """Steps of 8 images, each third one of 3."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(256, (60, 12, 12, 3), dtype=torch.uint8, generator=generator)
-    split, plan = Resident(images, torch.arange(60) % 3), Plan(config, hardware, 3)
+    split, plan = Resident(images, torch.arange(60) % 3), TrainingStep(config, hardware, 3)
     for step in range(state.step, state.step + steps):
         count = 3 if step % 3 == 2 else 8
         batch = split.read(torch.arange(count) + 5 * step)
-        loop.train_step(plan, state, batch, 0.1)
+        plan.take(state, batch, 0.1)
     return plan
 
 
@@ -104,12 +104,12 @@ def test_nothing_is_compiled_again(tmp_path: Path) -> None:
     config = config_of(tmp_path)
     state = new_state(config, config.graph(3), CPU)
     counters.clear()
-    plan = Plan(config, COMPILED, 3)
+    plan = TrainingStep(config, COMPILED, 3)
     images = torch.zeros((8, 12, 12, 3), dtype=torch.uint8)
     batch = Resident(images, torch.arange(8) % 3).read(torch.arange(8))
     graphs = []
     for _ in range(4):
-        loop.train_step(plan, state, batch, 0.1)
+        plan.take(state, batch, 0.1)
         graphs.append(counters["stats"]["unique_graphs"])
     # Before, between and behind StochasticDepth, GaussianNoise and Dropout.
     assert graphs == [4] * 4
@@ -122,11 +122,11 @@ def test_nothing_is_compiled_again(tmp_path: Path) -> None:
 def test_gradients_lie_in_memory_as_their_weights(tmp_path: Path, hardware: Machine) -> None:
     """Else an optimizer's operations on all weights are many kernels on a GPU, not one."""
     config = config_of(tmp_path)
-    state, plan = new_state(config, config.graph(3), CPU), Plan(config, hardware, 3)
+    state, plan = new_state(config, config.graph(3), CPU), TrainingStep(config, hardware, 3)
     images = torch.zeros((8, 12, 12, 3), dtype=torch.uint8)
     batch = Resident(images, torch.arange(8) % 3).read(torch.arange(8))
-    _, loss = loop.forward(plan, loop.begin(plan, state, batch), batch)
-    gradients = loop.backward(state, loss)
+    _, loss = plan.forward(plan.begin(state, batch), batch)
+    gradients = backward(state, loss)
     for (name, weight), gradient in zip(
         state.model.trained_weights().items(), gradients, strict=True
     ):

@@ -22,10 +22,11 @@ from sepcnn.data.dataset import Dataset, Resident
 from sepcnn.nn.layers import LAYERS
 from sepcnn.nn.layers.normalization import BatchRenormalizationModule
 from sepcnn.nn.losses import LOSSES
+from sepcnn.nn.schedules import Progress
 from sepcnn.training import checkpoint, loop
-from sepcnn.training.loop import Plan
 from sepcnn.training.records import EpochRecord, StepRecord
 from sepcnn.training.state import State, new_state
+from sepcnn.training.step import TrainingStep, backward
 from tests.nn.layers.test_every_layer import ROWS
 from tests.tape import Tape
 
@@ -87,20 +88,22 @@ def images_of(classes: int = CLASSES, device: torch.device = CPU) -> Resident:
     return Resident(images, torch.arange(IMAGES) % classes).to(device)
 
 
-def go(config: Config, hardware: Machine, state: State, steps: int, classes: int = CLASSES) -> Plan:
+def go(
+    config: Config, hardware: Machine, state: State, steps: int, classes: int = CLASSES
+) -> TrainingStep:
     split = images_of(classes, hardware.device)
     weights = WEIGHTS if config.train.class_weights else None
-    plan = Plan(config, hardware, STEPS_AN_EPOCH, weights)
+    plan = TrainingStep(config, hardware, STEPS_AN_EPOCH, weights)
     batches = torch.arange(IMAGES).split(BATCH)
     for step in range(state.step, state.step + steps):
         batch = split.read(batches[step % STEPS_AN_EPOCH].to(split.indices_on))
-        loop.train_step(plan, state, batch, plan.learning_rate(step))
+        plan.take(state, batch, plan.learning_rate(step))
     return plan
 
 
 def trained(
     config: Config, hardware: Machine, steps: int = 9, classes: int = CLASSES
-) -> tuple[State, Plan]:
+) -> tuple[State, TrainingStep]:
     state = new_state(config, config.graph(classes), hardware.device)
     return state, go(config, hardware, state, steps, classes)
 
@@ -130,7 +133,7 @@ def test_replayed_steps_are_the_steps(
     config = config_of(tmp_path, NETS[net], DATA[data], "class_weights: balanced")
     graphs, plan = trained(config, GRAPHS)
     eager, _ = trained(config, EAGER)
-    assert plan.captured.failure is None
+    assert plan.graphed.failure is None
     assert len(tapes) == (4 if data == "growing images" else 1)
     assert sum(tape.replays for tape in tapes) == 6
     assert_equal(graphs, eager)
@@ -169,20 +172,20 @@ def test_compiled_pieces_are_recorded(tmp_path: Path, tapes: list[Tape]) -> None
     config = config_of(tmp_path, NETS["all"])
     compiled = replace(GRAPHS, form="compiled")
     graphs, plan = trained(config, compiled)
-    assert plan.captured.failure is None
+    assert plan.graphed.failure is None
     assert [tape.replays for tape in tapes] == [6]
     assert_equal(graphs, trained(config, replace(compiled, graphs=False))[0])
 
 
 def recorded(config: Config, state: State) -> Recording:
     """The first step's, which is not taken."""
-    plan = Plan(config, GRAPHS, STEPS_AN_EPOCH)
+    plan = TrainingStep(config, GRAPHS, STEPS_AN_EPOCH)
     batch = images_of().read(torch.arange(BATCH))
-    net = loop.begin(plan, state, batch)
+    net = plan.begin(state, batch)
 
     def work(tensors: Inputs) -> Results:
-        logits, loss = loop.forward(plan, net, Batch(*tensors))  # type: ignore[arg-type]
-        return logits.detach(), loss.detach(), loop.backward(state, loss)
+        logits, loss = plan.forward(net, Batch(*tensors))  # type: ignore[arg-type]
+        return logits.detach(), loss.detach(), backward(state, loss)
 
     return Recording(net, work, batch.tensors())
 
@@ -271,7 +274,7 @@ def test_a_number_of_the_host_is_found_out(
     eager, _ = trained(config, EAGER)
 
     def begin_step(
-        self: BatchRenormalizationModule, _: int, progress: loop.Progress, *__: object
+        self: BatchRenormalizationModule, _: int, progress: Progress, *__: object
     ) -> None:
         for limit, value in self.clipping.at(progress).items():
             self._buffers.pop(limit, None)
@@ -335,8 +338,8 @@ def test_on_a_gpu(form: machine.Form, data: str, tmp_path: Path) -> None:
         pytest.skip("torch.compile does not work here")
     config = config_of(tmp_path, NETS["all"], DATA[data], "class_weights: balanced")
     graphs, plan = trained(config, replace(gpu, graphs=True))
-    assert plan.captured.failure is None
-    assert plan.captured.recording is not None
+    assert plan.graphed.failure is None
+    assert plan.graphed.recording is not None
     assert_close(graphs, trained(config, gpu)[0])
 
 
@@ -354,5 +357,5 @@ def test_where_recording_fails_on_a_gpu(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(loop, "backward", reading)
     graphs, plan = trained(config, replace(gpu, graphs=True))
-    assert plan.captured.failure is not None
+    assert plan.graphed.failure is not None
     assert_close(graphs, eager)

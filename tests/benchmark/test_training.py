@@ -17,8 +17,8 @@ from sepcnn.config.config import Config
 from sepcnn.config.loading import load_config
 from sepcnn.nn.layers.convolution import Convolution, SeparableConv2DModule
 from sepcnn.nn.summary import dense_twin, summarize
-from sepcnn.training import loop
 from sepcnn.training.state import new_state
+from sepcnn.training.step import TrainingStep
 from tests.runs import write_config
 
 STATUS = Path("/proc/self/status")
@@ -38,12 +38,12 @@ def test_a_step_in_parts_is_the_loops_step(config: Config, cpu: Machine) -> None
     """With augmentation, dropout and renormalization: the same weights to the last bit."""
     whole, apart = (Training(config, config.graph(3), cpu) for _ in range(2))
     state = new_state(config, config.graph(3), cpu.device)
-    plan = loop.Plan(config, cpu, STEPS_AN_EPOCH)
+    plan = TrainingStep(config, cpu, STEPS_AN_EPOCH)
     for _ in range(3):
         whole.step()
         apart.timed_parts()
         images = whole.split.read(whole.batches[state.step % len(whole.batches)])
-        loop.train_step(plan, state, images, 0.001)
+        plan.take(state, images, 0.001)
     for name, tensor in state.tensors().items():
         assert torch.equal(whole.state.tensors()[name], tensor), name
         assert torch.equal(apart.state.tensors()[name], tensor), name
@@ -92,7 +92,9 @@ def test_what_goes_by_size_or_images_is_left_out(tmp_path: Path, cpu: Machine) -
     layer = training.state.model.get_submodule("separable_conv2d")
     layer.register_forward_pre_hook(lambda _, inputs: shapes.append(tuple(inputs[0].shape)))
     plain = Machine(cpu.device, "float32", cpu.threads)
-    training.plan = loop.Plan(training.config, plain, STEPS_AN_EPOCH, training.plan.class_weights)
+    training.plan = TrainingStep(
+        training.config, plain, STEPS_AN_EPOCH, training.plan.class_weights
+    )
     training.step()
     assert shapes == [(16, 3, 12, 12)]
     assert training.plan.class_weights == (1.0, 1.0, 1.0)

@@ -22,6 +22,7 @@ from sepcnn.nn.losses import LOSSES, Loss
 from sepcnn.training import loop
 from sepcnn.training.records import EpochRecord
 from sepcnn.training.state import new_state
+from sepcnn.training.step import batch_loss
 from tests.reference import keras
 from tests.runs import write_config
 
@@ -112,7 +113,7 @@ def test_a_step_is_that_of_keras(
 
     loss: Loss = LOSSES[name](**fields)  # type: ignore[assignment]
     batch = Batch(NO_IMAGES, torch.tensor(labels))
-    value = loop.batch_loss(loss, torch.tensor(x) @ kernel, batch, weights)
+    value = batch_loss(loss, torch.tensor(x) @ kernel, batch, weights)
     (gradient,) = torch.autograd.grad(value, [kernel])
     assert value.item() == pytest.approx(float(expected), rel=1e-10)
     stepped = (kernel - 0.5 * gradient).detach().numpy()
@@ -145,7 +146,7 @@ def test_an_epoch_is_that_of_keras(tmp_path: Path) -> None:
     dense.set_weights([first if first.shape == (432, 3) else first.T, np.zeros(3)])
     record = [*loop.train(config, dataset, cpu, state)][-1]
     assert isinstance(record, EpochRecord)
-    order = loop.order_of(config.train, 0, dataset.train.labels)
+    order = loop.epoch_order(config.train, 0, dataset.train.labels)
     seen, held = (
         (batch.images.numpy().astype(np.float32), batch.labels.numpy())
         for batch in (dataset.train.read(order), dataset.val.read(torch.arange(33)))  # type: ignore[union-attr]
@@ -176,7 +177,7 @@ def test_both_labels_of_a_mixed_image_have_their_weight() -> None:
         + 0.125 * WEIGHTS[1] * logs[1, 1]
         + 0.875 * WEIGHTS[2] * logs[1, 2]
     )
-    found = loop.batch_loss(loss, logits, Batch(NO_IMAGES, labels, partners, shares), WEIGHTS)
+    found = batch_loss(loss, logits, Batch(NO_IMAGES, labels, partners, shares), WEIGHTS)
     assert found.item() == pytest.approx(expected / 2, rel=1e-14)
 
 

@@ -17,7 +17,8 @@ from sepcnn.data.progressive_resizing import ProgressiveResizing, resized
 from sepcnn.errors import ConfigError
 from sepcnn.nn.model import at_size
 from sepcnn.nn.schedules import Progress
-from sepcnn.training import loop
+from sepcnn.training import loop, step
+from sepcnn.training.evaluation import to_input
 from sepcnn.training.state import new_state
 from tests.runs import write_config
 
@@ -90,14 +91,14 @@ def test_training_sees_growing_images_and_moves_one_set_of_weights(tmp_path: Pat
     state = new_state(read, read.graph(3), hardware.device)
     before = {name: weight.clone() for name, weight in state.model.state_dict().items()}
     seen = []
-    original = loop.to_input
+    original = to_input
 
     def spy(images: torch.Tensor) -> torch.Tensor:
         seen.append(tuple(images.shape[1:3]))
         return original(images)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "to_input", spy)
+        patch.setattr(step, "to_input", spy)
         list(loop.train(read, read.open_data(), hardware, state))
     assert seen[0] == (6, 6)
     assert seen == sorted(seen)

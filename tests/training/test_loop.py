@@ -6,16 +6,19 @@ import sys
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from sepcnn.backends import machine
 from sepcnn.backends.machine import Machine
+from sepcnn.config import config as config_module
 from sepcnn.config.config import Config
 from sepcnn.config.loading import load_config
 from sepcnn.data.dataset import Dataset
-from sepcnn.training import checkpoint, loop
+from sepcnn.data.progress import no_progress
+from sepcnn.training import checkpoint, loop, session
 from sepcnn.training.records import EpochRecord, StepRecord
 from sepcnn.training.state import FIRST_BAD_STEP, IMAGES, State
 from sepcnn.training.state import new_state as state_of
@@ -200,3 +203,17 @@ def test_memory_is_flat_over_epochs(tmp_path: Path, cpu: Machine) -> None:
             peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     grown = peaks[-1] - peaks[20]
     assert grown * (1 if sys.platform == "darwin" else 1024) < 2**23
+
+
+def test_a_run_expands_its_layers_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original, made = config_module.make_graph, list[int | None]()
+
+    def make_graph(layers: Any, shape: Any, classes: int | None) -> Any:
+        made.append(classes)
+        return original(layers, shape, classes)
+
+    monkeypatch.setattr(config_module, "make_graph", make_graph)
+    config_module._graph.cache_clear()
+    path = write_config(tmp_path, epochs=1)
+    session.start(path, tmp_path / "run", (), lambda text: None, no_progress).run.lock.release()
+    assert made == [None, 3]  # before and after the data gave the number of classes

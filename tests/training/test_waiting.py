@@ -28,9 +28,8 @@ from sepcnn.data.files.pixel_cache import MemoryRows
 from sepcnn.nn.layers import LAYERS
 from sepcnn.nn.losses import LOSSES
 from sepcnn.nn.optimizers import OPTIMIZERS
-from sepcnn.training import loop
-from sepcnn.training.loop import Plan
 from sepcnn.training.state import new_state
+from sepcnn.training.step import TrainingStep
 from tests.conftest import CONFIGS
 from tests.nn.layers.test_every_layer import ROWS
 
@@ -86,12 +85,12 @@ def take_steps(config: Config, split: Split | None = None, classes: int = 10) ->
     """A step on whole batches after a first one, whose kept tensors may be copied."""
     split = split or images_of(config, classes)
     weights = (1.0,) * classes if config.train.class_weights else None
-    plan = Plan(config, Machine(META, "float32", 1), STEPS_AN_EPOCH, weights)
+    plan = TrainingStep(config, Machine(META, "float32", 1), STEPS_AN_EPOCH, weights)
     state = new_state(config, config.graph(classes), META)
     order = torch.tensor([4, 1, 3]).to(split.indices_on)
-    loop.train_step(plan, state, split.read(order), 0.1)
+    plan.take(state, split.read(order), 0.1)
     with CopiesAreSent():
-        loop.train_step(plan, state, split.read(order), 0.1)
+        plan.take(state, split.read(order), 0.1)
 
 
 FROM_LOGITS = "loss: {categorical_crossentropy: {from_logits: true}}"
