@@ -1,1 +1,1 @@
-"""``sepcnn preview``: a picture of the images as the net sees them."""
+"""``sepcnn preview``: a picture of the images as the model receives them."""

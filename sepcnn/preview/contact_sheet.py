@@ -1,4 +1,4 @@
-"""A picture of what the net will see: images after augmentation, with their labels."""
+"""Draw a contact sheet: images as the model receives them, with their labels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from sepcnn.randomness import stream
 
 COLUMNS = 8
 SMALLEST_SIDE, LARGEST_SIDE = 112, 224
-"""pixels an image is shown with; small ones are enlarged by whole factors"""
+"""in pixels: small images are enlarged by a whole factor to about the first, large ones are reduced
+to the second"""
 GAP, LINE, MARGIN = 8, 15, 16
 BACKGROUND, INK, FAINT = "white", "#222222", "#777777"
 
@@ -28,18 +29,18 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One image as the net sees it, and what is written below it."""
+    """An image as the model receives it, and the text below it."""
 
     pixels: NDArray[np.uint8]
     """H×W×C"""
     lines: tuple[str, ...]
-    """the label, or the labels of both images that are mixed, with their shares"""
+    """the label, or the labels of two mixed images with their shares"""
 
 
 def views(config: Config, split: Split, names: tuple[str, ...], count: int) -> list[list[View]]:
-    """Rows of the picture: different images as evaluation sees them, drawn by ``train.seed``."""
+    """Return rows of different images as evaluation receives them, drawn with ``train.seed``."""
     size, seed = config.model.input_shape[:2], config.train.seed
-    batch = split.read(drawn(split.labels, count, seed)[:count])
+    batch = split.read(random_order(split.labels, count, seed)[:count])
     plain = _views(Batch(fit(batch.images, size), batch.labels), names)
     return [plain[first : first + COLUMNS] for first in range(0, len(plain), COLUMNS)]
 
@@ -47,13 +48,13 @@ def views(config: Config, split: Split, names: tuple[str, ...], count: int) -> l
 def augmented_views(
     config: Config, split: Split, names: tuple[str, ...], count: int
 ) -> list[list[View]]:
-    """Rows of the picture: each image as it is stored, then as steps of training see it.
+    """Return one row per image: the image as stored, then as different training steps receive it.
 
-    As many images are drawn together as in training, since mixing takes one from the others.
+    A whole batch is augmented, as in training, because mixing combines images of a batch.
     """
     size, seed = config.model.input_shape[:2], config.train.seed
     together = max(count, min(config.train.batch_size, len(split)))
-    batch = split.read(drawn(split.labels, count, seed)[:together])
+    batch = split.read(random_order(split.labels, count, seed)[:together])
     columns = [_views(Batch(fit(batch.images, size), batch.labels), names)[:count]]
     for step in range(COLUMNS - 1):
         seen = augment(batch, config.data.augment, size, seed, step)
@@ -61,15 +62,15 @@ def augmented_views(
     return [list(row) for row in zip(*columns, strict=True)]
 
 
-def drawn(labels: torch.Tensor, count: int, seed: int) -> torch.Tensor:
-    """All images in a random order, but the first ``count`` of as many classes as there is room."""
+def random_order(labels: torch.Tensor, count: int, seed: int) -> torch.Tensor:
+    """Return a random order of all images; the first ``count`` show as many classes as possible."""
     order = torch.randperm(len(labels), generator=stream(seed, "preview"))
-    first: dict[int, int] = {}
-    for place, label in enumerate(labels[order].tolist()):
-        first.setdefault(label, place)
-    ahead = set(list(first.values())[:count])
-    others = (place for place in range(len(order)) if place not in ahead)
-    shown = sorted([*ahead, *islice(others, count - len(ahead))])
+    first_of_class: dict[int, int] = {}
+    for position, label in enumerate(labels[order].tolist()):
+        first_of_class.setdefault(label, position)
+    preferred = set(list(first_of_class.values())[:count])
+    others = (position for position in range(len(order)) if position not in preferred)
+    shown = sorted([*preferred, *islice(others, count - len(preferred))])
     rest = torch.ones(len(order), dtype=torch.bool).index_fill_(0, torch.tensor(shown), False)
     return torch.cat([order[shown], order[rest]])
 
@@ -84,7 +85,7 @@ def _views(batch: Batch, names: tuple[str, ...]) -> list[View]:
 
 
 def _shares(first: str, second: str, share: float) -> tuple[str, ...]:
-    """``cat 70 %``, ``dog 30 %``; the larger first, and one line where both are the same."""
+    """Return ``cat 70 %``, ``dog 30 %``, the larger share first, or one line for a single class."""
     percent = round(100 * share)
     if first == second or percent in (0, 100):
         return (first if percent else second,)
@@ -93,7 +94,7 @@ def _shares(first: str, second: str, share: float) -> tuple[str, ...]:
 
 
 def draw(rows: list[list[View]], headings: tuple[str, ...], title: str) -> Image.Image:
-    """The picture: rows of images with their labels, and what the columns are."""
+    """Draw rows of images with their labels, the headings of the columns and a title."""
     height, width = _shown_size(rows[0][0].pixels.shape[:2])
     text_lines = max(len(view.lines) for row in rows for view in row)
     step_x, step_y = width + GAP, height + text_lines * LINE + GAP + 4
@@ -119,7 +120,7 @@ def draw(rows: list[list[View]], headings: tuple[str, ...], title: str) -> Image
 
 
 def _shown_size(size: tuple[int, ...]) -> tuple[int, int]:
-    """Enlarged by a whole factor, or made smaller."""
+    """Return the shown size: enlarged by a whole factor, or reduced to `LARGEST_SIDE`."""
     height, width = size
     factor: float = max(1, round(SMALLEST_SIDE / max(size)))
     factor = min(factor, LARGEST_SIDE / max(size)) if max(size) > LARGEST_SIDE else factor
@@ -127,7 +128,7 @@ def _shown_size(size: tuple[int, ...]) -> tuple[int, int]:
 
 
 def _shown(pixels: NDArray[np.uint8], size: tuple[int, int]) -> Image.Image:
-    """Grey, colours or colours with alpha; of other channels the first."""
+    """Return the image at the shown size; of 2 or more than 4 channels only the first is shown."""
     channels = pixels.shape[2]
     kept = pixels if channels in (3, 4) else pixels[:, :, 0]
     image = Image.fromarray(np.ascontiguousarray(kept))
@@ -141,7 +142,7 @@ def _shown(pixels: NDArray[np.uint8], size: tuple[int, int]) -> Image.Image:
 
 
 def _font() -> Font:
-    """One of the system's with many scripts; Pillow's own has little beyond English."""
+    """Return a system font that covers many scripts, or else Pillow's font, which covers few."""
     for name in ("DejaVuSans.ttf", "Arial Unicode.ttf", "Arial.ttf"):
         with suppress(OSError):
             return ImageFont.truetype(name, 12)
@@ -149,7 +150,7 @@ def _font() -> Font:
 
 
 def _cut(text: str, width: int, font: Font) -> str:
-    """The text, or as much of its beginning as there is room for."""
+    """Return the text, shortened to fit into a width."""
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(f"{text}..") > width:

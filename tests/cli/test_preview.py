@@ -85,7 +85,7 @@ def test_any_channels_and_sizes_are_drawn(channels: int, size: tuple[int, int]) 
 def test_each_class_is_shown_where_there_is_room(count: int) -> None:
     """Of a hundred images of one class and one of each of the others."""
     labels = torch.tensor([2] * 100 + [0, 1, 3, 4])
-    found = [contact_sheet.drawn(labels, count, seed) for seed in range(20)]
+    found = [contact_sheet.random_order(labels, count, seed) for seed in range(20)]
     for order in found:
         assert order.sort().values.tolist() == list(range(104))
         assert len(labels[order[:count]].unique()) == min(count, 5)
