@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from sepcnn.nn.graph import Graph, Leaf
-from sepcnn.nn.layers.module import Recipe, weights
+from sepcnn.nn.layers.module import WeightInfo, weights
 from sepcnn.nn.model import Net
 from tests.reference import KERAS_NAMES, keras
 
@@ -44,12 +44,12 @@ def distances(graph: Graph) -> dict[str, int]:
 
 def shared_weights(
     theirs: keras.Model, net: Net
-) -> Iterator[tuple[keras.Variable, torch.Tensor, Recipe]]:
+) -> Iterator[tuple[keras.Variable, torch.Tensor, WeightInfo]]:
     """Each weight and statistic of Keras, and ours in the same place."""
     for layer, leaf in pairs(theirs, net.graph):
-        for name, tensor, recipe in weights(net.get_submodule(leaf.name)):
+        for name, tensor, info in weights(net.get_submodule(leaf.name)):
             variable = getattr(layer, KERAS_NAMES[leaf.layer.chosen_name][name])
-            yield variable, tensor, recipe
+            yield variable, tensor, info
 
 
 @torch.no_grad()
@@ -58,11 +58,11 @@ def share_weights(theirs: keras.Model, net: Net) -> None:
     random = np.random.default_rng(0)
     shared = list(shared_weights(theirs, net))
     assert len(shared) == len(theirs.weights) == len(list(weights(net)))
-    for variable, tensor, recipe in shared:
+    for variable, tensor, info in shared:
         if variable.name in ("gamma", "moving_variance"):
             values = random.uniform(0.5, 2.0, size=variable.shape)
         else:  # one value a channel, or a kernel whose outputs are about as large as its inputs
             inputs = math.prod(tensor.shape[1:]) if tensor.dim() > 1 else 2
             values = random.normal(0, math.sqrt(2 / inputs), size=variable.shape)
         variable.assign(values)
-        recipe.write(tensor, variable.value)
+        info.write(tensor, variable.value)

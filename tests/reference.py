@@ -21,7 +21,7 @@ from torch import nn
 from sepcnn.language.spec import Context
 from sepcnn.nn.layers import LAYERS
 from sepcnn.nn.layers.base import LeafLayer, Shape
-from sepcnn.nn.layers.module import LayerModule, Recipe, begin_step, weights
+from sepcnn.nn.layers.module import LayerModule, WeightInfo, begin_step, weights
 from sepcnn.nn.model import Net
 from sepcnn.nn.schedules import Progress
 
@@ -126,21 +126,21 @@ class SideBySide:
             self._share_weights()
             begin_step(self.ours, 0, Progress(step=0, steps_per_epoch=1, total_steps=1))
 
-    def weights(self) -> Iterator[tuple[str, torch.Tensor, keras.Variable, Recipe]]:
+    def weights(self) -> Iterator[tuple[str, torch.Tensor, keras.Variable, WeightInfo]]:
         """Every weight and statistic of ours, with Keras'."""
-        for name, tensor, recipe in weights(self.ours):
-            yield name, tensor, getattr(self.theirs, KERAS_NAMES[self.kind][name]), recipe
+        for name, tensor, info in weights(self.ours):
+            yield name, tensor, getattr(self.theirs, KERAS_NAMES[self.kind][name]), info
 
     @torch.no_grad()
     def _share_weights(self) -> None:
         shared = list(self.weights())
         assert len(shared) == len(self.theirs.weights)
-        for name, tensor, variable, recipe in shared:
+        for name, tensor, variable, info in shared:
             # Statistics that are roots or squares must be positive.
             positive = name.endswith(("variance", "stddev"))
             draw = self.random.uniform if positive else self.random.normal
             variable.assign(draw(0.5, 2.0, size=variable.shape))
-            recipe.write(tensor, variable.value)
+            info.write(tensor, variable.value)
 
     def compare(self, batch: int = 2, training: bool = True) -> None:
         """Output, gradients and statistics of one step on random inputs."""
@@ -164,11 +164,11 @@ class SideBySide:
         for mine, keras_input in zip(x_ours, x_theirs, strict=True):
             assert mine.grad is not None
             assert_close(mine.grad, keras_input.grad)
-        for _, tensor, variable, recipe in self.weights():
-            assert_close(recipe.to_keras(tensor), variable.value)
+        for _, tensor, variable, info in self.weights():
+            assert_close(info.to_keras(tensor), variable.value)
             if tensor.requires_grad:
                 assert tensor.grad is not None
-                assert_close(recipe.to_keras(tensor.grad), variable.value.grad)
+                assert_close(info.to_keras(tensor.grad), variable.value.grad)
 
         inputs = [channels_first(torch.tensor(x)) for x in arrays]
         for dtype in UNITS:
@@ -242,10 +242,10 @@ def compare_narrow(
 
 def paired_weights(
     ours: Net, theirs: keras.Sequential
-) -> Iterator[tuple[str, torch.Tensor, keras.Variable, Recipe]]:
+) -> Iterator[tuple[str, torch.Tensor, keras.Variable, WeightInfo]]:
     """Every weight and statistic of a whole net, with Keras'."""
     layers = dict(zip((leaf.name for leaf in ours.graph.leaves), theirs.layers, strict=True))
-    for name, tensor, recipe in weights(ours):
+    for name, tensor, info in weights(ours):
         layer_name, _, weight_name = name.partition(".")
         layer = layers[layer_name]
-        yield name, tensor, getattr(layer, KERAS_NAMES[type(layer).__name__][weight_name]), recipe
+        yield name, tensor, getattr(layer, KERAS_NAMES[type(layer).__name__][weight_name]), info

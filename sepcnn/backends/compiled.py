@@ -15,7 +15,7 @@ import torch
 
 from sepcnn.nn.graph import INPUT
 from sepcnn.nn.layers.dropout import RandomModule
-from sepcnn.nn.model import PLAIN, Net, Step
+from sepcnn.nn.model import PLAIN, LayerCall, Net
 
 Values = dict[str, torch.Tensor]
 MOST_GRAPHS = 10_000
@@ -37,13 +37,13 @@ class Compiled:
         for message in NOT_FOR_USERS:
             warnings.filterwarnings("ignore", message)
 
-        def is_random(step: Step) -> bool:
-            return isinstance(net.get_submodule(step[0]), RandomModule)
+        def is_random(step: LayerCall) -> bool:
+            return isinstance(net.layer_module(step[0]), RandomModule)
 
         self.net = net
         self.pieces = [
-            partial(net.walk, steps, form=PLAIN) if random else compiled(net, steps)
-            for random, steps in ((r, list(group)) for r, group in groupby(net.steps, is_random))
+            partial(net.run_layers, steps, executor=PLAIN) if random else compiled(net, steps)
+            for random, steps in ((r, list(group)) for r, group in groupby(net.calls, is_random))
         ]
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
@@ -51,13 +51,13 @@ class Compiled:
         values = {INPUT: x}
         for piece in self.pieces:
             values = piece(values)
-        return self.net.finish(values[self.net.graph.output.name])
+        return self.net.to_logits(values[self.net.graph.output.name])
 
 
-def compiled(net: Net, steps: Sequence[Step]) -> Callable[[Values], Values]:
+def compiled(net: Net, steps: Sequence[LayerCall]) -> Callable[[Values], Values]:
     """Some layers of a net in a row."""
 
     def walk(values: Values) -> Values:
-        return net.walk(steps, values, PLAIN)
+        return net.run_layers(steps, values, PLAIN)
 
     return torch.compile(walk, dynamic=False)

@@ -51,7 +51,7 @@ def folded(net: Net) -> Net:
 def foldable(graph: Graph) -> dict[str, str]:
     """The normalizations that can be left out, each with the layer that takes it."""
     layers = {leaf.name: leaf.layer for leaf in graph.leaves}
-    readers = graph.readers()
+    readers = graph.consumers()
     hosts: dict[str, str] = {}
     for leaf in graph.leaves:
         source = leaf.inputs[0]

@@ -33,7 +33,7 @@ from sepcnn.nn.layers.merge import FoldModule
 from sepcnn.nn.layers.normalization import BatchNormalizationModule, BatchRenormalizationModule
 from sepcnn.nn.layers.pooling import MaxPoolingModule
 from sepcnn.nn.layers.scaling import RescalingModule
-from sepcnn.nn.model import PLAIN, Form
+from sepcnn.nn.model import PLAIN, Executor
 
 UNLIMITED = Limits()
 IDENTITY = ClampedAffine()
@@ -240,5 +240,5 @@ class Fused:
         return value.tensor() if isinstance(value, LazyImage) else value
 
 
-FORMS: dict[str, Form] = {"plain": PLAIN, "fused": Fused()}
+FORMS: dict[str, Executor] = {"plain": PLAIN, "fused": Fused()}
 """by the names of `sepcnn.backends.machine`"""

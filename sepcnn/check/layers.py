@@ -88,5 +88,5 @@ def windowed_layers(context: CheckContext) -> list[Leaf]:
 
 def window_size(leaf: Leaf) -> float:
     """Return the largest of a layer's window sides and strides; 1 if it has no window."""
-    window = leaf.layer.window_on(*leaf.input_shapes)
+    window = leaf.layer.receptive_field(*leaf.input_shapes)
     return float(max(*window.size, *window.strides)) if window else 1.0

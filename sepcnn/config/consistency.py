@@ -16,7 +16,7 @@ from sepcnn.errors import DataError
 from sepcnn.language.mismatch import Mismatch
 from sepcnn.language.node import format_path
 from sepcnn.nn.graph import INPUT, Graph, GraphError, make_graph
-from sepcnn.nn.layers.group_normalization import WithinImage
+from sepcnn.nn.layers.group_normalization import PerImageNormalization
 from sepcnn.nn.layers.normalization import BatchNormalization
 from sepcnn.nn.layers.scaling import Normalization, Rescaling
 from sepcnn.nn.model import Net
@@ -131,7 +131,9 @@ def balance_note(train: Train) -> str:
 def scaling_note(graph: Graph) -> str:
     """A note if no layer scales or normalizes the pixels, else an empty text."""
     first = [leaf.layer for leaf in graph.leaves if INPUT in leaf.inputs]
-    normalized = all(isinstance(layer, BatchNormalization | WithinImage) for layer in first)
+    normalized = all(
+        isinstance(layer, BatchNormalization | PerImageNormalization) for layer in first
+    )
     scaled = any(isinstance(leaf.layer, Rescaling | Normalization) for leaf in graph.leaves)
     if normalized or scaled:
         return ""

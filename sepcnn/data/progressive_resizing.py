@@ -13,7 +13,7 @@ from torch.nn import functional
 from sepcnn.data.batch import Batch
 from sepcnn.language.spec import Spec
 from sepcnn.language.values import DurationValue, PositiveInt, PositiveUnitNumber
-from sepcnn.nn.schedules import NO_STEPS, Progress, Ramp, check_order
+from sepcnn.nn.schedules import NO_STEPS, Progress, Ramp, check_after_until
 
 Size = tuple[int, int]
 
@@ -36,7 +36,7 @@ class ProgressiveResizing(Spec):
 
     @model_validator(mode="after")
     def _order(self) -> Self:
-        check_order(self.after, self.until)
+        check_after_until(self.after, self.until)
         return self
 
     def size(self, full: Size, progress: Progress) -> Size:

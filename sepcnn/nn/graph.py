@@ -10,14 +10,14 @@ from sepcnn.errors import SepcnnError
 from sepcnn.language.messages import nearest
 from sepcnn.language.node import KeyPath
 from sepcnn.nn.constraints import Constraint
-from sepcnn.nn.head import ONE_EACH, Head, head_of
-from sepcnn.nn.layers.base import Block, Layer, LeafLayer, Shape, ShapeError, show_shape
+from sepcnn.nn.head import ONE_OUTPUT_PER_CLASS, Head, split_head
+from sepcnn.nn.layers.base import Block, Layer, LeafLayer, Shape, ShapeError, format_shape
 from sepcnn.nn.layers.dense import Dense
 from sepcnn.wording import counted
 
 INPUT = "input"
 """the name by which ``inputs`` reaches the image itself"""
-MOST_LAYERS = 10_000
+MAX_LAYERS = 10_000
 """more leaf layers than any real net: a Repeat of a Repeat of a Repeat is stopped here"""
 JOIN_FIRST = "join them first with Add or Concatenate"
 
@@ -67,9 +67,9 @@ class Graph:
     def head(self) -> Head:
         last = self.output
         unknown = len(last.shape) != 1 or (last.depends_on_classes and self.classes is None)
-        return head_of(last.layer, None if unknown else last.shape[0])
+        return split_head(last.layer, None if unknown else last.shape[0])
 
-    def readers(self) -> dict[str, list[str]]:
+    def consumers(self) -> dict[str, list[str]]:
         """For the input and each leaf, the names of the leaves that read it."""
         found: dict[str, list[str]] = {INPUT: [], **{leaf.name: [] for leaf in self.leaves}}
         for leaf in self.leaves:
@@ -83,11 +83,11 @@ def make_graph(layers: Sequence[Layer], input_shape: Shape, classes: int | None 
 
     Errors: `GraphError` at the first layer that does not fit, for those below depend on it.
     """
-    builder = _Builder(input_shape, classes)
+    builder = _GraphBuilder(input_shape, classes)
     scope = _Scope(builder, "", ("model", "layers"), None, True, {INPUT: INPUT})
-    output = scope.chain(layers, INPUT)
+    output = scope.add_layers(layers, INPUT)
     graph = Graph(input_shape, tuple(builder.leaves.values()), classes)
-    for name, readers in graph.readers().items():
+    for name, readers in graph.consumers().items():
         if not readers and name != output:
             path = builder.leaves[name].path if name != INPUT else ("model", "layers")
             message = f"nothing reads the output of '{name}'"
@@ -103,8 +103,10 @@ def _output_error(graph: Graph) -> GraphError | None:
     if len(last.shape) != 1:
         if classes is None:
             return None
-        message = f"the net's output is {show_shape(last.shape)}, not one value for each class"
-        return GraphError(last.path, message, f"end with GlobalAveragePooling2D and {ONE_EACH}")
+        message = f"the net's output is {format_shape(last.shape)}, not one value for each class"
+        return GraphError(
+            last.path, message, f"end with GlobalAveragePooling2D and {ONE_OUTPUT_PER_CLASS}"
+        )
     if head.is_multi_label:
         message = "a sigmoid on several outputs would give an image several classes"
         hint = "write activation: softmax and a categorical loss, or for two classes units: 1"
@@ -117,7 +119,7 @@ def _output_error(graph: Graph) -> GraphError | None:
         return None
     if head.is_binary:
         message = f"a net with one output is for two classes, but the data has {classes}"
-        hint = f"end with {ONE_EACH}, and write loss: categorical_crossentropy"
+        hint = f"end with {ONE_OUTPUT_PER_CLASS}, and write loss: categorical_crossentropy"
         return GraphError(last.path, message, hint)
     message = f"the net has {counted(last.shape[0], 'output')}, but the data has "
     message += counted(classes, "class")
@@ -143,7 +145,7 @@ def snake_case(name: str) -> str:
 
 
 @dataclass
-class _Builder:
+class _GraphBuilder:
     """The leaves made so far."""
 
     input_shape: Shape
@@ -154,8 +156,8 @@ class _Builder:
         return self.input_shape if name == INPUT else self.leaves[name].shape
 
     def add(self, name: str, layer: LeafLayer, inputs: tuple[str, ...], path: KeyPath) -> str:
-        if len(self.leaves) >= MOST_LAYERS:
-            message = f"the net has more than {MOST_LAYERS:,} layers"
+        if len(self.leaves) >= MAX_LAYERS:
+            message = f"the net has more than {MAX_LAYERS:,} layers"
             raise GraphError(path, message, "repeat fewer times")
         automatic = isinstance(layer, Dense) and layer.units == "auto"
         if automatic:
@@ -173,16 +175,16 @@ class _Builder:
 class _Scope:
     """A list of layers in one block: the names seen there, and where it stands in the config."""
 
-    builder: _Builder
+    builder: _GraphBuilder
     prefix: str
     path: KeyPath
     parent: _Scope | None
     trainable: bool
     outputs: dict[str, str] = field(default_factory=dict)
 
-    # What a block calls (see `sepcnn.nn.layers.base.Place`).
+    # What a block calls (see `sepcnn.nn.layers.base.BlockBuilder`).
 
-    def chain(self, layers: Sequence[Layer], source: str, *path: str | int) -> str:
+    def add_layers(self, layers: Sequence[Layer], source: str, *path: str | int) -> str:
         for index, layer in enumerate(layers):
             here = (*self.path, *path, index, layer.chosen_name)
             try:
@@ -191,14 +193,14 @@ class _Scope:
                 raise GraphError(here, error.message, error.hint) from None
         return source
 
-    def leaf(self, layer: LeafLayer, sources: Sequence[str]) -> str:
+    def add_leaf(self, layer: LeafLayer, sources: Sequence[str]) -> str:
         name = self._new_name(layer, self.path)
         return self.builder.add(self.prefix + name, layer, tuple(sources), self.path)
 
     def shape(self, name: str) -> Shape:
         return self.builder.shape(name)
 
-    def repetition(self, number: int) -> _Scope:
+    def numbered_part(self, number: int) -> _Scope:
         return _Scope(self.builder, f"{self.prefix}{number}/", self.path, self, self.trainable)
 
     # Names.

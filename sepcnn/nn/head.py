@@ -13,7 +13,7 @@ from sepcnn.nn.layers.activation import Activation, Softmax
 from sepcnn.nn.layers.base import LeafLayer
 from sepcnn.nn.losses import Loss
 
-ONE_EACH = "Dense: {units: auto, activation: softmax}"
+ONE_OUTPUT_PER_CLASS = "Dense: {units: auto, activation: softmax}"
 """the end that fits any number of classes"""
 
 
@@ -52,7 +52,7 @@ class Head:
             return output
         return torch.cat([torch.zeros_like(output), output], dim=1)
 
-    def outcome(self, logits: torch.Tensor) -> torch.Tensor:
+    def apply_activation(self, logits: torch.Tensor) -> torch.Tensor:
         """N×classes, what the whole net gives: probabilities if there was an activation."""
         if self.activation is None:
             return logits
@@ -70,7 +70,9 @@ class Head:
         if self.is_binary and not loss.is_binary:
             message = f"the net has one output, but {name} expects one for each class"
             if not loss.from_logits:
-                return Mismatch(message, f"write loss: binary_crossentropy, or end with {ONE_EACH}")
+                return Mismatch(
+                    message, f"write loss: binary_crossentropy, or end with {ONE_OUTPUT_PER_CLASS}"
+                )
             binary = "{binary_crossentropy: {from_logits: true}}"
             return Mismatch(message, f"write loss: {binary}, or end with Dense: auto")
         if loss.is_binary and not self.is_binary:
@@ -89,7 +91,7 @@ class Head:
         return None
 
 
-def head_of(layer: LeafLayer, outputs: int | None) -> Head:
+def split_head(layer: LeafLayer, outputs: int | None) -> Head:
     """The ending of a net whose last layer this is."""
     function = getattr(layer, "activation", None)
     if isinstance(layer, Softmax) or isinstance(function, activations.Softmax):

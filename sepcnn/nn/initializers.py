@@ -1,7 +1,7 @@
 """Initial values of weights, equal in distribution to Keras' initializers of the same name.
 
 An initializer draws a tensor in *Keras'* layout (a convolution kernel is height × width × inputs ×
-outputs), since Keras' fans are read off that layout; `sepcnn.nn.layers.base.Recipe` turns it
+outputs), since Keras' fans are read off that layout; `sepcnn.nn.layers.base.WeightInfo` turns it
 into torch's. Draws are made in float64 on the CPU, so they do not depend on the device.
 
 Three of Keras' arguments are deliberately not there. ``seed``: every weight draws from its own
@@ -159,7 +159,7 @@ class VarianceScaling(Initializer):
         return (2 * values - 1) * (math.sqrt(3) * stddev)
 
 
-class Scaled(Initializer):
+class FixedVarianceScaling(Initializer):
     """A member of the variance-scaling family with everything fixed."""
 
     family: ClassVar[VarianceScaling]
@@ -168,37 +168,37 @@ class Scaled(Initializer):
         return self.family.draw(shape, generator)
 
 
-class GlorotUniform(Scaled):
+class GlorotUniform(FixedVarianceScaling):
     """Uniform, variance ``2/(fan_in + fan_out)``. Glorot & Bengio 2010; Keras' default."""
 
     family = VarianceScaling(scale=1.0, mode="fan_avg", distribution="uniform")
 
 
-class GlorotNormal(Scaled):
+class GlorotNormal(FixedVarianceScaling):
     """Truncated normal, variance ``2/(fan_in + fan_out)``. Glorot & Bengio 2010."""
 
     family = VarianceScaling(scale=1.0, mode="fan_avg")
 
 
-class HeUniform(Scaled):
+class HeUniform(FixedVarianceScaling):
     """Uniform, variance ``2/fan_in``. He et al. 2015, arXiv:1502.01852."""
 
     family = VarianceScaling(scale=2.0, distribution="uniform")
 
 
-class HeNormal(Scaled):
+class HeNormal(FixedVarianceScaling):
     """Truncated normal, variance ``2/fan_in``. He et al. 2015, arXiv:1502.01852."""
 
     family = VarianceScaling(scale=2.0)
 
 
-class LecunUniform(Scaled):
+class LecunUniform(FixedVarianceScaling):
     """Uniform, variance ``1/fan_in``. LeCun et al. 1998, Efficient BackProp."""
 
     family = VarianceScaling(scale=1.0, distribution="uniform")
 
 
-class LecunNormal(Scaled):
+class LecunNormal(FixedVarianceScaling):
     """Truncated normal, variance ``1/fan_in``. LeCun et al. 1998, Efficient BackProp."""
 
     family = VarianceScaling(scale=1.0)

@@ -38,12 +38,12 @@ class Loss(Choice):
         return [*(name for name in cls.model_fields if name != "from_logits"), "from_logits"]
 
     @abstractmethod
-    def each(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def per_image(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """logits: float N×classes, labels: int64 N → N."""
 
     def __call__(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """The mean of `each`, a scalar."""
-        return self.each(logits, labels).mean()
+        return self.per_image(logits, labels).mean()
 
     @property
     def needs_one_output(self) -> bool:
@@ -69,7 +69,7 @@ class CategoricalCrossentropy(Loss):
     label_smoothing: Rate = 0.0
     """this share of the target is spread evenly over all classes"""
 
-    def each(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def per_image(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         smoothing = self.label_smoothing
         return functional.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing)
 
@@ -106,10 +106,10 @@ class CategoricalFocalCrossentropy(Loss):
     label_smoothing: Rate = 0.0
     """this share of the target is spread evenly over all classes"""
 
-    def each(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def per_image(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         log_probability = functional.log_softmax(logits, dim=1)
-        missing = not_quite_0(-torch.expm1(log_probability))
-        alpha = row(self.alpha, logits.dtype, logits.device)
+        missing = clamp_to_tiny(-torch.expm1(log_probability))
+        alpha = cached_tensor(self.alpha, logits.dtype, logits.device)
         losses = -alpha * missing**self.gamma * log_probability
         # The target is a mixture of the label's class and of all classes alike.
         of_label = losses.gather(1, labels[:, None])[:, 0]
@@ -123,7 +123,7 @@ class CategoricalFocalCrossentropy(Loss):
 
 
 @cache
-def row(
+def cached_tensor(
     values: float | tuple[float, ...], dtype: torch.dtype, device: torch.device
 ) -> torch.Tensor:
     """One number or one a class. Kept, since a copy to a GPU in each step would wait for it, and
@@ -144,7 +144,7 @@ class BinaryCrossentropy(Loss):
     label_smoothing: Rate = 0.0
     """the target is this share nearer to 1/2: half of it from the label's class"""
 
-    def each(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def per_image(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         margin, target = margin_and_target(logits, labels, self.label_smoothing)
         return binary_crossentropy(margin, target)
 
@@ -172,10 +172,10 @@ class BinaryFocalCrossentropy(Loss):
     def needs_one_output(self) -> bool:
         return self.apply_class_balancing  # each of two would weigh the other's class too
 
-    def each(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def per_image(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         margin, target = margin_and_target(logits, labels, self.label_smoothing)
         missing = target * torch.sigmoid(-margin) + (1 - target) * torch.sigmoid(margin)
-        losses = not_quite_0(missing) ** self.gamma * binary_crossentropy(margin, target)
+        losses = clamp_to_tiny(missing) ** self.gamma * binary_crossentropy(margin, target)
         if self.apply_class_balancing:
             losses = (target * self.alpha + (1 - target) * (1 - self.alpha)) * losses
         return losses
@@ -195,7 +195,7 @@ def binary_crossentropy(margin: torch.Tensor, target: torch.Tensor) -> torch.Ten
     return -(target * second + (1 - target) * first)
 
 
-def not_quite_0(x: torch.Tensor) -> torch.Tensor:
+def clamp_to_tiny(x: torch.Tensor) -> torch.Tensor:
     """Not 0, where the slope of a power below 1 is infinite and its gradient not a number."""
     return x.clamp(min=torch.finfo(x.dtype).tiny)
 

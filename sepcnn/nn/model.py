@@ -1,4 +1,4 @@
-"""Graph → nn.Module: one module a leaf layer, called in the graph's order."""
+"""Graph → nn.Module: one module per leaf layer, called in the order of the graph."""
 
 from __future__ import annotations
 
@@ -12,16 +12,21 @@ from sepcnn.nn.graph import INPUT, Graph
 from sepcnn.nn.layers.module import initialize
 
 
-class Form(Protocol):
-    """How the modules of a net are called; values between them are the form's own."""
+class Executor(Protocol):
+    """Calls the modules of a model. The values between modules may have any type."""
 
-    def begin(self, x: torch.Tensor) -> Any: ...
-    def call(self, module: nn.Module, *inputs: Any) -> Any: ...
-    def end(self, value: Any) -> torch.Tensor: ...
+    def begin(self, x: torch.Tensor) -> Any:
+        """Convert the input of the model to a value."""
+
+    def call(self, module: nn.Module, *inputs: Any) -> Any:
+        """Call one module with values."""
+
+    def end(self, value: Any) -> torch.Tensor:
+        """Convert the value of the last layer to a tensor."""
 
 
-class Plain:
-    """Modules are called with tensors."""
+class PlainExecutor:
+    """Calls each module with tensors."""
 
     def begin(self, x: torch.Tensor) -> torch.Tensor:
         return x
@@ -34,85 +39,93 @@ class Plain:
         return value
 
 
-PLAIN = Plain()
-Step = tuple[str, tuple[str, ...], list[str]]
-"""a leaf's name, its inputs, and the values that nothing below it reads"""
+PLAIN = PlainExecutor()
+LayerCall = tuple[str, tuple[str, ...], list[str]]
+"""a layer's name, its inputs, and the values that no later layer needs"""
 
 
 class Net(nn.Module):
-    """The plain module of a graph. Takes float N×C×H×W pixels of 0 to 255.
+    """The module of a graph. Takes float N×C×H×W pixels from 0 to 255.
 
-    `forward` gives what Keras would give, but for one output, which is both classes' here;
-    `logits` stops before a softmax or sigmoid at the end, since the loss is exact from there.
-    Parameters are named ``layer.weight``, ``block/layer.bias``.
+    `forward` returns the output of the Keras model, except that a single output becomes two
+    columns, one per class. `logits` stops before a final softmax or sigmoid, because the loss is
+    exact from logits. Parameters are named ``layer.weight``, ``block/layer.bias``.
     """
 
     def __init__(self, graph: Graph) -> None:
         super().__init__()
         self.graph = graph
-        self.steps = _steps(graph)
+        self.calls = _layer_calls(graph)
         self.head = graph.head
         for leaf in graph.leaves:
             layer = self.head.layer if leaf is graph.output else leaf.layer
-            # Set directly: add_module would refuse a layer called, say, 'type' or 'graph'.
+            # Set directly: add_module refuses names of attributes, as 'type' or 'graph'.
             module = layer.build(*leaf.input_shapes) if layer else nn.Identity()
             self._modules[leaf.name] = module.requires_grad_(leaf.layer.trainable)
 
+    def layer_module(self, name: str) -> nn.Module:
+        """Return the module of a layer, also if an attribute has its name, as ``graph``."""
+        module = self._modules[name]
+        assert module is not None
+        return module
+
     def trained_weights(self) -> dict[str, nn.Parameter]:
-        """The weights that training changes, by name: all but those of frozen layers."""
+        """Return the trainable weights by name: all except those of frozen layers."""
         return {name: w for name, w in self.named_parameters() if w.requires_grad}
 
-    def logits(self, x: torch.Tensor, form: Form | None = None) -> torch.Tensor:
-        """The output before a softmax or sigmoid at the end: N×classes, float32 or wider.
+    def logits(self, x: torch.Tensor, executor: Executor | None = None) -> torch.Tensor:
+        """Return the output before a final softmax or sigmoid: N×classes, float32 or wider.
 
-        One output z is [0, z], the logits of two classes. ``form`` is another way to compute it.
+        A single output z becomes [0, z], the logits of two classes. ``executor`` calls the
+        modules; by default each is called with tensors.
         """
-        form = form or PLAIN
-        values = self.walk(self.steps, {INPUT: form.begin(x)}, form)
-        return self.finish(form.end(values[self.graph.output.name]))
+        executor = executor or PLAIN
+        values = self.run_layers(self.calls, {INPUT: executor.begin(x)}, executor)
+        return self.to_logits(executor.end(values[self.graph.output.name]))
 
-    def walk(self, steps: Sequence[Step], values: Mapping[str, Any], form: Form) -> dict[str, Any]:
-        """Go through some of the layers; the values by name that others below them read."""
+    def run_layers(
+        self, calls: Sequence[LayerCall], values: Mapping[str, Any], executor: Executor
+    ) -> dict[str, Any]:
+        """Call some of the layers; return the values by name that later layers need."""
         found = dict(values)
-        for name, inputs, finished in steps:
-            module = self._modules[name]
-            assert module is not None
-            found[name] = form.call(module, *(found[source] for source in inputs))
+        for name, inputs, finished in calls:
+            module = self.layer_module(name)
+            found[name] = executor.call(module, *(found[source] for source in inputs))
             for source in finished:
                 del found[source]
         return found
 
-    def finish(self, output: torch.Tensor) -> torch.Tensor:
-        """The logits, from what the last layer gives."""
+    def to_logits(self, output: torch.Tensor) -> torch.Tensor:
+        """Return the logits from the output of the last layer."""
         logits = self.head.logits(output)
         return logits if logits.dtype == torch.float64 else logits.float()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The output: with a softmax at the end, probabilities N×classes.
+        """Return the output, N×classes: probabilities if the model ends in an activation.
 
-        With one sigmoid p at the end, too: [1 − p, p].
+        A single sigmoid output p becomes [1 − p, p].
         """
-        return self.head.outcome(self.logits(x))
+        return self.head.apply_activation(self.logits(x))
 
 
 def build(graph: Graph, seed: int = 0) -> Net:
-    """The net of a graph with its first weights, drawn from the seed."""
+    """Build the model of a graph and initialize its weights from the seed."""
     net = Net(graph)
     initialize(net, seed)
     return net.to(memory_format=torch.channels_last)
 
 
-def at_size(net: Net, graph: Graph) -> Net:
-    """The net of a graph for images of another size, on the weights and statistics of ``net``."""
+def with_shared_weights(net: Net, graph: Graph) -> Net:
+    """Build the model of ``graph``, as for another image size, with the tensors of ``net``."""
     device = next(iter(net.state_dict().values())).device
     other = Net(graph).to(device)
     other.load_state_dict(net.state_dict(keep_vars=True), assign=True)
     return other
 
 
-def _steps(graph: Graph) -> list[Step]:
-    last_reader = {source: readers[-1] for source, readers in graph.readers().items() if readers}
+def _layer_calls(graph: Graph) -> list[LayerCall]:
+    last = {source: names[-1] for source, names in graph.consumers().items() if names}
     return [
-        (leaf.name, leaf.inputs, [source for source, by in last_reader.items() if by == leaf.name])
+        (leaf.name, leaf.inputs, [source for source, name in last.items() if name == leaf.name])
         for leaf in graph.leaves
     ]

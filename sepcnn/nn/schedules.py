@@ -59,24 +59,24 @@ class Schedule(Choice):
         warmup = progress.steps(self.warmup)
         if progress.step < warmup:
             # The first step is not spent at 0, the last step of warm-up is the full rate.
-            return self.course(0.0, progress) * (progress.step + 1) / warmup
+            return self.factor_after_warmup(0.0, progress) * (progress.step + 1) / warmup
         length = max(1, progress.total_steps - warmup)
-        return self.course(min(1.0, (progress.step - warmup) / length), progress)
+        return self.factor_after_warmup(min(1.0, (progress.step - warmup) / length), progress)
 
-    def passed(self, duration: Duration, progress: Progress) -> float:
+    def periods_since_warmup(self, duration: Duration, progress: Progress) -> float:
         """How many times a duration has passed since warm-up."""
         since = max(0, progress.step - progress.steps(self.warmup))
         return since / max(1, progress.steps(duration))
 
     @abstractmethod
-    def course(self, share: float, progress: Progress) -> float:
+    def factor_after_warmup(self, share: float, progress: Progress) -> float:
         """The factor at a share from 0 to 1 of the run after warm-up."""
 
 
 class Constant(Schedule):
     """The learning rate stays as it is."""
 
-    def course(self, share: float, progress: Progress) -> float:
+    def factor_after_warmup(self, share: float, progress: Progress) -> float:
         return 1.0
 
 
@@ -86,7 +86,7 @@ class Cosine(Schedule):
     final: UnitNumber = 0.0
     """factor at the end"""
 
-    def course(self, share: float, progress: Progress) -> float:
+    def factor_after_warmup(self, share: float, progress: Progress) -> float:
         return self.final + (1 - self.final) * (1 + math.cos(math.pi * share)) / 2
 
 
@@ -103,7 +103,7 @@ class OneCycle(Schedule):
     final: UnitNumber = 0.0
     """factor at the end"""
 
-    def course(self, share: float, progress: Progress) -> float:
+    def factor_after_warmup(self, share: float, progress: Progress) -> float:
         length = max(1, progress.total_steps - progress.steps(self.warmup))
         peak = min(1.0, progress.steps(self.peak) / length)
         if share < peak:
@@ -120,8 +120,10 @@ class Step(Schedule):
     factor_each: UnitNumber = 0.1
     """what each fall multiplies the learning rate by"""
 
-    def course(self, share: float, progress: Progress) -> float:
-        return float(self.factor_each ** math.floor(self.passed(self.every, progress)))
+    def factor_after_warmup(self, share: float, progress: Progress) -> float:
+        return float(
+            self.factor_each ** math.floor(self.periods_since_warmup(self.every, progress))
+        )
 
 
 class Exponential(Schedule):
@@ -137,8 +139,8 @@ class Exponential(Schedule):
     staircase: bool = False
     """fall all at once at the end of each decay_steps"""
 
-    def course(self, share: float, progress: Progress) -> float:
-        passed = self.passed(self.decay_steps, progress)
+    def factor_after_warmup(self, share: float, progress: Progress) -> float:
+        passed = self.periods_since_warmup(self.decay_steps, progress)
         return float(self.decay_rate ** (math.floor(passed) if self.staircase else passed))
 
 
@@ -155,8 +157,8 @@ class InverseTime(Schedule):
     staircase: bool = False
     """fall all at once at the end of each decay_steps"""
 
-    def course(self, share: float, progress: Progress) -> float:
-        passed = self.passed(self.decay_steps, progress)
+    def factor_after_warmup(self, share: float, progress: Progress) -> float:
+        passed = self.periods_since_warmup(self.decay_steps, progress)
         return 1 / (1 + self.decay_rate * (math.floor(passed) if self.staircase else passed))
 
 
@@ -176,8 +178,8 @@ class Polynomial(Schedule):
     cycle: bool = False
     """at the end rise again: decay_steps doubles, then triples, so that t always fits into it"""
 
-    def course(self, share: float, progress: Progress) -> float:
-        passed = self.passed(self.decay_steps, progress)
+    def factor_after_warmup(self, share: float, progress: Progress) -> float:
+        passed = self.periods_since_warmup(self.decay_steps, progress)
         length = max(1, math.ceil(passed)) if self.cycle else 1
         left = 1 - min(1.0, passed / length)
         return float(self.final + (1 - self.final) * left**self.power)
@@ -199,8 +201,12 @@ class CosineRestarts(Schedule):
     final: UnitNumber = 0.0
     """factor at the end of each period"""
 
-    def course(self, share: float, progress: Progress) -> float:
-        passed, length, restarts = self.passed(self.first_decay_steps, progress), 1.0, 0
+    def factor_after_warmup(self, share: float, progress: Progress) -> float:
+        passed, length, restarts = (
+            self.periods_since_warmup(self.first_decay_steps, progress),
+            1.0,
+            0,
+        )
         if self.t_mul == 1:
             restarts = math.floor(passed)
             passed -= restarts
@@ -226,7 +232,7 @@ SCHEDULES.fill(
 )
 
 
-def check_order(after: Duration, until: Duration) -> None:
+def check_after_until(after: Duration, until: Duration) -> None:
     """Refuses an end before the beginning, where both are told in one unit."""
     if after.unit == until.unit and after.amount > until.amount:
         raise invalid(f"'after' ({after}) comes later than 'until' ({until})", "swap them")
@@ -246,7 +252,7 @@ class Ramp(Spec):
 
     @model_validator(mode="after")
     def _order(self) -> Self:
-        check_order(self.after, self.until)
+        check_after_until(self.after, self.until)
         return self
 
     @classmethod

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from fractions import Fraction
 
 import torch
 
 from sepcnn.nn.graph import INPUT, Graph, Leaf
-from sepcnn.nn.layers.base import LeafLayer, Shape
+from sepcnn.nn.layers.base import LeafLayer, ReceptiveField, Shape
 from sepcnn.nn.layers.convolution import SeparableConv2D
 
 BYTES_A_VALUE = 4
@@ -58,24 +57,14 @@ class Summary:
         return any(layer.output_shape is None for layer in self.layers)
 
 
-@dataclass(frozen=True, slots=True)
-class ReceptiveField:
-    """The receptive field of a layer's outputs: extent, and distance of neighbours, in pixels.
-
-    Fractions come from layers that resize: the next integer holds all that is seen, and is at
-    most one pixel more.
-    """
-
-    size: tuple[int | Fraction, int | Fraction]
-    jump: tuple[int | Fraction, int | Fraction]
-
-
 def summarize(graph: Graph) -> Summary:
     """The summary of a graph. Modules are made without memory for their weights."""
     fields: dict[str, ReceptiveField | None] = {INPUT: ReceptiveField((1, 1), (1, 1))}
     layers = []
     for leaf in graph.leaves:
-        fields[leaf.name] = receptive_field(leaf, [fields[name] for name in leaf.inputs])
+        fields[leaf.name] = accumulated_receptive_field(
+            leaf, [fields[name] for name in leaf.inputs]
+        )
         known = graph.classes is not None or not leaf.depends_on_classes
         layers.append(summarize_leaf(leaf, fields[leaf.name], known))
     return Summary(layers)
@@ -122,18 +111,20 @@ def count_parameters(layer: LeafLayer, shapes: tuple[Shape, ...]) -> tuple[int, 
     return sum(value.numel() for value in module.state_dict().values()), trainable
 
 
-def receptive_field(leaf: Leaf, inputs: list[ReceptiveField | None]) -> ReceptiveField | None:
+def accumulated_receptive_field(
+    leaf: Leaf, inputs: list[ReceptiveField | None]
+) -> ReceptiveField | None:
     """What an output pixel sees; the widest of several ways."""
-    window = leaf.layer.window_on(*leaf.input_shapes)
-    if window is None or any(field is None for field in inputs):
+    own = leaf.layer.receptive_field(*leaf.input_shapes)
+    if own is None or any(field is None for field in inputs):
         return None
     known = [field for field in inputs if field]
     size = [max(field.size[axis] for field in known) for axis in (0, 1)]
-    jump = [max(field.jump[axis] for field in known) for axis in (0, 1)]
+    strides = [max(field.strides[axis] for field in known) for axis in (0, 1)]
     return ReceptiveField(
         size=(
-            size[0] + (window.size[0] - 1) * jump[0],
-            size[1] + (window.size[1] - 1) * jump[1],
+            size[0] + (own.size[0] - 1) * strides[0],
+            size[1] + (own.size[1] - 1) * strides[1],
         ),
-        jump=(jump[0] * window.strides[0], jump[1] * window.strides[1]),
+        strides=(strides[0] * own.strides[0], strides[1] * own.strides[1]),
     )

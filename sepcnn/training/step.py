@@ -15,8 +15,8 @@ from sepcnn.data.augmentation import augment
 from sepcnn.data.batch import Batch
 from sepcnn.data.progressive_resizing import Size, resized
 from sepcnn.nn.layers.module import begin_step, constrain, penalty
-from sepcnn.nn.losses import Loss, row
-from sepcnn.nn.model import Net, at_size
+from sepcnn.nn.losses import Loss, cached_tensor
+from sepcnn.nn.model import Net, with_shared_weights
 from sepcnn.nn.schedules import Progress
 from sepcnn.training.evaluation import to_input
 from sepcnn.training.state import CORRECT, FIRST_BAD_STEP, IMAGES, LOSS, State
@@ -117,7 +117,9 @@ class TrainingStep:
         if size == self.config.model.input_shape[:2]:
             return model
         if size not in self.nets:
-            self.nets[size] = at_size(model, self.config.graph(model.graph.classes, size))
+            self.nets[size] = with_shared_weights(
+                model, self.config.graph(model.graph.classes, size)
+            )
         return self.nets[size]
 
     def _is_whole(self, images: torch.Tensor) -> bool:
@@ -161,10 +163,10 @@ def batch_loss(
     """
 
     def weighted(labels: torch.Tensor) -> torch.Tensor:
-        losses = loss.each(logits, labels)
+        losses = loss.per_image(logits, labels)
         if class_weights is None:
             return losses
-        return row(class_weights, losses.dtype, losses.device)[labels] * losses
+        return cached_tensor(class_weights, losses.dtype, losses.device)[labels] * losses
 
     losses = weighted(batch.labels)
     if batch.partners is not None and batch.shares is not None:

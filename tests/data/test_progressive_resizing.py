@@ -15,7 +15,7 @@ from sepcnn.config.config import Config
 from sepcnn.data.batch import Batch
 from sepcnn.data.progressive_resizing import ProgressiveResizing, resized
 from sepcnn.errors import ConfigError
-from sepcnn.nn.model import at_size
+from sepcnn.nn.model import with_shared_weights
 from sepcnn.nn.schedules import Progress
 from sepcnn.training import loop, step
 from sepcnn.training.evaluation import to_input
@@ -109,7 +109,7 @@ def test_training_sees_growing_images_and_moves_one_set_of_weights(tmp_path: Pat
 def test_a_form_for_another_size_shares_weights_and_statistics(tmp_path: Path) -> None:
     read = settings(tmp_path, "{start: 1/2, until: 1 epochs, multiple: 2}")
     net = new_state(read, read.graph(3), torch.device("cpu")).model
-    form = at_size(net, read.graph(3, (7, 6)))
+    form = with_shared_weights(net, read.graph(3, (7, 6)))
     own, shared = net.state_dict(keep_vars=True), form.state_dict(keep_vars=True)
     assert own.keys() == shared.keys()
     assert all(own[name] is shared[name] for name in own)

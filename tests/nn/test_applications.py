@@ -62,9 +62,9 @@ def test_every_layer_is_that_of_keras(application: Application) -> None:
         assert leaf.shape == layer.output.shape[1:]
         module: Any = net.get_submodule(leaf.name)
         recipes = {
-            f"{part}.{name}" if part else name: recipe.keras_shape
+            f"{part}.{name}" if part else name: info.keras_shape
             for part, owner in module.named_modules()
-            for name, recipe in getattr(owner, "recipes", {}).items()
+            for name, info in getattr(owner, "recipes", {}).items()
         }
         names = KERAS_NAMES[leaf.layer.chosen_name]
         assert {names[name]: shape for name, shape in recipes.items()} == {

@@ -153,11 +153,11 @@ def test_is_that_of_keras(name: str, training: bool, tmp_path: Path) -> None:
     direction = torch.linspace(-1, 1, expected.numel()).double().view(expected.shape)
     expected.backward(direction)
     found.backward(direction)
-    for variable, tensor, recipe in shared_weights(theirs, net):
-        close(recipe.to_keras(tensor), variable.value)
+    for variable, tensor, info in shared_weights(theirs, net):
+        close(info.to_keras(tensor), variable.value)
         if tensor.requires_grad:
             assert tensor.grad is not None
-            close(recipe.to_keras(tensor.grad), variable.value.grad)
+            close(info.to_keras(tensor.grad), variable.value.grad)
 
 
 def test_convnext_is_that_of_keras(tmp_path: Path) -> None:
@@ -170,11 +170,11 @@ def test_convnext_is_that_of_keras(tmp_path: Path) -> None:
         theirs = keras.Model(pixels, layers.Dense(CLASSES)(layers.GlobalAveragePooling2D()(block)))
         net = build(config.graph(CLASSES))
     random = np.random.default_rng(0)
-    for variable, (_, tensor, recipe) in zip(theirs.weights, weights(net), strict=True):
-        values = random.normal(size=recipe.keras_shape)
+    for variable, (_, tensor, info) in zip(theirs.weights, weights(net), strict=True):
+        values = random.normal(size=info.keras_shape)
         variable.assign(values.reshape(variable.shape))
         with torch.no_grad():
-            recipe.write(tensor, torch.tensor(values))
+            info.write(tensor, torch.tensor(values))
     images = random.normal(size=(2, *config.model.input_shape))
     close(net.logits(channels_first(torch.tensor(images))), theirs(torch.tensor(images)))
 

@@ -114,7 +114,7 @@ def test_names_and_inputs(layers: str, leaves: dict[str, str]) -> None:
     graph = graph_of(layers)
     assert {leaf.name: " ".join(leaf.inputs) for leaf in graph.leaves} == leaves
     assert graph.output.name == list(leaves)[-1]
-    for name, readers in graph.readers().items():
+    for name, readers in graph.consumers().items():
         assert readers == [
             leaf.name for leaf in graph.leaves for source in leaf.inputs if source == name
         ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sepcnn.nn.head import Head, head_of
+from sepcnn.nn.head import Head, split_head
 from tests.nn.layers.reading import read_layer
 
 
@@ -23,7 +23,7 @@ from tests.nn.layers.reading import read_layer
 )
 def test_what_is_taken_off(layer: str, left: str | None, activation: str | None) -> None:
     expected = read_layer(left) if left else None
-    assert head_of(read_layer(layer), 3) == Head(expected, activation, 3)  # type: ignore[arg-type]
+    assert split_head(read_layer(layer), 3) == Head(expected, activation, 3)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -41,5 +41,8 @@ def test_one_output_speaks_for_the_second_class() -> None:
     ending = Head(None, "sigmoid", 1)
     logits = ending.logits(torch.tensor([[2.0], [-1.0]]))
     assert logits.tolist() == [[0.0, 2.0], [0.0, -1.0]]
-    found, expected = ending.outcome(logits)[:, 1], torch.sigmoid(torch.tensor([2.0, -1.0]))
+    found, expected = (
+        ending.apply_activation(logits)[:, 1],
+        torch.sigmoid(torch.tensor([2.0, -1.0])),
+    )
     torch.testing.assert_close(found, expected)

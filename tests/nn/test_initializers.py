@@ -185,7 +185,7 @@ def kernels(path: Path) -> list[tuple[int, ...]]:
     """Keras' shape of each kernel in a config's net, once."""
     with torch.device("meta"):
         net = Net(load_config(path).graph())
-    shapes = {recipe.keras_shape: None for _, _, recipe in weights(net)}
+    shapes = {info.keras_shape: None for _, _, info in weights(net)}
     return [shape for shape in shapes if len(shape) > 1]
 
 

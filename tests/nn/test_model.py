@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from sepcnn.nn.layers.base import Shape
-from sepcnn.nn.layers.module import Recipe, weights
+from sepcnn.nn.layers.module import WeightInfo, weights
 from sepcnn.nn.model import Net
 from tests.nn.layers.reading import read_net
 from tests.reference import KERAS_NAMES, assert_close, channels_first, float64, keras
@@ -130,7 +130,7 @@ ONE = "Flatten, Dense: {name: head, units: 1"
 def test_one_output_is_that_of_two_classes(end: str) -> None:
     net = read_net(f"[{end}]", SHAPE)
     x = images()
-    z = net.get_submodule("head")(x.permute(0, 2, 3, 1).flatten(1))
+    z = net.layer_module("head")(x.permute(0, 2, 3, 1).flatten(1))
     torch.testing.assert_close(net.logits(x), torch.cat([torch.zeros_like(z), z], dim=1))
     p = torch.sigmoid(z)
     torch.testing.assert_close(net(x), torch.cat([1 - p, p], dim=1))
@@ -229,9 +229,9 @@ def test_a_whole_net_is_keras_over_a_training_trajectory() -> None:
 
     shared = list(pairs(ours, theirs))
     assert len(shared) == len(theirs.variables) == 19
-    for tensor, variable, recipe in shared:
+    for tensor, variable, info in shared:
         with torch.no_grad():
-            recipe.write(tensor, variable.value)
+            info.write(tensor, variable.value)
     random = np.random.default_rng(0)
     for training in (True, True, True, False):
         x = torch.tensor(random.uniform(0, 255, size=(5, *SHAPE)))
@@ -242,20 +242,22 @@ def test_a_whole_net_is_keras_over_a_training_trajectory() -> None:
         for probabilities in (expected, found):
             torch.nn.functional.nll_loss(probabilities.log(), labels).backward()
         with torch.no_grad():
-            for tensor, variable, recipe in shared:
+            for tensor, variable, info in shared:
                 if tensor.grad is not None:
                     descend(tensor)
                     descend(variable.value)
-                assert_close(recipe.to_keras(tensor), variable.value)
+                assert_close(info.to_keras(tensor), variable.value)
 
 
-def pairs(ours: Net, theirs: keras.Model) -> Iterator[tuple[torch.Tensor, keras.Variable, Recipe]]:
+def pairs(
+    ours: Net, theirs: keras.Model
+) -> Iterator[tuple[torch.Tensor, keras.Variable, WeightInfo]]:
     """Every weight of ours with the one of the Keras layer that has the same name."""
-    for name, tensor, recipe in weights(ours):
+    for name, tensor, info in weights(ours):
         layer_name, weight_name = name.split(".", maxsplit=1)
         layer = theirs.get_layer(layer_name)
         keras_name = KERAS_NAMES[type(layer).__name__][weight_name]
-        yield tensor, getattr(layer, keras_name), recipe
+        yield tensor, getattr(layer, keras_name), info
 
 
 def descend(weight: torch.Tensor) -> None:

@@ -326,8 +326,8 @@ def test_a_net_trains_as_in_keras(
     ours, theirs = build(config).double().train(), keras_example(arguments)
     pairs = list(paired_weights(ours, theirs))
     assert len(pairs) == len(theirs.weights)
-    for _, tensor, variable, recipe in pairs:
-        variable.assign(recipe.to_keras(tensor.detach()))
+    for _, tensor, variable, info in pairs:
+        variable.assign(info.to_keras(tensor.detach()))
 
     rule, loss_function = config.train.optimizer, config.train.loss
     keras_rule = keras_optimizer(name, learning_rate=rule.learning_rate)
@@ -357,7 +357,7 @@ def test_a_net_trains_as_in_keras(
         keras_losses.append(loss.item())
 
     np.testing.assert_allclose(losses, keras_losses, rtol=1e-9)
-    for weight, tensor, variable, recipe in pairs:
-        found = recipe.to_keras(tensor.detach()).numpy()
+    for weight, tensor, variable, info in pairs:
+        found = info.to_keras(tensor.detach()).numpy()
         expected = keras.ops.convert_to_numpy(variable)
         np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-11, err_msg=weight)

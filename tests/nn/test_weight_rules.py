@@ -175,8 +175,8 @@ def test_a_net_with_rules_trains_as_in_keras() -> None:
     ours.train()
     pairs = list(paired_weights(ours, theirs))
     assert len(pairs) == len(theirs.weights)
-    for _, tensor, variable, recipe in pairs:
-        variable.assign(recipe.to_keras(tensor.detach()))
+    for _, tensor, variable, info in pairs:
+        variable.assign(info.to_keras(tensor.detach()))
     before = {name: tensor.clone() for name, tensor, _, _ in pairs}
 
     trained = list(ours.trained_weights().values())
@@ -201,9 +201,9 @@ def test_a_net_with_rules_trains_as_in_keras() -> None:
         keras_rule.apply(torch.autograd.grad(expected, [v.value for v in variables]), variables)
         torch.testing.assert_close(loss, expected, rtol=1e-9, atol=0)
 
-    for name, tensor, variable, recipe in pairs:
+    for name, tensor, variable, info in pairs:
         expected = variable.value.detach()
-        found = recipe.to_keras(tensor.detach())
+        found = info.to_keras(tensor.detach())
         torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-11, msg=name)
     after = ours.state_dict()
     assert {name for name, tensor in before.items() if torch.equal(tensor, after[name])} == {

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 
 from sepcnn.backends.native import library
-from sepcnn.nn.layers.window import Padding, output_size, same_padding
+from sepcnn.nn.layers.sliding_window import Padding, output_length, same_padding
 
 DTYPES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 Pair = tuple[int, int]
@@ -96,7 +96,7 @@ class Geometry:
         """The geometry over images of a size, with TensorFlow's padding."""
         axes = list(zip(image_size, kernel_size, strides, strict=True))
         top, left = (same_padding(*axis)[0] if padding == "same" else 0 for axis in axes)
-        height, width = (output_size(*axis, padding) for axis in axes)
+        height, width = (output_length(*axis, padding) for axis in axes)
         return cls(kernel_size, strides, (top, left), (height, width))
 
     def c_struct(self) -> Structure:

@@ -7,10 +7,10 @@ from sepcnn.nn.layers.convolution import Conv2D, SeparableConv2D
 from sepcnn.nn.layers.dense import Dense
 from sepcnn.nn.layers.depthwise import DepthwiseConv2D
 from sepcnn.nn.layers.dropout import Dropout, GaussianNoise, SpatialDropout2D, StochasticDepth
-from sepcnn.nn.layers.framing import Cropping2D, ZeroPadding2D
 from sepcnn.nn.layers.group_normalization import GroupNormalization, LayerNormalization
 from sepcnn.nn.layers.merge import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
 from sepcnn.nn.layers.normalization import BatchNormalization
+from sepcnn.nn.layers.padding_cropping import Cropping2D, ZeroPadding2D
 from sepcnn.nn.layers.pooling import (
     AveragePooling2D,
     GlobalAveragePooling2D,

@@ -14,8 +14,8 @@ from sepcnn.language.values import NonNegativeNumber, Number
 from sepcnn.nn.activations import ActivationFunction, Relu
 from sepcnn.nn.constraints import Constraint
 from sepcnn.nn.initializers import VectorInitializer, Zeros
-from sepcnn.nn.layers.axes import Axes, channels_alone, find_axes, read_axes, torch_axes
-from sepcnn.nn.layers.base import LeafLayer, Shape, Window
+from sepcnn.nn.layers.axes import Axes, only_channels, read_axes, resolve_axes, torch_axes
+from sepcnn.nn.layers.base import LeafLayer, ReceptiveField, Shape
 from sepcnn.nn.layers.module import LayerModule
 from sepcnn.nn.regularizers import VectorRegularizer
 
@@ -129,7 +129,7 @@ class PReLU(ElementwiseLayer):
     """axes along which alpha is the same, the batch being 0: [1, 2] is one alpha a channel"""
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        find_axes(self.shared_axes, inputs[0])
+        resolve_axes(self.shared_axes, inputs[0])
         self.check_constraints(len(inputs[0]))
         return inputs[0]
 
@@ -144,12 +144,12 @@ class PReLUModule(LayerModule):
 
     def __init__(self, spec: PReLU, shape: Shape) -> None:
         super().__init__()
-        shared = find_axes(spec.shared_axes, shape)
+        shared = resolve_axes(spec.shared_axes, shape)
         alphas = tuple(1 if axis in shared else size for axis, size in enumerate(shape, start=1))
         axes = (len(shape) - 1, *range(len(shape) - 1))  # the channels first
         self.shape = tuple(alphas[axis] for axis in axes)
         # One row, since optimizers tell by the number of axes what may decay.
-        self.add_weight("weight", spec.rules("alpha"), alphas, axes, (math.prod(alphas),))
+        self.add_weight("weight", spec.weight_rules("alpha"), alphas, axes, (math.prod(alphas),))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         alpha = self.weight.view(self.shape).to(x.dtype)
@@ -166,14 +166,14 @@ class Softmax(ElementwiseLayer):
     """the axes over which the output sums to 1: the channels"""
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        find_axes(self.axis, inputs[0])
+        resolve_axes(self.axis, inputs[0])
         return inputs[0]
 
     def build(self, *inputs: Shape) -> nn.Module:
         return SoftmaxModule(torch_axes(self.axis, inputs[0]))
 
-    def window_on(self, *inputs: Shape) -> Window | None:
-        return self.window() if channels_alone(self.axis, inputs[0]) else None
+    def receptive_field(self, *inputs: Shape) -> ReceptiveField | None:
+        return super().receptive_field(*inputs) if only_channels(self.axis, inputs[0]) else None
 
 
 class SoftmaxModule(nn.Module):

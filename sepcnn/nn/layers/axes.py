@@ -8,7 +8,7 @@ from pydantic import PlainValidator, ValidationInfo, WithJsonSchema
 
 from sepcnn.language.data_format import IN_CHANNELS_LAST, describe_axes, read_axis
 from sepcnn.language.messages import invalid, quote
-from sepcnn.nn.layers.base import Shape, ShapeError, show_shape
+from sepcnn.nn.layers.base import Shape, ShapeError, format_shape
 
 IMAGE_AXES = ("height", "width", "channel")
 
@@ -40,10 +40,10 @@ Axes = Annotated[
     PlainValidator(read_axes),
     WithJsonSchema({"anyOf": [_AXIS, {"type": "array", "items": _AXIS, "minItems": 1}]}),
 ]
-"""one axis or several; `find_axes` tells whether a shape has them"""
+"""one axis or several; `resolve_axes` tells whether a shape has them"""
 
 
-def find_axes(axes: tuple[int, ...], shape: Shape) -> tuple[int, ...]:
+def resolve_axes(axes: tuple[int, ...], shape: Shape) -> tuple[int, ...]:
     """The axes counted from 1, in order. Errors: `ShapeError` if one is missing or named twice."""
     rank = len(shape)
     found: set[int] = set()
@@ -54,7 +54,7 @@ def find_axes(axes: tuple[int, ...], shape: Shape) -> tuple[int, ...]:
             wanted = f"there is no axis {axis}" if axis > 0 else "there are not that many axes"
             several = f"axes go from 1 to {rank}, the batch being 0"
             hint = IN_CHANNELS_LAST if rank == 3 else several
-            raise ShapeError(f"{wanted} in {show_shape(shape)}", hint)
+            raise ShapeError(f"{wanted} in {format_shape(shape)}", hint)
         if place in found:
             raise ShapeError(f"{axis_name(place, rank)} is named twice", "name each axis once")
         found.add(place)
@@ -68,17 +68,19 @@ def axis_name(place: int, rank: int) -> str:
 
 def torch_axes(axes: tuple[int, ...], shape: Shape) -> tuple[int, ...]:
     """Where the axes stand in a module's tensor, in order: there the channels are second."""
-    return tuple(sorted(1 if axis == len(shape) else axis + 1 for axis in find_axes(axes, shape)))
+    return tuple(
+        sorted(1 if axis == len(shape) else axis + 1 for axis in resolve_axes(axes, shape))
+    )
 
 
-def channels_alone(axes: tuple[int, ...], shape: Shape) -> bool:
+def only_channels(axes: tuple[int, ...], shape: Shape) -> bool:
     """Whether a layer over these axes leaves pixels apart."""
-    return find_axes(axes, shape) == (len(shape),)
+    return resolve_axes(axes, shape) == (len(shape),)
 
 
 def check_channel_axis(axis: int, shape: Shape) -> None:
     """Errors: `ShapeError` if ``axis`` is not that of the channels."""
-    (place,) = find_axes((axis,), shape)
+    (place,) = resolve_axes((axis,), shape)
     if place != len(shape):
         message = f"{axis_name(place, len(shape))} is not that of the channels"
         raise ShapeError(message, "leave axis out: it is the channels unless given")

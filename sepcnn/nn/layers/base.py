@@ -1,7 +1,7 @@
-"""What a layer is: a spec that tells its output shape and builds one module for it.
+"""Base classes of layers: a spec that computes its output shape and builds its module.
 
-Shapes are Keras' without the batch: (height, width, channels) or (features,). Modules take and
-give torch's order, N×C×H×W or N×F.
+Shapes are in Keras order without the batch: (height, width, channels) or (features,). Modules take
+and return tensors in torch order: N×C×H×W or N×F.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from sepcnn.errors import SepcnnError
 from sepcnn.language.messages import invalid, quote
 from sepcnn.language.spec import Choice, Table
 from sepcnn.nn.constraints import Constraint
-from sepcnn.nn.layers.module import Rules
+from sepcnn.nn.layers.module import WeightRules
 
 Shape = tuple[int, ...]
 
 
 class ShapeError(SepcnnError):
-    """A layer cannot follow what is above it. `sepcnn.nn.graph` adds the place in the config."""
+    """A layer does not accept its input. `sepcnn.nn.graph` adds the location in the config."""
 
 
 def _layer_name(value: object) -> str:
     if isinstance(value, str) and value and not set(value) & set("./ \t\n"):
         return value
     hint = "use letters, digits, - and _; '/' is reserved for blocks"
-    raise invalid(f"expected the name of a layer, found {quote(value)}", hint)
+    raise invalid(f"expected a layer name, found {quote(value)}", hint)
 
 
 def _layer_names(value: object) -> tuple[str, ...]:
     names = [value] if isinstance(value, str) else value
     if isinstance(names, list | tuple) and names and all(isinstance(n, str) for n in names):
         return tuple(names)
-    raise invalid(f"expected a list of names of layers above, found {quote(value)}")
+    raise invalid(f"expected a list of names of earlier layers, found {quote(value)}")
 
 
 LayerName = Annotated[str, PlainValidator(_layer_name), WithJsonSchema({"type": "string"})]
@@ -61,51 +61,58 @@ class Layer(Choice):
     """One layer of the config; leaf layers build modules, blocks expand into leaf layers."""
 
     table: ClassVar[Table] = Table(
-        "layer", "keep one; in a list, write each layer behind its own '- '"
+        "layer", "keep one; in a list, start each layer with its own '- '"
     )
     elsewhere: ClassVar[Mapping[str, str]] = {
-        "data_format": "write it once for the whole file: model.data_format",
-        "seed": "train.seed decides all that is drawn; each layer has a stream of its own",
-        "dtype": "train.precision is that of the whole net",
-        "activity_regularizer": "there is none; weights have regularizers, as kernel_regularizer",
+        "data_format": "set it once for the whole file: model.data_format",
+        "seed": "train.seed sets all randomness; each layer draws from its own stream",
+        "dtype": "train.precision applies to the whole model",
+        "activity_regularizer": "not supported; use a weight regularizer, as kernel_regularizer",
     }
 
     name: LayerName | None = None
-    """name of the layer; Keras' automatic name unless given"""
+    """name of the layer, unique in its list; by default the automatic name of Keras, as conv2d_1"""
     inputs: LayerNames | None = None
-    """names of the layers above that this one reads; the layer right above unless given"""
+    """names of the earlier layers that this layer reads; by default the previous layer"""
     trainable: bool = True
-    """false: its weights stay as they are, and batch normalization uses its moving statistics"""
+    """false freezes the weights; batch normalization then uses its moving statistics"""
 
     @classmethod
     def own_fields(cls) -> list[str]:
+        """The fields of the layer's class, without those that all layers share."""
         return [name for name in cls.model_fields if name not in Layer.model_fields]
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """What one output pixel sees of the input: extent and distance of windows, in pixels."""
+class ReceptiveField:
+    """The input pixels that one output pixel depends on, along height and width.
 
-    size: tuple[int, int]
+    Fractions come from layers that resize.
+    """
+
+    size: tuple[int | Fraction, int | Fraction]
+    """height and width in input pixels"""
     strides: tuple[int | Fraction, int | Fraction] = (1, 1)
-    """below 1 where the layer enlarges the image"""
+    """distance between the fields of neighbouring outputs, in input pixels; below 1 if the layer
+    enlarges the image"""
 
 
 class LeafLayer(Layer):
     """A layer that builds one module for given input shapes."""
 
     max_inputs: ClassVar[Literal[1, 2] | None] = 1
-    """how many inputs it takes: one, exactly two, or None: any number from two"""
+    """number of inputs: 1, exactly 2, or None for two or more"""
 
-    def rules(self, weight: str) -> Rules:
-        """What the fields ``<weight>_initializer`` and so on say of a weight."""
+    def weight_rules(self, weight: str) -> WeightRules:
+        """The initializer, regularizer and constraint of a weight, as ``kernel`` or ``bias``."""
         kinds = ("initializer", "regularizer", "constraint")
-        return Rules(*(getattr(self, f"{weight}_{kind}") for kind in kinds))
+        return WeightRules(*(getattr(self, f"{weight}_{kind}") for kind in kinds))
 
     def check_constraints(self, axes: int) -> None:
-        """Errors: `ShapeError` if one does not fit a weight of so many axes.
+        """Check the constraints against a weight with ``axes`` axes.
 
-        For layers whose weights have as many as the input tells; others know when they are read.
+        For layers whose weight shape depends on the input; other layers check when the config is
+        read. Errors: `ShapeError` if a constraint does not fit.
         """
         for name in type(self).model_fields:
             rule = getattr(self, name)
@@ -114,66 +121,65 @@ class LeafLayer(Layer):
 
     @abstractmethod
     def output_shape(self, *inputs: Shape) -> Shape:
-        """The shape of the output. Errors: `ShapeError`, naming what does not fit."""
+        """Return the output shape. Errors: `ShapeError` if the input shapes do not fit."""
 
     @abstractmethod
     def build(self, *inputs: Shape) -> nn.Module:
-        """The module for inputs of these shapes, its weights not yet drawn."""
+        """Build the module for these input shapes. Its weights are not initialized yet."""
 
     def macs(self, inputs: tuple[Shape, ...], output: Shape) -> int:
-        """Multiply-adds of convolutions and dense layers for one image."""
+        """Return the multiply-adds for one image; 0 except for convolutions and dense layers."""
         return 0
 
-    def window(self) -> Window | None:
-        """The window over height and width; None where every output sees the whole input."""
-        return Window((1, 1))
+    def receptive_field(self, *inputs: Shape) -> ReceptiveField | None:
+        """Return the receptive field; None if every output depends on the whole input.
 
-    def window_on(self, *inputs: Shape) -> Window | None:
-        """`window`, for the layers where it depends on the shape of the input."""
-        return self.window()
+        Only layers whose field depends on the input shape use ``inputs``.
+        """
+        return ReceptiveField((1, 1))
 
 
 LayerList = Annotated[tuple[Layer, ...], Field(strict=False, min_length=1)]
 
 
-class Place(Protocol):
-    """Where a block stands while the graph is made: what it calls to add its layers."""
+class BlockBuilder(Protocol):
+    """Adds the layers of one block to the graph."""
 
-    def chain(self, layers: Sequence[Layer], source: str, *path: str | int) -> str:
-        """Add layers one after the other, the first reading ``source``; names the last output.
+    def add_layers(self, layers: Sequence[Layer], source: str, *path: str | int) -> str:
+        """Add layers in sequence, the first reading ``source``; return the name of the last output.
 
-        ``path`` leads from the block to the list in the config.
+        ``path`` is the config path from the block to this list of layers.
         """
 
-    def leaf(self, layer: LeafLayer, sources: Sequence[str]) -> str:
-        """Add one leaf layer of the block's own; its name comes back."""
+    def add_leaf(self, layer: LeafLayer, sources: Sequence[str]) -> str:
+        """Add one leaf layer that reads ``sources``; return its name."""
 
     def shape(self, name: str) -> Shape:
-        """The output shape of a layer added before."""
+        """Return the output shape of a layer that was added before."""
 
-    def repetition(self, number: int) -> Place:
-        """The place of one of several equal parts, numbered from 1."""
+    def numbered_part(self, number: int) -> BlockBuilder:
+        """Return a builder for a numbered part; its layers are named ``<block>/<number>/…``."""
 
 
 class Block(Layer):
-    """A layer that builds nothing: it expands into leaf layers when the config is read."""
+    """A layer without a module: it expands into leaf layers when the graph is made."""
 
     @abstractmethod
-    def expand(self, place: Place, source: str) -> str:
-        """Add the block's layers, reading ``source``; gives the name of its output."""
+    def expand(self, builder: BlockBuilder, source: str) -> str:
+        """Add the block's layers, the first reading ``source``; return the name of the output."""
 
 
-# ── helpers of several layers ─────────────────────────────────────────────────────────────────
+# ── shapes ─────────────────────────────────────────────────────────────────
 
 
-def image(shape: Shape) -> tuple[int, int, int]:
-    """The shape as height, width, channels. Errors: `ShapeError` if it is not an image."""
+def image_shape(shape: Shape) -> tuple[int, int, int]:
+    """Return the shape as height, width, channels. Errors: `ShapeError` if it is not an image."""
     if len(shape) != 3:
         hint = "move it above the Flatten or global pooling layer"
-        raise ShapeError(f"needs an image, but its input is {show_shape(shape)}", hint)
+        raise ShapeError(f"needs an image, but its input is {format_shape(shape)}", hint)
     return shape
 
 
-def show_shape(shape: Shape) -> str:
-    """``2×2×64``, or ``128 features``."""
+def format_shape(shape: Shape) -> str:
+    """Format a shape for messages: ``2×2×64`` or ``128 features``."""
     return "×".join(map(str, shape)) if len(shape) > 1 else f"{shape[0]} features"

@@ -7,7 +7,15 @@ from typing import Annotated
 from pydantic import Field
 
 from sepcnn.language.values import PositiveInt
-from sepcnn.nn.layers.base import Block, Layer, LayerList, Place, Shape, ShapeError, show_shape
+from sepcnn.nn.layers.base import (
+    Block,
+    BlockBuilder,
+    Layer,
+    LayerList,
+    Shape,
+    ShapeError,
+    format_shape,
+)
 from sepcnn.nn.layers.merge import Add, Concatenate, Merge
 
 
@@ -23,15 +31,15 @@ class Residual(Block):
     shortcut: Annotated[tuple[Layer, ...], Field(strict=False)] = ()
     """the layers on the way around; none is the identity"""
 
-    def expand(self, place: Place, source: str) -> str:
-        main = place.chain(self.layers, source, "layers")
-        around = place.chain(self.shortcut, source, "shortcut") if self.shortcut else source
-        wanted, found = place.shape(main), place.shape(around)
+    def expand(self, builder: BlockBuilder, source: str) -> str:
+        main = builder.add_layers(self.layers, source, "layers")
+        around = builder.add_layers(self.shortcut, source, "shortcut") if self.shortcut else source
+        wanted, found = builder.shape(main), builder.shape(around)
         if wanted != found:
             way = "the shortcut" if self.shortcut else "the block's input"
-            message = f"the layers give {show_shape(wanted)}, but {way} is {show_shape(found)}"
-            raise ShapeError(message, shortcut_to_paste(place.shape(source), wanted))
-        return place.leaf(Add(), [main, around])
+            message = f"the layers give {format_shape(wanted)}, but {way} is {format_shape(found)}"
+            raise ShapeError(message, shortcut_to_paste(builder.shape(source), wanted))
+        return builder.add_leaf(Add(), [main, around])
 
 
 def shortcut_to_paste(source: Shape, wanted: Shape) -> str:
@@ -53,9 +61,9 @@ class Repeat(Block):
     layers: LayerList
     """the layers to repeat"""
 
-    def expand(self, place: Place, source: str) -> str:
+    def expand(self, builder: BlockBuilder, source: str) -> str:
         for number in range(1, self.times + 1):
-            source = place.repetition(number).chain(self.layers, source, "layers")
+            source = builder.numbered_part(number).add_layers(self.layers, source, "layers")
         return source
 
 
@@ -67,14 +75,14 @@ class Parallel(Block):
     merge: Layer = Concatenate()
     """the layer that joins the branches"""
 
-    def expand(self, place: Place, source: str) -> str:
+    def expand(self, builder: BlockBuilder, source: str) -> str:
         if not isinstance(self.merge, Merge):
             message = f"{self.merge.chosen_name} does not join branches"
             raise ShapeError(message, "use Concatenate or Add")
         if self.merge.inputs is not None:
             raise ShapeError("merge joins the branches and reads nothing else", "leave out inputs")
         outputs = [
-            place.repetition(number).chain(branch, source, "branches", number - 1)
+            builder.numbered_part(number).add_layers(branch, source, "branches", number - 1)
             for number, branch in enumerate(self.branches, start=1)
         ]
-        return place.leaf(self.merge, outputs)
+        return builder.add_leaf(self.merge, outputs)

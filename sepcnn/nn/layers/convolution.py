@@ -15,9 +15,14 @@ from sepcnn.language.values import Pair, PositiveInt
 from sepcnn.nn.activations import ActivationFunction
 from sepcnn.nn.constraints import KernelConstraint, VectorConstraint
 from sepcnn.nn.initializers import GlorotUniform, KernelInitializer, VectorInitializer, Zeros
-from sepcnn.nn.layers.base import LeafLayer, Shape, ShapeError, Window, image
-from sepcnn.nn.layers.module import LayerModule, Rules, activate
-from sepcnn.nn.layers.window import Padding, effective_size, same_padding, window_output
+from sepcnn.nn.layers.base import LeafLayer, ReceptiveField, Shape, ShapeError, image_shape
+from sepcnn.nn.layers.module import LayerModule, WeightRules, activate
+from sepcnn.nn.layers.sliding_window import (
+    Padding,
+    effective_size,
+    output_height_width,
+    same_padding,
+)
 from sepcnn.nn.regularizers import KernelRegularizer, VectorRegularizer
 
 CHANNEL_AXIS = 2
@@ -37,7 +42,7 @@ class Convolution(LayerModule):
 
     def __init__(
         self,
-        kernel: Rules,
+        kernel: WeightRules,
         keras_shape: tuple[int, int, int, int],
         strides: Pair = (1, 1),
         dilation: Pair = (1, 1),
@@ -45,7 +50,7 @@ class Convolution(LayerModule):
         groups: int = 1,
         depthwise: bool = False,
         separate: bool = False,
-        bias: Rules | None = None,
+        bias: WeightRules | None = None,
         activation: ActivationFunction | None = None,
     ) -> None:
         super().__init__()
@@ -78,7 +83,7 @@ class Convolution(LayerModule):
         return activate(x, self.activation)
 
 
-class WindowLayer(LeafLayer):
+class BaseConvolution(LeafLayer):
     """What all convolutions share: window, bias and activation."""
 
     kernel_size: Pair
@@ -107,24 +112,24 @@ class WindowLayer(LeafLayer):
             raise invalid(message, "leave out one of them")
         return self
 
-    def window_output(self, shape: Shape) -> tuple[int, int]:
-        return window_output(
+    def output_height_width(self, shape: Shape) -> tuple[int, int]:
+        return output_height_width(
             shape, self.kernel_size, self.strides, self.dilation_rate, self.padding
         )
 
-    def bias_rules(self) -> Rules | None:
-        return self.rules("bias") if self.use_bias else None
+    def bias_rules(self) -> WeightRules | None:
+        return self.weight_rules("bias") if self.use_bias else None
 
     def effective_kernel_size(self) -> Pair:
         """Height and width of the kernel including its dilation."""
         (height, width), (down, across) = self.kernel_size, self.dilation_rate
         return effective_size(height, down), effective_size(width, across)
 
-    def window(self) -> Window:
-        return Window(self.effective_kernel_size(), self.strides)
+    def receptive_field(self, *inputs: Shape) -> ReceptiveField:
+        return ReceptiveField(self.effective_kernel_size(), self.strides)
 
 
-class FilterLayer(LeafLayer):
+class WithFilters(LeafLayer):
     """What convolutions to a chosen number of channels share."""
 
     filters: PositiveInt
@@ -132,14 +137,14 @@ class FilterLayer(LeafLayer):
 
 
 # pydantic takes the fields of the last base first: filters come before kernel_size, as in Keras.
-class ConvolutionLayer(WindowLayer, FilterLayer):
+class FilterConvolution(BaseConvolution, WithFilters):
     """What convolutions with filters share: a number of them, window, bias and activation."""
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        return (*self.window_output(inputs[0]), self.filters)
+        return (*self.output_height_width(inputs[0]), self.filters)
 
 
-class Conv2D(ConvolutionLayer):
+class Conv2D(FilterConvolution):
     """Convolution: each output channel sums a window over all input channels.
 
     ``y[i, j, o] = activation(Σ x[i·s + a, j·s + b, c] · kernel[a, b, c, o] + bias[o])``
@@ -158,9 +163,9 @@ class Conv2D(ConvolutionLayer):
     """what the kernel is held to"""
 
     def build(self, *inputs: Shape) -> nn.Module:
-        channels = image(inputs[0])[2] // self.groups
+        channels = image_shape(inputs[0])[2] // self.groups
         return Convolution(
-            self.rules("kernel"),
+            self.weight_rules("kernel"),
             (*self.kernel_size, channels, self.filters),
             self.strides,
             self.dilation_rate,
@@ -171,7 +176,7 @@ class Conv2D(ConvolutionLayer):
         )
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        channels = image(inputs[0])[2]
+        channels = image_shape(inputs[0])[2]
         if channels % self.groups or self.filters % self.groups:
             message = (
                 f"groups {self.groups} must divide both the {channels} input channels "
@@ -183,10 +188,10 @@ class Conv2D(ConvolutionLayer):
     def macs(self, inputs: tuple[Shape, ...], output: Shape) -> int:
         height, width, filters = output
         taps = self.kernel_size[0] * self.kernel_size[1]
-        return height * width * filters * taps * image(inputs[0])[2] // self.groups
+        return height * width * filters * taps * image_shape(inputs[0])[2] // self.groups
 
 
-class SeparableConv2D(ConvolutionLayer):
+class SeparableConv2D(FilterConvolution):
     """Depthwise separable convolution: a window per channel, then a 1×1 convolution.
 
     ``z[i, j, c·m + q] = Σ x[i·s + a, j·s + b, c] · depthwise[a, b, c, q]``, then
@@ -200,7 +205,7 @@ class SeparableConv2D(ConvolutionLayer):
     """
 
     elsewhere: ClassVar[Mapping[str, str]] = {
-        **ConvolutionLayer.elsewhere,
+        **FilterConvolution.elsewhere,
         **{
             f"kernel_{rule}": f"there are two kernels: depthwise_{rule} and pointwise_{rule}"
             for rule in ("initializer", "regularizer", "constraint")
@@ -225,17 +230,17 @@ class SeparableConv2D(ConvolutionLayer):
     """what the pointwise kernel is held to"""
 
     def build(self, *inputs: Shape) -> nn.Module:
-        return SeparableConv2DModule(self, image(inputs[0])[2])
+        return SeparableConv2DModule(self, image_shape(inputs[0])[2])
 
     def macs(self, inputs: tuple[Shape, ...], output: Shape) -> int:
         height, width, filters = output
-        depthwise_channels = image(inputs[0])[2] * self.depth_multiplier
+        depthwise_channels = image_shape(inputs[0])[2] * self.depth_multiplier
         taps = self.kernel_size[0] * self.kernel_size[1]
         return height * width * depthwise_channels * (taps + filters)
 
     def dense_twin(self) -> Conv2D:
         """The Conv2D with the same arguments, for comparing costs."""
-        shared = {name: getattr(self, name) for name in ConvolutionLayer.model_fields}
+        shared = {name: getattr(self, name) for name in FilterConvolution.model_fields}
         return Conv2D(**shared)
 
 
@@ -245,7 +250,7 @@ class SeparableConv2DModule(nn.Module):
     def __init__(self, spec: SeparableConv2D, channels: int) -> None:
         super().__init__()
         self.depthwise = Convolution(
-            spec.rules("depthwise"),
+            spec.weight_rules("depthwise"),
             (*spec.kernel_size, channels, spec.depth_multiplier),
             spec.strides,
             spec.dilation_rate,
@@ -254,7 +259,7 @@ class SeparableConv2DModule(nn.Module):
             separate=spec.depthwise_fan == "channel",
         )
         self.pointwise = Convolution(
-            spec.rules("pointwise"),
+            spec.weight_rules("pointwise"),
             (1, 1, channels * spec.depth_multiplier, spec.filters),
             bias=spec.bias_rules(),
             activation=spec.activation,

@@ -67,8 +67,8 @@ class DenseModule(LayerModule):
     def __init__(self, spec: Dense, features: int) -> None:
         super().__init__()
         units = spec.known_units()
-        self.add_weight("weight", spec.rules("kernel"), (features, units), (1, 0))
-        self.add_bias(spec.rules("bias") if spec.use_bias else None, units)
+        self.add_weight("weight", spec.weight_rules("kernel"), (features, units), (1, 0))
+        self.add_bias(spec.weight_rules("bias") if spec.use_bias else None, units)
         self.activation = spec.activation
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

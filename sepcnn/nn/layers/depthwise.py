@@ -9,12 +9,12 @@ from torch import nn
 from sepcnn.language.values import PositiveInt
 from sepcnn.nn.constraints import KernelConstraint
 from sepcnn.nn.initializers import GlorotUniform, KernelInitializer
-from sepcnn.nn.layers.base import Shape, image
-from sepcnn.nn.layers.convolution import Convolution, WindowLayer
+from sepcnn.nn.layers.base import Shape, image_shape
+from sepcnn.nn.layers.convolution import BaseConvolution, Convolution
 from sepcnn.nn.regularizers import KernelRegularizer
 
 
-class DepthwiseConv2D(WindowLayer):
+class DepthwiseConv2D(BaseConvolution):
     """Depthwise convolution: a window per channel; channels do not mix.
 
     ``y[i, j, c·m + q] = activation(Σ x[i·s + a, j·s + b, c] · kernel[a, b, c, q] + bias[c·m + q])``
@@ -35,12 +35,15 @@ class DepthwiseConv2D(WindowLayer):
     """what the kernel is held to"""
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        return (*self.window_output(inputs[0]), image(inputs[0])[2] * self.depth_multiplier)
+        return (
+            *self.output_height_width(inputs[0]),
+            image_shape(inputs[0])[2] * self.depth_multiplier,
+        )
 
     def build(self, *inputs: Shape) -> nn.Module:
         return Convolution(
-            self.rules("depthwise"),
-            (*self.kernel_size, image(inputs[0])[2], self.depth_multiplier),
+            self.weight_rules("depthwise"),
+            (*self.kernel_size, image_shape(inputs[0])[2], self.depth_multiplier),
             self.strides,
             self.dilation_rate,
             self.padding,

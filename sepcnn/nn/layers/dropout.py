@@ -12,8 +12,8 @@ from sepcnn.language.data_format import read_image
 from sepcnn.language.messages import invalid, quote
 from sepcnn.language.values import Rate, UnitNumber
 from sepcnn.nn.layers.activation import ElementwiseLayer
-from sepcnn.nn.layers.base import Shape, ShapeError, image, show_shape
-from sepcnn.nn.layers.module import SteppedModule
+from sepcnn.nn.layers.base import Shape, ShapeError, format_shape, image_shape
+from sepcnn.nn.layers.module import StepDependentModule
 from sepcnn.nn.schedules import Progress
 from sepcnn.randomness import restart, stream
 
@@ -62,14 +62,14 @@ class Dropout(ElementwiseLayer):
         batch, *rest = noise_shape or (None,)
         example = quote([None, *[1] * (len(shape) - 1), None])
         if len(rest) != len(shape):
-            message = f"noise_shape has {len(noise_shape)} numbers for {show_shape(shape)}"
+            message = f"noise_shape has {len(noise_shape)} numbers for {format_shape(shape)}"
             raise ShapeError(message, f"write {len(shape) + 1}, the batch first, as in {example}")
         if batch not in (None, 1):
             message = f"noise_shape begins with {batch}, but the last batch may be smaller"
             raise ShapeError(message, "begin with null: each image has a mask of its own")
         for wanted, found in zip(rest, shape, strict=True):
             if wanted not in (None, 1, found):
-                message = f"noise_shape has {wanted} where {show_shape(shape)} has {found}"
+                message = f"noise_shape has {wanted} where {format_shape(shape)} has {found}"
                 raise ShapeError(message, f"write null or 1, as in {example}")
 
     def build(self, *inputs: Shape) -> nn.Module:
@@ -89,7 +89,7 @@ class SpatialDropout2D(ElementwiseLayer):
     """share of the channels set to 0"""
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        return image(inputs[0])
+        return image_shape(inputs[0])
 
     def build(self, *inputs: Shape) -> nn.Module:
         return DropoutModule(self.rate, (None, None, 1, 1))
@@ -125,7 +125,7 @@ class GaussianNoise(ElementwiseLayer):
         return GaussianNoiseModule(self.stddev)
 
 
-class RandomModule(SteppedModule):
+class RandomModule(StepDependentModule):
     """Draws from (seed, layer, step), and goes on within a step.
 
     A device's generator lasts from step to step, for a CUDA graph draws from the one it recorded.

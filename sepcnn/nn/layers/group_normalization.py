@@ -18,18 +18,18 @@ from sepcnn.nn.layers.activation import ElementwiseLayer
 from sepcnn.nn.layers.axes import (
     Axes,
     Axis,
-    channels_alone,
     check_channel_axis,
-    find_axes,
+    only_channels,
+    resolve_axes,
     torch_axes,
 )
-from sepcnn.nn.layers.base import Shape, ShapeError, Window
+from sepcnn.nn.layers.base import ReceptiveField, Shape, ShapeError
 from sepcnn.nn.layers.module import LayerModule
 from sepcnn.nn.regularizers import VectorRegularizer
 from sepcnn.wording import counted
 
 
-class WithinImage(ElementwiseLayer):
+class PerImageNormalization(ElementwiseLayer):
     """What the normalizations within one image share: learned factors and offsets."""
 
     epsilon: PositiveNumber = 1e-3
@@ -54,10 +54,12 @@ class WithinImage(ElementwiseLayer):
     @classmethod
     def own_fields(cls) -> list[str]:
         """The layer's own before those that all share: ``GroupNormalization: 8`` is groups."""
-        return sorted(super().own_fields(), key=lambda name: name in WithinImage.model_fields)
+        return sorted(
+            super().own_fields(), key=lambda name: name in PerImageNormalization.model_fields
+        )
 
 
-class LayerNormalization(WithinImage):
+class LayerNormalization(PerImageNormalization):
     """Normalizes the channels of each pixel by their own mean and variance, or along other axes.
 
     ``y = scale · (x − mean) / √(variance + epsilon) + center``, in training and inference alike.
@@ -72,14 +74,14 @@ class LayerNormalization(WithinImage):
     """axes that are normalized together, each place along them with its own factor and offset"""
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        self.check_constraints(len(find_axes(self.axis, inputs[0])))
+        self.check_constraints(len(resolve_axes(self.axis, inputs[0])))
         return inputs[0]
 
     def build(self, *inputs: Shape) -> nn.Module:
         return LayerNormalizationModule(self, inputs[0])
 
-    def window_on(self, *inputs: Shape) -> Window | None:
-        return self.window() if channels_alone(self.axis, inputs[0]) else None
+    def receptive_field(self, *inputs: Shape) -> ReceptiveField | None:
+        return super().receptive_field(*inputs) if only_channels(self.axis, inputs[0]) else None
 
 
 def _groups(value: object) -> int:
@@ -95,7 +97,7 @@ Groups = Annotated[
 ]
 
 
-class GroupNormalization(WithinImage):
+class GroupNormalization(PerImageNormalization):
     """Normalizes groups of neighbouring channels, over the whole image, by mean and variance.
 
     ``y = scale · (x − mean) / √(variance + epsilon) + center``, in training and inference alike,
@@ -123,12 +125,12 @@ class GroupNormalization(WithinImage):
     def build(self, *inputs: Shape) -> nn.Module:
         return GroupNormalizationModule(self, inputs[0][-1])
 
-    def window(self) -> None:
+    def receptive_field(self, *inputs: Shape) -> None:
         """Every pixel is normalized by the statistics of the whole image."""
         return
 
 
-class WithinImageModule(LayerModule):
+class PerImageNormalizationModule(LayerModule):
     """Takes N×C×H×W or N×C. The arithmetic is float32 also for bfloat16 inputs.
 
     Weights are one row, since optimizers tell by the number of axes what may decay.
@@ -137,16 +139,18 @@ class WithinImageModule(LayerModule):
     weight: torch.Tensor | None
     bias: torch.Tensor | None
 
-    def __init__(self, spec: WithinImage, keras_shape: Shape, axes: tuple[int, ...] = (0,)) -> None:
+    def __init__(
+        self, spec: PerImageNormalization, keras_shape: Shape, axes: tuple[int, ...] = (0,)
+    ) -> None:
         super().__init__()
         self.epsilon = spec.epsilon
         row = (math.prod(keras_shape),)
         if spec.scale:
-            self.add_weight("weight", spec.rules("gamma"), keras_shape, axes, row)
+            self.add_weight("weight", spec.weight_rules("gamma"), keras_shape, axes, row)
         else:
             self.register_parameter("weight", None)
         if spec.center:
-            self.add_weight("bias", spec.rules("beta"), keras_shape, axes, row)
+            self.add_weight("bias", spec.weight_rules("beta"), keras_shape, axes, row)
         else:
             self.register_parameter("bias", None)
 
@@ -158,11 +162,11 @@ class WithinImageModule(LayerModule):
         """The layer on float32 or wider."""
 
 
-class LayerNormalizationModule(WithinImageModule):
+class LayerNormalizationModule(PerImageNormalizationModule):
     """Over the channels of each pixel, or other axes of the one shape it is made for."""
 
     def __init__(self, spec: LayerNormalization, shape: Shape) -> None:
-        found = find_axes(spec.axis, shape)
+        found = resolve_axes(spec.axis, shape)
         keras_shape = tuple(shape[axis - 1] for axis in found)
         order = tuple(range(len(found)))
         if found[-1] == len(shape):
@@ -179,7 +183,7 @@ class LayerNormalizationModule(WithinImageModule):
         return torch.layer_norm(y, self.sizes, weight, bias, self.epsilon).movedim(last, self.dims)
 
 
-class GroupNormalizationModule(WithinImageModule):
+class GroupNormalizationModule(PerImageNormalizationModule):
     """Over the pixels and channels of each group."""
 
     def __init__(self, spec: GroupNormalization, channels: int) -> None:

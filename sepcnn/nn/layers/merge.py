@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from sepcnn.nn.layers.axes import Axis, find_axes, torch_axes
-from sepcnn.nn.layers.base import LeafLayer, Shape, ShapeError, show_shape
+from sepcnn.nn.layers.axes import Axis, resolve_axes, torch_axes
+from sepcnn.nn.layers.base import LeafLayer, Shape, ShapeError, format_shape
 
 
 class Merge(LeafLayer):
@@ -37,7 +37,7 @@ class ElementwiseMerge(Merge):
                 raise ValueError
             return np.broadcast_shapes(*inputs)  # torch's imports sympy
         except ValueError:
-            shapes = " and ".join(show_shape(shape) for shape in inputs)
+            shapes = " and ".join(format_shape(shape) for shape in inputs)
             hint = "bring them to one shape, as with Conv2D: {kernel_size: 1, …} or padding: same"
             message = f"cannot {self.verb} inputs of the shapes {shapes}"
             raise ShapeError(message, hint) from None
@@ -152,9 +152,9 @@ class Concatenate(Merge):
     """the axis along which they follow each other: the channels"""
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        (axis,) = find_axes((self.axis,), inputs[0])
+        (axis,) = resolve_axes((self.axis,), inputs[0])
         if len({(*shape[: axis - 1], None, *shape[axis:]) for shape in inputs}) > 1:
-            shapes = " and ".join(show_shape(shape) for shape in inputs)
+            shapes = " and ".join(format_shape(shape) for shape in inputs)
             hint = f"all axes but axis {axis} must agree"
             if axis == len(inputs[0]):
                 hint = "height and width must agree: use padding: same, or the same pooling in each"

@@ -1,7 +1,7 @@
-"""What the module of a layer is: weights that know their rules, and no other hidden state.
+"""Base classes of layer modules, which keep the rules of their weights.
 
-The functions here go over all modules of a net: draw the weights, begin a step, add up what the
-regularizers cost, hold weights to their constraints.
+The functions act on all modules of a model: initialize the weights, begin a step, sum the
+regularization penalties, apply the constraints.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from sepcnn.randomness import stream
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """What the config says of one weight: how it is drawn, what it costs, what it is held to."""
+class WeightRules:
+    """Initializer, regularizer and constraint of one weight, from the config."""
 
     initializer: Initializer
     regularizer: Regularizer | None = None
@@ -31,17 +31,19 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """A weight's rules, which see it in Keras' layout, and the way to torch's."""
+class WeightInfo:
+    """The rules of one weight, and the mapping between its layouts in Keras and torch."""
 
-    rules: Rules
+    rules: WeightRules
     keras_shape: tuple[int, ...]
-    axes: tuple[int, ...]
+    """shape in Keras layout, as height × width × inputs × outputs; rules see this layout"""
+    permutation: tuple[int, ...]
+    """for each torch axis, the Keras axis that it holds"""
     separate_axis: int | None = None
-    """axis of Keras' shape whose slices are drawn one by one, each as a weight of its own"""
+    """Keras axis whose slices are initialized separately, each as a weight with its own fans"""
 
     def draw(self, generator: torch.Generator) -> torch.Tensor:
-        """First values in Keras' layout, float64."""
+        """Draw initial values in Keras layout, float64."""
         draw = self.rules.initializer.draw
         if self.separate_axis is None:
             return draw(self.keras_shape, generator)
@@ -51,48 +53,50 @@ class Recipe:
         return torch.cat(slices, dim=self.separate_axis)
 
     def to_keras(self, weight: torch.Tensor) -> torch.Tensor:
-        """A weight of torch's layout in Keras'."""
-        split = weight.reshape([self.keras_shape[axis] for axis in self.axes])
-        return split.permute([self.axes.index(axis) for axis in range(len(self.axes))])
+        """Return a weight in torch layout as a tensor in Keras layout."""
+        split = weight.reshape([self.keras_shape[axis] for axis in self.permutation])
+        return split.permute(
+            [self.permutation.index(axis) for axis in range(len(self.permutation))]
+        )
 
     def write(self, weight: torch.Tensor, values: torch.Tensor) -> None:
-        """Set a weight of torch's layout to values in Keras'."""
+        """Write values in Keras layout into a weight in torch layout."""
         assert tuple(values.shape) == self.keras_shape
-        weight.copy_(values.permute(self.axes).reshape(weight.shape))
+        weight.copy_(values.permute(self.permutation).reshape(weight.shape))
 
 
 class LayerModule(nn.Module):
-    """A module with weights that know how they are drawn, and with no other hidden state."""
+    """A module that registers each weight with its `WeightInfo`."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.recipes: dict[str, Recipe] = {}
+        self.weight_info: dict[str, WeightInfo] = {}
 
     def add_weight(
         self,
         name: str,
-        rules: Rules,
+        rules: WeightRules,
         keras_shape: tuple[int, ...],
-        axes: tuple[int, ...] | None = None,
+        permutation: tuple[int, ...] | None = None,
         shape: tuple[int, ...] | None = None,
         trainable: bool = True,
         separate_axis: int | None = None,
     ) -> None:
-        """Register a weight or a statistic.
+        """Register a parameter, or a buffer if it is not ``trainable``.
 
-        ``axes`` orders Keras' axes as torch does; ``shape`` is torch's where axes merge;
-        ``separate_axis`` is told in `Recipe`.
+        ``permutation`` and ``separate_axis`` are those of `WeightInfo`; ``shape`` is the torch
+        shape if the permuted axes are merged.
         """
-        axes = axes or tuple(range(len(keras_shape)))
-        shape = shape or tuple(keras_shape[axis] for axis in axes)
-        self.recipes[name] = Recipe(rules, keras_shape, axes, separate_axis)
+        permutation = permutation or tuple(range(len(keras_shape)))
+        shape = shape or tuple(keras_shape[axis] for axis in permutation)
+        self.weight_info[name] = WeightInfo(rules, keras_shape, permutation, separate_axis)
         if trainable:
             self.register_parameter(name, nn.Parameter(torch.empty(shape)))
         else:
             self.register_buffer(name, torch.empty(shape))
 
-    def add_bias(self, rules: Rules | None, size: int) -> None:
-        """Register ``bias``, or None in its place."""
+    def add_bias(self, rules: WeightRules | None, size: int) -> None:
+        """Register ``bias``; None if there are no rules."""
         if rules is None:
             self.register_parameter("bias", None)
         else:
@@ -100,53 +104,53 @@ class LayerModule(nn.Module):
 
 
 def activate(x: torch.Tensor, activation: ActivationFunction | None) -> torch.Tensor:
-    """The activated tensor; ``x`` must belong to the calling layer, for it may be overwritten."""
+    """Apply an activation. It may overwrite ``x``, which must be an intermediate of the caller."""
     return x if activation is None else activation.apply(x, overwrite=True)
 
 
-class SteppedModule(LayerModule):
-    """A module that something must be told before each training step."""
+class StepDependentModule(LayerModule):
+    """A module that depends on the training step."""
 
     @abstractmethod
     def begin_step(self, seed: int, progress: Progress, name: str) -> None:
-        """Set buffers and random streams for the coming step; ``name`` is the layer's."""
+        """Set buffers and random streams for the next step; ``name`` is the name of the layer."""
 
 
 def begin_step(model: nn.Module, seed: int, progress: Progress) -> None:
-    """Tell every module that asks for it where the run stands: the one call before a step."""
+    """Prepare every module that depends on the step. Call it before each training step."""
     for name, module in model.named_modules():
-        if isinstance(module, SteppedModule):
+        if isinstance(module, StepDependentModule):
             module.begin_step(seed, progress, name)
 
 
-def weights(model: nn.Module) -> Iterator[tuple[str, torch.Tensor, Recipe]]:
-    """Every weight and statistic with its name and its recipe."""
+def weights(model: nn.Module) -> Iterator[tuple[str, torch.Tensor, WeightInfo]]:
+    """Yield every weight and statistic as (name, tensor, info)."""
     for module_name, module in model.named_modules():
         if isinstance(module, LayerModule):
-            for name, recipe in module.recipes.items():
+            for name, info in module.weight_info.items():
                 full_name = f"{module_name}.{name}" if module_name else name
-                yield full_name, getattr(module, name), recipe
+                yield full_name, getattr(module, name), info
 
 
 @torch.no_grad()
 def initialize(model: nn.Module, seed: int) -> None:
-    """Draw every weight from the stream (seed, its name): independent of the order of layers."""
-    for name, tensor, recipe in weights(model):
-        recipe.write(tensor, recipe.draw(stream(seed, "weights", name)))
+    """Draw every weight from a stream keyed by seed and name, independent of the layer order."""
+    for name, tensor, info in weights(model):
+        info.write(tensor, info.draw(stream(seed, "weights", name)))
 
 
 def penalty(model: nn.Module) -> torch.Tensor | float:
-    """What the regularizers of all weights that train add to the loss."""
+    """Return the sum of the regularization penalties of all trainable weights."""
     return sum(
-        recipe.rules.regularizer.penalty(recipe.to_keras(tensor))
-        for _, tensor, recipe in weights(model)
-        if recipe.rules.regularizer and tensor.requires_grad
+        info.rules.regularizer.penalty(info.to_keras(tensor))
+        for _, tensor, info in weights(model)
+        if info.rules.regularizer and tensor.requires_grad
     )
 
 
 @torch.no_grad()
 def constrain(model: nn.Module) -> None:
-    """Hold every weight to its constraint: after a training step."""
-    for _, tensor, recipe in weights(model):
-        if recipe.rules.constraint:
-            recipe.write(tensor, recipe.rules.constraint.project(recipe.to_keras(tensor)))
+    """Apply the constraints of all weights. Call it after each training step."""
+    for _, tensor, info in weights(model):
+        if info.rules.constraint:
+            info.write(tensor, info.rules.constraint.project(info.to_keras(tensor)))

@@ -14,7 +14,7 @@ from sepcnn.nn.constraints import VectorConstraint
 from sepcnn.nn.initializers import Initializer, Ones, VectorInitializer, Zeros
 from sepcnn.nn.layers.axes import Axis, check_channel_axis
 from sepcnn.nn.layers.base import LeafLayer, Shape
-from sepcnn.nn.layers.module import LayerModule, Rules, SteppedModule
+from sepcnn.nn.layers.module import LayerModule, StepDependentModule, WeightRules
 from sepcnn.nn.layers.renorm_clipping import RenormClipping
 from sepcnn.nn.regularizers import VectorRegularizer
 from sepcnn.nn.schedules import Progress
@@ -117,13 +117,13 @@ class BatchNormalizationModule(LayerModule):
         self.update = 1 - spec.momentum  # Keras' momentum keeps, torch's replaces
         shape = (channels,)
         if spec.scale:
-            self.add_weight("weight", spec.rules("gamma"), shape)
+            self.add_weight("weight", spec.weight_rules("gamma"), shape)
         else:
             self.register_parameter("weight", None)
-        self.add_bias(spec.rules("beta") if spec.center else None, channels)
+        self.add_bias(spec.weight_rules("beta") if spec.center else None, channels)
         mean, variance = spec.moving_mean_initializer, spec.moving_variance_initializer
-        self.add_weight("moving_mean", Rules(mean), shape, trainable=False)
-        self.add_weight("moving_variance", Rules(variance), shape, trainable=False)
+        self.add_weight("moving_mean", WeightRules(mean), shape, trainable=False)
+        self.add_weight("moving_variance", WeightRules(variance), shape, trainable=False)
 
     def train(self, mode: bool = True) -> Self:
         """Frozen, it stays in inference mode, as in Keras since 2.0."""
@@ -168,7 +168,7 @@ class BatchNormalizationModule(LayerModule):
         return affine(*statistics, self.weight, self.bias, self.epsilon)
 
 
-class BatchRenormalizationModule(BatchNormalizationModule, SteppedModule):
+class BatchRenormalizationModule(BatchNormalizationModule, StepDependentModule):
     """Seven values a channel: Keras' statistics for training beside those for inference."""
 
     renorm_mean: torch.Tensor
@@ -183,8 +183,8 @@ class BatchRenormalizationModule(BatchNormalizationModule, SteppedModule):
         self.clipping = spec.renorm_clipping
         self.renorm_update = 1 - spec.renorm_momentum
         shape = (channels,)
-        mean = Rules(spec.moving_mean_initializer)
-        stddev = Rules(SquareRoot(of=spec.moving_variance_initializer))
+        mean = WeightRules(spec.moving_mean_initializer)
+        stddev = WeightRules(SquareRoot(of=spec.moving_variance_initializer))
         self.add_weight("moving_stddev", stddev, shape, trainable=False)
         self.add_weight("renorm_mean", mean, shape, trainable=False)
         self.add_weight("renorm_stddev", stddev, shape, trainable=False)

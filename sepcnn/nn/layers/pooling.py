@@ -7,8 +7,8 @@ from torch import nn
 from torch.nn import functional
 
 from sepcnn.language.values import Pair
-from sepcnn.nn.layers.base import LeafLayer, Shape, Window, image
-from sepcnn.nn.layers.window import Padding, same_padding, window_output
+from sepcnn.nn.layers.base import LeafLayer, ReceptiveField, Shape, image_shape
+from sepcnn.nn.layers.sliding_window import Padding, output_height_width, same_padding
 
 
 class Pooling(LeafLayer):
@@ -25,11 +25,11 @@ class Pooling(LeafLayer):
         return self.strides or self.pool_size
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        size = window_output(inputs[0], self.pool_size, self.steps(), (1, 1), self.padding)
-        return (*size, image(inputs[0])[2])
+        size = output_height_width(inputs[0], self.pool_size, self.steps(), (1, 1), self.padding)
+        return (*size, image_shape(inputs[0])[2])
 
-    def window(self) -> Window:
-        return Window(self.pool_size, self.steps())
+    def receptive_field(self, *inputs: Shape) -> ReceptiveField:
+        return ReceptiveField(self.pool_size, self.steps())
 
 
 class MaxPooling2D(Pooling):
@@ -114,10 +114,10 @@ class GlobalPooling(LeafLayer):
     """give 1 × 1 × C instead of C features"""
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        channels = image(inputs[0])[2]
+        channels = image_shape(inputs[0])[2]
         return (1, 1, channels) if self.keepdims else (channels,)
 
-    def window(self) -> None:
+    def receptive_field(self, *inputs: Shape) -> None:
         return None
 
 

@@ -15,7 +15,7 @@ from sepcnn.language.values import finite_number, number_schema
 from sepcnn.nn.schedules import Progress, Ramp
 
 Limit = Ramp | Literal["paper"] | None
-CROSSING = 1e-9
+ROUNDING_TOLERANCE = 1e-9
 """what rounding may make of two ramps that touch"""
 
 
@@ -60,7 +60,7 @@ class RenormClipping(Spec):
             if self.rmin == "paper" and rmax < 1:
                 raise invalid(f"with rmin: paper, rmax must be at least 1, found {rmax:g}")
             limits = self._limits(moment)
-            if limits["rmin"] > rmax + CROSSING:
+            if limits["rmin"] > rmax + ROUNDING_TOLERANCE:
                 raise invalid(
                     f"rmin ({limits['rmin']:g}) is above rmax ({rmax:g}){place}",
                     "r lies between rmin and rmax; rmin is 0 unless given",

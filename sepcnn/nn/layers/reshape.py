@@ -12,7 +12,7 @@ from torch import nn
 from sepcnn.language.data_format import read_axis, read_image
 from sepcnn.language.messages import invalid, quote
 from sepcnn.language.spec import Context
-from sepcnn.nn.layers.base import LeafLayer, Shape, ShapeError, show_shape
+from sepcnn.nn.layers.base import LeafLayer, Shape, ShapeError, format_shape
 
 
 class Flatten(LeafLayer):
@@ -24,7 +24,7 @@ class Flatten(LeafLayer):
     def build(self, *inputs: Shape) -> nn.Module:
         return FlattenModule()
 
-    def window(self) -> None:
+    def receptive_field(self, *inputs: Shape) -> None:
         return None
 
 
@@ -81,7 +81,7 @@ class Reshape(LeafLayer):
         found = tuple(elements // known if size == -1 else size for size in self.target_shape)
         if math.prod(found) != elements:
             target = "×".join(map(str, self.target_shape))
-            message = f"the {elements} elements of {show_shape(inputs[0])} do not make {target}"
+            message = f"the {elements} elements of {format_shape(inputs[0])} do not make {target}"
             hint = f"choose sizes whose product is {elements}, or -1 for one that is found"
             raise ShapeError(message, hint)
         return found
@@ -89,7 +89,7 @@ class Reshape(LeafLayer):
     def build(self, *inputs: Shape) -> nn.Module:
         return ReshapeModule(self.output_shape(*inputs))
 
-    def window(self) -> None:
+    def receptive_field(self, *inputs: Shape) -> None:
         return None
 
 
@@ -140,14 +140,16 @@ class Permute(LeafLayer):
 
     def output_shape(self, *inputs: Shape) -> Shape:
         if len(self.dims) != len(inputs[0]):
-            message = f"dims orders {len(self.dims)} axes, but its input is {show_shape(inputs[0])}"
+            message = (
+                f"dims orders {len(self.dims)} axes, but its input is {format_shape(inputs[0])}"
+            )
             raise ShapeError(message, "name every axis once, from 1 on, without the batch")
         return tuple(inputs[0][axis - 1] for axis in self.dims)
 
     def build(self, *inputs: Shape) -> nn.Module:
         return PermuteModule(self.dims)
 
-    def window(self) -> None:
+    def receptive_field(self, *inputs: Shape) -> None:
         return None
 
 

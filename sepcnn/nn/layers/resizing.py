@@ -10,20 +10,20 @@ from torch import nn
 
 from sepcnn.language.messages import invalid
 from sepcnn.language.values import Number, Pair, PositiveInt
-from sepcnn.nn.layers.base import LeafLayer, Shape, Window, image
-from sepcnn.nn.layers.framing import CropModule
-from sepcnn.nn.layers.resampling import Interpolation, extent, resizer
+from sepcnn.nn.layers.base import LeafLayer, ReceptiveField, Shape, image_shape
+from sepcnn.nn.layers.interpolation import Interpolation, make_resizer, support
+from sepcnn.nn.layers.padding_cropping import CropModule
 
 
-def sampling_window(
+def resampling_field(
     source: Pair, target: Pair, interpolation: Interpolation, antialias: bool = False
-) -> Window:
+) -> ReceptiveField:
     """What a pixel of the resized image sees of the one before."""
     height, width = (
-        extent(source[axis], target[axis], interpolation, antialias) for axis in (0, 1)
+        support(source[axis], target[axis], interpolation, antialias) for axis in (0, 1)
     )
     strides = (Fraction(source[0], target[0]), Fraction(source[1], target[1]))
-    return Window((height, width), strides)
+    return ReceptiveField((height, width), strides)
 
 
 class UpSampling2D(LeafLayer):
@@ -39,7 +39,7 @@ class UpSampling2D(LeafLayer):
 
     def sizes(self, shape: Shape) -> tuple[Pair, Pair]:
         """Before and after."""
-        height, width, _ = image(shape)
+        height, width, _ = image_shape(shape)
         return (height, width), (height * self.size[0], width * self.size[1])
 
     def output_shape(self, *inputs: Shape) -> Shape:
@@ -47,10 +47,10 @@ class UpSampling2D(LeafLayer):
         return (*target, inputs[0][2])
 
     def build(self, *inputs: Shape) -> nn.Module:
-        return resizer(*self.sizes(inputs[0]), self.interpolation)
+        return make_resizer(*self.sizes(inputs[0]), self.interpolation)
 
-    def window_on(self, *inputs: Shape) -> Window:
-        return sampling_window(*self.sizes(inputs[0]), self.interpolation)
+    def receptive_field(self, *inputs: Shape) -> ReceptiveField:
+        return resampling_field(*self.sizes(inputs[0]), self.interpolation)
 
 
 class ResizingLayer(LeafLayer):
@@ -66,7 +66,7 @@ class ResizingLayer(LeafLayer):
         return (self.height, self.width)
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        return (*self.target, image(inputs[0])[2])
+        return (*self.target, image_shape(inputs[0])[2])
 
     def proportional(self, height: int, width: int) -> Pair:
         """Height to the width, and width to the height, in the output's aspect ratio, as Keras
@@ -132,19 +132,19 @@ class Resizing(ResizingLayer):
         return (height + 2 * rows, width + 2 * columns)
 
     def build(self, *inputs: Shape) -> nn.Module:
-        height, width, _ = image(inputs[0])
+        height, width, _ = image_shape(inputs[0])
         source, (rows, columns) = self.source(height, width), self.margins(height, width)
         return nn.Sequential(
             nn.ConstantPad2d((columns, columns, rows, rows), self.fill_value)
             if self.pad_to_aspect_ratio
             else crop_middle((height, width), source),
-            resizer(source, self.target, self.interpolation, self.antialias),
+            make_resizer(source, self.target, self.interpolation, self.antialias),
         )
 
-    def window_on(self, *inputs: Shape) -> Window:
-        height, width, _ = image(inputs[0])
+    def receptive_field(self, *inputs: Shape) -> ReceptiveField:
+        height, width, _ = image_shape(inputs[0])
         source = self.source(height, width)
-        return sampling_window(source, self.target, self.interpolation, self.antialias)
+        return resampling_field(source, self.target, self.interpolation, self.antialias)
 
 
 class CenterCrop(ResizingLayer):
@@ -159,14 +159,14 @@ class CenterCrop(ResizingLayer):
         return self.target if fits else self.kept(height, width)
 
     def build(self, *inputs: Shape) -> nn.Module:
-        height, width, _ = image(inputs[0])
+        height, width, _ = image_shape(inputs[0])
         source = self.source(height, width)
         crop = crop_middle((height, width), source)
-        return nn.Sequential(crop, resizer(source, self.target, "bilinear"))
+        return nn.Sequential(crop, make_resizer(source, self.target, "bilinear"))
 
-    def window_on(self, *inputs: Shape) -> Window:
-        height, width, _ = image(inputs[0])
-        return sampling_window(self.source(height, width), self.target, "bilinear")
+    def receptive_field(self, *inputs: Shape) -> ReceptiveField:
+        height, width, _ = image_shape(inputs[0])
+        return resampling_field(self.source(height, width), self.target, "bilinear")
 
 
 def crop_middle(size: Pair, kept: Pair) -> CropModule:

@@ -14,10 +14,10 @@ from sepcnn.language.messages import invalid, quote
 from sepcnn.language.values import Pair
 from sepcnn.nn.constraints import KernelConstraint
 from sepcnn.nn.initializers import GlorotUniform, KernelInitializer
-from sepcnn.nn.layers.base import Shape, ShapeError, Window, image, show_shape
-from sepcnn.nn.layers.convolution import ConvolutionLayer
+from sepcnn.nn.layers.base import ReceptiveField, Shape, ShapeError, format_shape, image_shape
+from sepcnn.nn.layers.convolution import FilterConvolution
 from sepcnn.nn.layers.module import LayerModule, activate
-from sepcnn.nn.layers.window import Padding
+from sepcnn.nn.layers.sliding_window import Padding
 from sepcnn.nn.regularizers import KernelRegularizer
 
 
@@ -58,7 +58,7 @@ def transposed_size(
     return (size - 1) * stride + kernel_size % 2 + output_padding
 
 
-class Conv2DTranspose(ConvolutionLayer):
+class Conv2DTranspose(FilterConvolution):
     """Transposed convolution: the gradient of Conv2D towards its input, for enlarging images.
 
     ``y[i·s + a, j·s + b, o] += x[i, j, c] · kernel[a, b, o, c]``, then bias and activation.
@@ -98,24 +98,24 @@ class Conv2DTranspose(ConvolutionLayer):
             transposed_size(
                 inputs_size, kernel_size[axis], self.strides[axis], self.padding, extra[axis]
             )
-            for axis, inputs_size in enumerate(image(inputs[0])[:2])
+            for axis, inputs_size in enumerate(image_shape(inputs[0])[:2])
         )
         if min(height, width) < 1:
-            message = f"its output would be {height}×{width}, from {show_shape(inputs[0])}"
+            message = f"its output would be {height}×{width}, from {format_shape(inputs[0])}"
             raise ShapeError(message, "leave out output_padding, or make it larger")
         return (height, width, self.filters)
 
     def build(self, *inputs: Shape) -> nn.Module:
-        return TransposedModule(self, image(inputs[0])[2])
+        return TransposedModule(self, image_shape(inputs[0])[2])
 
     def macs(self, inputs: tuple[Shape, ...], output: Shape) -> int:
-        height, width, channels = image(inputs[0])
+        height, width, channels = image_shape(inputs[0])
         return height * width * channels * self.filters * self.kernel_size[0] * self.kernel_size[1]
 
-    def window(self) -> Window:
+    def receptive_field(self, *inputs: Shape) -> ReceptiveField:
         (height, width), (down, across) = self.effective_kernel_size(), self.strides
         strides = (Fraction(1, down), Fraction(1, across))
-        return Window((-(-height // down), -(-width // across)), strides)
+        return ReceptiveField((-(-height // down), -(-width // across)), strides)
 
 
 class TransposedModule(LayerModule):
@@ -127,7 +127,7 @@ class TransposedModule(LayerModule):
     def __init__(self, spec: Conv2DTranspose, channels: int) -> None:
         super().__init__()
         keras_shape = (*spec.kernel_size, spec.filters, channels)
-        self.add_weight("weight", spec.rules("kernel"), keras_shape, (3, 2, 0, 1))
+        self.add_weight("weight", spec.weight_rules("kernel"), keras_shape, (3, 2, 0, 1))
         self.add_bias(spec.bias_rules(), spec.filters)
         self.spec = spec
 

@@ -57,7 +57,7 @@ class AdamW(Adam):
     """before each step weights shrink by this times the learning rate"""
 
 
-DAMPING = tuple(accumulate((1 - 0.96**k / 2 for k in range(1, 1001)), mul, initial=1.0))
+DECAY_PRODUCTS = tuple(accumulate((1 - 0.96**k / 2 for k in range(1, 1001)), mul, initial=1.0))
 """products of Nadam's first factors without β₁; from the 900th on a factor is 1 to the last bit"""
 
 
@@ -80,7 +80,7 @@ class Nadam(Optimizer):
 
     def product(self, step: int) -> float:
         """U of a step: a closed form, so that a checkpoint has nothing to hold."""
-        return float(self.beta_1**step * DAMPING[min(step, len(DAMPING) - 1)])
+        return float(self.beta_1**step * DECAY_PRODUCTS[min(step, len(DECAY_PRODUCTS) - 1)])
 
     def update(
         self, weights: Tensors, gradients: Tensors, slots: Slots, learning_rate: float, step: int

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from sepcnn.backends.native.arguments import ClampedAffine, ConvolutionWeights, Geometry, Limits
 from sepcnn.backends.native.convolution import convolve
-from sepcnn.nn.layers.window import Padding, same_padding
+from sepcnn.nn.layers.sliding_window import Padding, same_padding
 from tests.backends.native.exact import (
     LIMITS,
     SHAPES,

@@ -11,7 +11,7 @@ from torch.nn import functional
 from sepcnn.backends.native import operators
 from sepcnn.backends.native.arguments import ClampedAffine, Geometry, Limits
 from sepcnn.nn.layers import normalization
-from sepcnn.nn.layers.window import Padding
+from sepcnn.nn.layers.sliding_window import Padding
 from tests.backends.native.exact import (
     LIMITS,
     SHAPES,

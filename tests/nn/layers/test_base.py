@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from sepcnn.nn.layers.base import Shape, ShapeError, image, show_shape
+from sepcnn.nn.layers.base import Shape, ShapeError, format_shape, image_shape
 from sepcnn.nn.layers.module import initialize, weights
 from tests.nn.layers.reading import complaint, read_layer, read_net
 
@@ -52,7 +52,7 @@ def test_layers_of_the_same_shape_draw_different_weights() -> None:
     assert not torch.equal(first, second)
 
 
-def test_every_weight_and_statistic_has_a_recipe() -> None:
+def test_every_weight_and_statistic_has_weight_info() -> None:
     net = read_net(f"[{', '.join(LAYERS)}]", (7, 9, 4))
     found = [name for name, _, _ in weights(net)]
     assert len(found) == len(set(found))
@@ -64,16 +64,16 @@ def test_a_kernel_is_drawn_in_keras_order() -> None:
     net = read_net(
         "[SeparableConv2D: {filters: 3, kernel_size: [2, 3], depth_multiplier: 2}]", (7, 9, 5)
     )
-    for _, tensor, recipe in weights(net):
-        counted = torch.arange(tensor.numel()).reshape(recipe.keras_shape)
-        moved = counted.permute(recipe.axes).reshape(tensor.shape)
-        if recipe.keras_shape == (2, 3, 5, 2):
+    for _, tensor, info in weights(net):
+        counted = torch.arange(tensor.numel()).reshape(info.keras_shape)
+        moved = counted.permute(info.permutation).reshape(tensor.shape)
+        if info.keras_shape == (2, 3, 5, 2):
             # Channel 4, second output of it, row 1, column 2.
             assert moved[4 * 2 + 1, 0, 1, 2] == counted[1, 2, 4, 1]
-        elif recipe.keras_shape == (1, 1, 10, 3):
+        elif info.keras_shape == (1, 1, 10, 3):
             assert moved[2, 7, 0, 0] == counted[0, 0, 7, 2]
         else:
-            assert recipe.keras_shape == (3,)
+            assert info.keras_shape == (3,)
 
 
 def test_drawing_again_overwrites() -> None:
@@ -89,13 +89,13 @@ def test_drawing_again_overwrites() -> None:
     ("shape", "text"), [((2, 2, 64), "2×2×64"), ((128,), "128 features")], ids=str
 )
 def test_shapes_are_shown_as_a_person_says_them(shape: Shape, text: str) -> None:
-    assert show_shape(shape) == text
+    assert format_shape(shape) == text
 
 
 def test_an_image_has_three_axes() -> None:
-    assert image((2, 3, 4)) == (2, 3, 4)
+    assert image_shape((2, 3, 4)) == (2, 3, 4)
     with pytest.raises(ShapeError) as caught:
-        image((5,))
+        image_shape((5,))
     assert str(caught.value) == (
         "needs an image, but its input is 5 features\n"
         "   move it above the Flatten or global pooling layer"
@@ -112,16 +112,16 @@ NAME_HINT = "use letters, digits, - and _; '/' is reserved for blocks"
 @pytest.mark.parametrize(
     ("layer", "path", "message", "hint"),
     [
-        ("ReLU: {name: a/b}", ".name", "expected the name of a layer, found 'a/b'", NAME_HINT),
-        ("ReLU: {name: a.b}", ".name", "expected the name of a layer, found 'a.b'", NAME_HINT),
-        ("ReLU: {name: ''}", ".name", "expected the name of a layer, found ''", NAME_HINT),
-        ("ReLU: {name: 3}", ".name", "expected the name of a layer, found 3", NAME_HINT),
+        ("ReLU: {name: a/b}", ".name", "expected a layer name, found 'a/b'", NAME_HINT),
+        ("ReLU: {name: a.b}", ".name", "expected a layer name, found 'a.b'", NAME_HINT),
+        ("ReLU: {name: ''}", ".name", "expected a layer name, found ''", NAME_HINT),
+        ("ReLU: {name: 3}", ".name", "expected a layer name, found 3", NAME_HINT),
         (
             "ReLU: {inputs: [1]}",
             ".inputs",
-            "expected a list of names of layers above, found [1]",
-            "inputs: names of the layers above that this one reads; "
-            "the layer right above unless given",
+            "expected a list of names of earlier layers, found [1]",
+            "inputs: names of the earlier layers that this layer reads; "
+            "by default the previous layer",
         ),
         (
             "ReLU: {inputs: [input, input]}",

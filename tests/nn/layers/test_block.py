@@ -20,7 +20,7 @@ def leaves(text: str, shape: Shape = (8, 8, 3)) -> list[tuple[str, tuple[str, ..
     ]
 
 
-def image(shape: Shape = (8, 8, 3)) -> torch.Tensor:
+def image_shape(shape: Shape = (8, 8, 3)) -> torch.Tensor:
     height, width, channels = shape
     generator = torch.Generator().manual_seed(0)
     return torch.randn(2, channels, height, width, generator=generator)
@@ -36,7 +36,7 @@ def test_residual_adds_its_input() -> None:
         ("residual/re_lu", ("residual/conv2d",), (8, 8, 3)),
         ("residual/add", ("residual/re_lu", "input"), (8, 8, 3)),
     ]
-    net, x = read_net(text, (8, 8, 3)), image()
+    net, x = read_net(text, (8, 8, 3)), image_shape()
     main = net.get_submodule("residual/conv2d")(x).relu()
     torch.testing.assert_close(net(x), main + x)
 
@@ -50,7 +50,7 @@ def test_residual_adds_its_shortcut() -> None:
         ("r/around", ("re_lu",), (4, 4, 8)),
         ("r/add", ("r/conv2d", "r/around"), (4, 4, 8)),
     ]
-    net, x = read_net(text, (8, 8, 3)), image()
+    net, x = read_net(text, (8, 8, 3)), image_shape()
     main, around = (net.get_submodule(name)(x.relu()) for name in ("r/conv2d", "r/around"))
     torch.testing.assert_close(net(x), main + around)
 
@@ -175,7 +175,7 @@ def test_parallel_branches_read_the_same_input(merge: str, name: str, channels: 
         ("parallel/2/conv2d", ("input",), (8, 8, filters)),
         (f"parallel/{name}", ("parallel/1/re_lu", "parallel/2/conv2d"), (8, 8, channels)),
     ]
-    net, x = read_net(text, (8, 8, 3)), image()
+    net, x = read_net(text, (8, 8, 3)), image_shape()
     branches = [x.relu(), net.get_submodule("parallel/2/conv2d")(x)]
     merged = torch.cat(branches, dim=1) if merge == "Concatenate" else branches[0] + branches[1]
     torch.testing.assert_close(net(x), merged)

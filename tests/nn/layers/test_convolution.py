@@ -11,8 +11,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from sepcnn.nn.layers import Conv2D, SeparableConv2D
-from sepcnn.nn.layers.base import Shape, Window
-from sepcnn.nn.layers.window import output_size, same_padding
+from sepcnn.nn.layers.base import ReceptiveField, Shape
+from sepcnn.nn.layers.sliding_window import output_size, same_padding
 from tests.nn.layers.reading import complaint, read_net
 from tests.reference import Array, SideBySide, keras, kolmogorov_smirnov
 
@@ -141,8 +141,10 @@ def test_the_dense_twin_has_the_same_arguments() -> None:
 
 def test_the_window_spans_the_dilation() -> None:
     layer = Conv2D(filters=1, kernel_size=(3, 2), dilation_rate=(2, 4))
-    assert layer.window() == Window((5, 5), (1, 1))
-    assert SeparableConv2D(filters=1, kernel_size=3, strides=2).window() == Window((3, 3), (2, 2))
+    assert layer.receptive_field() == ReceptiveField((5, 5), (1, 1))
+    assert SeparableConv2D(filters=1, kernel_size=3, strides=2).receptive_field() == ReceptiveField(
+        (3, 3), (2, 2)
+    )
 
 
 # ── first values of the depthwise kernel ──────────────────────────────────────────────────────

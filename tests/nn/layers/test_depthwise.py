@@ -9,7 +9,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from sepcnn.nn.layers import DepthwiseConv2D
-from sepcnn.nn.layers.base import Shape, Window
+from sepcnn.nn.layers.base import ReceptiveField, Shape
 from sepcnn.nn.layers.module import weights
 from tests.nn.layers.reading import complaint, read_layer
 from tests.nn.layers.test_convolution import FIT, SHAPES, WINDOWS, show
@@ -47,7 +47,7 @@ def test_defaults_and_weights_are_keras() -> None:
         assert getattr(spec, name) == config[name]
     assert config["depthwise_initializer"]["class_name"] == "GlorotUniform"
     module = DepthwiseConv2D(kernel_size=(3, 2), depth_multiplier=2).build((7, 9, 5))
-    told = {name: recipe.keras_shape for name, _, recipe in weights(module)}
+    told = {name: info.keras_shape for name, _, info in weights(module)}
     assert told == {"weight": (3, 2, 5, 2), "bias": (10,)}
 
 
@@ -61,8 +61,10 @@ def test_macs_are_half_of_torchs_flops() -> None:
 
 def test_the_window_spans_the_dilation() -> None:
     layer = DepthwiseConv2D(kernel_size=(3, 2), dilation_rate=(2, 4))
-    assert layer.window() == Window((5, 5), (1, 1))
-    assert DepthwiseConv2D(kernel_size=3, strides=2).window() == Window((3, 3), (2, 2))
+    assert layer.receptive_field() == ReceptiveField((5, 5), (1, 1))
+    assert DepthwiseConv2D(kernel_size=3, strides=2).receptive_field() == ReceptiveField(
+        (3, 3), (2, 2)
+    )
 
 
 @pytest.mark.parametrize(

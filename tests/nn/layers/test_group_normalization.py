@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from sepcnn.nn.layers import GroupNormalization, LayerNormalization, Softmax
-from sepcnn.nn.layers.base import Shape, Window
-from sepcnn.nn.layers.group_normalization import WithinImage
+from sepcnn.nn.layers.base import ReceptiveField, Shape
+from sepcnn.nn.layers.group_normalization import PerImageNormalization
 from sepcnn.nn.layers.module import initialize
 from tests.nn.layers.reading import complaint, read_layer, read_net
 from tests.reference import SideBySide, assert_close, channels_first, channels_last
@@ -23,7 +23,7 @@ FIELDS: list[dict[str, Any]] = [
     {"scale": False},
     {"center": False, "scale": False},
 ]
-LAYERS: list[WithinImage] = [
+LAYERS: list[PerImageNormalization] = [
     LayerNormalization(),
     LayerNormalization(axis=(1, 2, 3)),
     GroupNormalization(groups=4),
@@ -101,7 +101,7 @@ def test_each_pixel_is_normalized_alone() -> None:
 @pytest.mark.parametrize("memory", MEMORY, ids=str)
 @pytest.mark.parametrize("mean", [0.0, 100.0, 1000.0])
 def test_a_large_mean_costs_few_digits(
-    layer: WithinImage, mean: float, memory: torch.memory_format
+    layer: PerImageNormalization, mean: float, memory: torch.memory_format
 ) -> None:
     """float32 keeps 7 digits: of values near 1000 with a deviation of 1, four are left."""
     random = np.random.default_rng(0)
@@ -130,7 +130,7 @@ def both(
 @each
 @pytest.mark.parametrize("memory", MEMORY, ids=str)
 def test_both_memory_formats_give_the_same_gradients(
-    layer: WithinImage, memory: torch.memory_format
+    layer: PerImageNormalization, memory: torch.memory_format
 ) -> None:
     random = np.random.default_rng(0)
     x, direction = (torch.tensor(random.normal(3, 1, size=(4, 12, 5, 6))) for _ in "xd")
@@ -148,7 +148,7 @@ def test_both_memory_formats_give_the_same_gradients(
 @each
 @pytest.mark.parametrize("memory", MEMORY, ids=str)
 def test_arithmetic_is_float32_for_bfloat16(
-    layer: WithinImage, memory: torch.memory_format
+    layer: PerImageNormalization, memory: torch.memory_format
 ) -> None:
     """The input is exact in bfloat16, so only the output is rounded, once."""
     random = np.random.default_rng(0)
@@ -173,16 +173,16 @@ def test_minus_one_is_each_channel_alone() -> None:
 def test_the_axis_may_count_the_batch(kind: str) -> None:
     for axis, shape in [(3, (8, 8, 32)), (1, (32,)), (-1, (32,))]:
         layer = read_layer(f"{kind}: {{axis: {axis}}}")
-        assert isinstance(layer, WithinImage)
+        assert isinstance(layer, PerImageNormalization)
         assert layer.output_shape(shape) == shape
 
 
 def test_an_image_that_is_normalized_as_a_whole_is_seen_as_a_whole() -> None:
-    assert LayerNormalization(axis=(3,)).window_on((8, 8, 3)) == Window((1, 1))
-    assert LayerNormalization(axis=(1, 2, 3)).window_on((8, 8, 3)) is None
-    assert Softmax(axis=(1, 2)).window_on((8, 8, 3)) is None
-    assert GroupNormalization(groups=1).window_on((8, 8, 3)) is None
-    assert GroupNormalization(groups=-1).window_on((8, 8, 3)) is None
+    assert LayerNormalization(axis=(3,)).receptive_field((8, 8, 3)) == ReceptiveField((1, 1))
+    assert LayerNormalization(axis=(1, 2, 3)).receptive_field((8, 8, 3)) is None
+    assert Softmax(axis=(1, 2)).receptive_field((8, 8, 3)) is None
+    assert GroupNormalization(groups=1).receptive_field((8, 8, 3)) is None
+    assert GroupNormalization(groups=-1).receptive_field((8, 8, 3)) is None
 
 
 GROUPS = "groups: number of groups; it must divide the channels; -1: as many as channels"

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from sepcnn.nn.layers import AveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
-from sepcnn.nn.layers.base import Shape, Window
-from sepcnn.nn.layers.window import same_padding
+from sepcnn.nn.layers.base import ReceptiveField, Shape
+from sepcnn.nn.layers.sliding_window import same_padding
 from tests.nn.layers.reading import complaint
 from tests.reference import Array, SideBySide, assert_close, channels_first, channels_last
 
@@ -126,8 +126,8 @@ def test_the_largest_pixels_share_the_gradient() -> None:
 
 
 def test_windows_move_by_their_own_size_unless_told() -> None:
-    assert MaxPooling2D(pool_size=(2, 3)).window() == Window((2, 3), (2, 3))
-    assert MaxPooling2D(pool_size=3, strides=2).window() == Window((3, 3), (2, 2))
+    assert MaxPooling2D(pool_size=(2, 3)).receptive_field() == ReceptiveField((2, 3), (2, 3))
+    assert MaxPooling2D(pool_size=3, strides=2).receptive_field() == ReceptiveField((3, 3), (2, 2))
 
 
 @pytest.mark.parametrize(

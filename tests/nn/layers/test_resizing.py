@@ -11,7 +11,7 @@ import torch
 
 from sepcnn.nn.graph import make_graph
 from sepcnn.nn.layers import CenterCrop, Resizing, UpSampling2D
-from sepcnn.nn.layers.base import LeafLayer, Shape, Window
+from sepcnn.nn.layers.base import LeafLayer, ReceptiveField, Shape
 from sepcnn.nn.summary import summarize
 from tests.nn.layers.reading import complaint, read_layers
 from tests.reference import SideBySide
@@ -84,34 +84,34 @@ HALF, THIRD = Fraction(1, 2), Fraction(1, 3)
 @pytest.mark.parametrize(
     ("layer", "window"),
     [
-        (UpSampling2D(), Window((1, 1), (HALF, HALF))),
-        (UpSampling2D(size=(1, 3), interpolation="bilinear"), Window((1, 2), (1, THIRD))),
-        (UpSampling2D(interpolation="bicubic"), Window((4, 4), (HALF, HALF))),
-        (Resizing(height=4, width=3), Window((2, 1), (2, 3))),
-        (Resizing(height=8, width=6), Window((1, 2), (1, Fraction(3, 2)))),
+        (UpSampling2D(), ReceptiveField((1, 1), (HALF, HALF))),
+        (UpSampling2D(size=(1, 3), interpolation="bilinear"), ReceptiveField((1, 2), (1, THIRD))),
+        (UpSampling2D(interpolation="bicubic"), ReceptiveField((4, 4), (HALF, HALF))),
+        (Resizing(height=4, width=3), ReceptiveField((2, 1), (2, 3))),
+        (Resizing(height=8, width=6), ReceptiveField((1, 2), (1, Fraction(3, 2)))),
         (
             Resizing(height=2, width=2, crop_to_aspect_ratio=True, interpolation="nearest"),
-            Window((1, 1), (4, 4)),
+            ReceptiveField((1, 1), (4, 4)),
         ),
         (
             Resizing(height=4, width=3, interpolation="lanczos3"),
-            Window((6, 1), (2, 3)),
+            ReceptiveField((6, 1), (2, 3)),
         ),
         (
             Resizing(height=4, width=3, antialias=True),
-            Window((4, 5), (2, 3)),
+            ReceptiveField((4, 5), (2, 3)),
         ),
         (
             Resizing(height=2, width=2, pad_to_aspect_ratio=True, antialias=True),
-            Window((6, 7), (4, Fraction(9, 2))),
+            ReceptiveField((6, 7), (4, Fraction(9, 2))),
         ),
-        (CenterCrop(height=3, width=3), Window((1, 1), (1, 1))),
-        (CenterCrop(height=16, width=16), Window((2, 2), (HALF, HALF))),
+        (CenterCrop(height=3, width=3), ReceptiveField((1, 1), (1, 1))),
+        (CenterCrop(height=16, width=16), ReceptiveField((2, 2), (HALF, HALF))),
     ],
     ids=str,
 )
-def test_what_a_pixel_sees(layer: LeafLayer, window: Window) -> None:
-    assert layer.window_on((8, 9, 3)) == window
+def test_what_a_pixel_sees(layer: LeafLayer, window: ReceptiveField) -> None:
+    assert layer.receptive_field((8, 9, 3)) == window
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from sepcnn.nn.layers import Conv2D, Conv2DTranspose
-from sepcnn.nn.layers.base import Shape, Window
+from sepcnn.nn.layers.base import ReceptiveField, Shape
 from tests.nn.layers.reading import complaint
 from tests.nn.layers.test_convolution import show
 from tests.reference import SideBySide, assert_close
@@ -93,18 +93,21 @@ def test_macs_are_half_of_torchs_flops() -> None:
 @pytest.mark.parametrize(
     ("arguments", "window"),
     [
-        ({"kernel_size": 3}, Window((3, 3))),
-        ({"kernel_size": 3, "strides": 2}, Window((2, 2), (Fraction(1, 2), Fraction(1, 2)))),
+        ({"kernel_size": 3}, ReceptiveField((3, 3))),
+        (
+            {"kernel_size": 3, "strides": 2},
+            ReceptiveField((2, 2), (Fraction(1, 2), Fraction(1, 2))),
+        ),
         (
             {"kernel_size": (4, 1), "strides": (2, 3)},
-            Window((2, 1), (Fraction(1, 2), Fraction(1, 3))),
+            ReceptiveField((2, 1), (Fraction(1, 2), Fraction(1, 3))),
         ),
-        ({"kernel_size": 3, "dilation_rate": 2}, Window((5, 5))),
+        ({"kernel_size": 3, "dilation_rate": 2}, ReceptiveField((5, 5))),
     ],
     ids=str,
 )
-def test_what_a_pixel_sees(arguments: dict[str, Any], window: Window) -> None:
-    assert Conv2DTranspose.model_validate({"filters": 1, **arguments}).window() == window
+def test_what_a_pixel_sees(arguments: dict[str, Any], window: ReceptiveField) -> None:
+    assert Conv2DTranspose.model_validate({"filters": 1, **arguments}).receptive_field() == window
 
 
 @pytest.mark.parametrize(

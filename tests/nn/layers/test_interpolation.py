@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from sepcnn.nn.layers import Resizing, UpSampling2D
-from sepcnn.nn.layers.resampling import Interpolation
+from sepcnn.nn.layers.interpolation import Interpolation
 from tests.reference import Array, assert_close, channels_first, channels_last, float64
 
 SIZES = [(7, 9), (14, 18), (3, 9), (5, 4), (1, 1), (8, 20), (21, 3)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sepcnn.nn.layers import Cropping2D, ZeroPadding2D
-from sepcnn.nn.layers.base import Shape, Window
+from sepcnn.nn.layers.base import ReceptiveField, Shape
 from tests.nn.layers.reading import complaint, read_layer
 from tests.reference import SideBySide
 
@@ -42,7 +42,11 @@ def test_one_pixel_may_be_left() -> None:
 
 
 def test_a_pixel_sees_one_pixel() -> None:
-    assert ZeroPadding2D().window() == Cropping2D().window() == Window((1, 1))
+    assert (
+        ZeroPadding2D().receptive_field()
+        == Cropping2D().receptive_field()
+        == ReceptiveField((1, 1))
+    )
 
 
 MARGIN = "expected a whole number, [height, width] or [[top, bottom], [left, right]], found "

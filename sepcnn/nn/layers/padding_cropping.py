@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from sepcnn.language.messages import invalid, quote
-from sepcnn.nn.layers.base import LeafLayer, Shape, ShapeError, image
+from sepcnn.nn.layers.base import LeafLayer, Shape, ShapeError, image_shape
 
 
 def _both(value: object) -> tuple[int, int] | None:
@@ -60,7 +60,7 @@ class ZeroPadding2D(LeafLayer):
     """pixels for all sides, [height, width], or [[top, bottom], [left, right]]"""
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        height, width, channels = image(inputs[0])
+        height, width, channels = image_shape(inputs[0])
         return (height + sum(self.padding[0]), width + sum(self.padding[1]), channels)
 
     def build(self, *inputs: Shape) -> nn.Module:
@@ -89,7 +89,7 @@ class Cropping2D(LeafLayer):
     """pixels for all sides, [height, width], or [[top, bottom], [left, right]]"""
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        height, width, channels = image(inputs[0])
+        height, width, channels = image_shape(inputs[0])
         (top, bottom), (left, right) = self.cropping
         if top + bottom >= height or left + right >= width:
             message = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from sepcnn.language.values import Pair
-from sepcnn.nn.layers.base import Shape, ShapeError, image
+from sepcnn.nn.layers.base import Shape, ShapeError, image_shape
 
 Padding = Literal["valid", "same"]
 
@@ -15,7 +15,7 @@ def effective_size(kernel_size: int, dilation: int) -> int:
     return (kernel_size - 1) * dilation + 1
 
 
-def output_size(size: int, kernel_size: int, stride: int, padding: Padding) -> int:
+def output_length(size: int, kernel_size: int, stride: int, padding: Padding) -> int:
     """Pixels along one axis after a window slid over ``size`` pixels; below 1 if none fits."""
     return -(-size // stride) if padding == "same" else (size - kernel_size) // stride + 1
 
@@ -26,14 +26,14 @@ def same_padding(size: int, kernel_size: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def window_output(
+def output_height_width(
     shape: Shape, kernel_size: Pair, strides: Pair, dilation: Pair, padding: Padding
 ) -> tuple[int, int]:
     """Height and width after a window slid over an image. Errors: `ShapeError`."""
-    height, width, _ = image(shape)
+    height, width, _ = image_shape(shape)
     effective = [effective_size(k, d) for k, d in zip(kernel_size, dilation, strict=True)]
     sizes = [
-        output_size(size, extent, stride, padding)
+        output_length(size, extent, stride, padding)
         for size, extent, stride in zip((height, width), effective, strides, strict=True)
     ]
     if min(sizes) < 1:

@@ -13,7 +13,7 @@ from sepcnn.language.values import Pair
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"]
 
-UNSEEN = 1e-9
+ROUNDED_ZERO = 1e-9
 """a share below this is a rounded 0: a kernel is 0 on all whole distances but its middle"""
 
 
@@ -21,7 +21,7 @@ def triangle(distance: torch.Tensor) -> torch.Tensor:
     return (1 - distance).clamp(min=0)
 
 
-def keys(distance: torch.Tensor) -> torch.Tensor:
+def keys_cubic(distance: torch.Tensor) -> torch.Tensor:
     """Keys 1981, "Cubic convolution interpolation for digital image processing", a = −½."""
     d = distance
     near, far = (1.5 * d - 2.5) * d * d + 1, ((-0.5 * d + 2.5) * d - 4) * d + 2
@@ -40,14 +40,16 @@ def lanczos(radius: int) -> Callable[[torch.Tensor], torch.Tensor]:
 
 KERNELS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "bilinear": triangle,
-    "bicubic": keys,
+    "bicubic": keys_cubic,
     "lanczos3": lanczos(3),
     "lanczos5": lanczos(5),
 }
 """weights by the distance in pixels"""
 
 
-def shares(source: int, target: int, interpolation: Interpolation, antialias: bool) -> torch.Tensor:
+def resampling_matrix(
+    source: int, target: int, interpolation: Interpolation, antialias: bool
+) -> torch.Tensor:
     """Target × source, float64: the share of every old pixel of an axis in every new one.
 
     As in TensorFlow's ScaleAndTranslate: pixels outside the image are left out and the others'
@@ -63,9 +65,9 @@ def shares(source: int, target: int, interpolation: Interpolation, antialias: bo
     return weights / weights.sum(dim=1, keepdim=True)
 
 
-def extent(source: int, target: int, interpolation: Interpolation, antialias: bool) -> int:
+def support(source: int, target: int, interpolation: Interpolation, antialias: bool) -> int:
     """How many old pixels, one beside the other, a new one sees at most."""
-    seen = shares(source, target, interpolation, antialias).abs() > UNSEEN
+    seen = resampling_matrix(source, target, interpolation, antialias).abs() > ROUNDED_ZERO
     first, after = seen.int().argmax(dim=1), source - seen.flip(1).int().argmax(dim=1)
     return int((after - first).max())
 
@@ -73,7 +75,7 @@ def extent(source: int, target: int, interpolation: Interpolation, antialias: bo
 # ── modules ───────────────────────────────────────────────────────────────────────────────────
 
 
-def resizer(
+def make_resizer(
     source: Pair, target: Pair, interpolation: Interpolation, antialias: bool = False
 ) -> nn.Module:
     """The module that resizes images of one size to another."""
@@ -115,7 +117,7 @@ class ResampleModule(nn.Module):
     ) -> None:
         super().__init__()
         for axis, name in enumerate(("rows", "columns")):
-            matrix = shares(source[axis], target[axis], interpolation, antialias)
+            matrix = resampling_matrix(source[axis], target[axis], interpolation, antialias)
             self.register_buffer(name, matrix.to(torch.get_default_dtype()), persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
