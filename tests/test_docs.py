@@ -7,12 +7,15 @@ import shlex
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from sepcnn.api import load_config
+from sepcnn.errors import ConfigError
 from sepcnn.language import yaml_reader
 from tests.check.photos import write_photos
 from tests.runs import environment, sepcnn
@@ -135,6 +138,46 @@ def test_the_tutorial_works_from_beginning_to_end(
 def test_yaml_examples_are_yaml(page: Path) -> None:
     for block in blocks(page, "yaml"):
         yaml_reader.parse(block, page.name)
+
+
+MINE = """\
+model:
+  input_shape: [16, 16, 3]
+  layers:
+    - MaxPooling2D
+    - MaxPooling2D
+    - ReLU
+    - MaxPooling2D
+    - SeparableConv2D: {filters: 64, kernel_size: 3}
+    - Flatten
+    - Dense: {units: auto, activation: softmax}
+"""
+
+
+def misspelt_starter() -> str:
+    lines = (ROOT / "sepcnn" / "starter" / "starter.yaml").read_text().splitlines()
+    number = next(n for n, line in enumerate(lines) if "- Conv2D:" in line)
+    lines[number] = lines[number].replace("Conv2D", "Conv2d")
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("page", "name", "text"),
+    [
+        (ROOT / "README.md", "mine.yaml", MINE),
+        (ROOT / "docs" / "guide" / "config.md", "starter.yaml", misspelt_starter()),
+    ],
+    ids=["README", "config"],
+)
+def test_an_error_is_shown_as_it_is_printed(
+    page: Path, name: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(name)
+    printed = [textwrap.dedent(block).rstrip() for block in blocks(page, "text")]
+    assert str(caught.value) in printed
 
 
 @pytest.mark.parametrize("page", ALL_PAGES, ids=lambda page: page.name)
