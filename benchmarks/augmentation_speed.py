@@ -21,7 +21,7 @@ from sepcnn.backends import machine
 from sepcnn.config.loading import load_config
 from sepcnn.data.augmentation import AUGMENTATIONS, Augmentation, augment
 from sepcnn.data.batch import Batch
-from sepcnn.data.dataset import Dataset, Resident
+from sepcnn.data.dataset import Dataset, InMemorySplit
 from sepcnn.training import loop
 from sepcnn.training.state import new_state
 
@@ -80,7 +80,7 @@ def stepping(start: str | None = None) -> Callable[[int], object]:
     config = load_config(CONFIG, ["data.augment=[]", "train.epochs=100000", *more])
     images = torch.randint(256, (1024, SIDE, SIDE, 3), dtype=torch.uint8)
     dataset = Dataset(
-        tuple("0123456789"), Resident(images, torch.arange(len(images)) % 10), None, None
+        tuple("0123456789"), InMemorySplit(images, torch.arange(len(images)) % 10), None, None
     )
     hardware = machine.choose_machine("cpu", config.train.precision)
     state = new_state(config, config.graph(10), hardware.device)

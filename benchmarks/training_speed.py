@@ -82,13 +82,13 @@ def ours(precision: str, fused: bool = True) -> Callable[[], None]:
     """One step of sepcnn's loop."""
     from sepcnn.backends import machine
     from sepcnn.config.loading import load_config
-    from sepcnn.data.dataset import Dataset, Resident
+    from sepcnn.data.dataset import Dataset, InMemorySplit
     from sepcnn.training import loop
 
     machine.keep_freed_memory()
     config = load_config(CONFIG, [f"train.precision={precision}", "train.epochs=100000"])
     images = torch.randint(256, (IMAGES, 64, 64, 3), dtype=torch.uint8)
-    split = Resident(images, torch.arange(IMAGES) % 10)
+    split = InMemorySplit(images, torch.arange(IMAGES) % 10)
     dataset = Dataset(tuple("0123456789"), split, None, None)
     hardware = machine.choose_machine("cpu", config.train.precision, fused)
     state = new_state(config, config.graph(10), hardware.device)

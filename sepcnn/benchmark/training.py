@@ -11,7 +11,7 @@ import torch
 from sepcnn.backends.machine import Machine, use_threads
 from sepcnn.benchmark.rounds import Steps
 from sepcnn.config.config import Config
-from sepcnn.data.dataset import Dataset, Resident
+from sepcnn.data.dataset import Dataset, InMemorySplit
 from sepcnn.nn.graph import Graph
 from sepcnn.training import loop
 from sepcnn.training.state import State, new_state
@@ -25,7 +25,7 @@ STEPS_AN_EPOCH = 1_000_000
 """so that schedules stay where they begin: where they stand has no effect on speed"""
 
 
-class RandomImages(Resident):
+class RandomImages(InMemorySplit):
     """Images that are nothing, labels that mean nothing."""
 
     def order(self) -> torch.Tensor:
@@ -44,7 +44,7 @@ def random_images(config: Config, classes: int) -> RandomImages:
     return RandomImages(images, torch.randint(classes, shape[:1], generator=generator))
 
 
-def first_state(config: Config, graph: Graph, images: Resident, device: torch.device) -> State:
+def first_state(config: Config, graph: Graph, images: InMemorySplit, device: torch.device) -> State:
     """The state before the first step; a Normalization knows the statistics of a batch."""
     state = new_state(config, graph, device)
     few = images.take(torch.arange(config.train.batch_size))

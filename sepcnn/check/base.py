@@ -8,7 +8,7 @@ from typing import Any, Literal
 from sepcnn.backends.machine import Machine
 from sepcnn.config.config import Config
 from sepcnn.data.dataset import Dataset
-from sepcnn.data.files.inspection import Picture
+from sepcnn.data.files.inspection import InspectedImage
 from sepcnn.errors import SepcnnError
 from sepcnn.nn.graph import Graph
 from sepcnn.wording import counted
@@ -47,7 +47,7 @@ class CheckContext:
 
     config: Config
     machine: Machine
-    pictures: tuple[Picture, ...]
+    pictures: tuple[InspectedImage, ...]
     """the image files with their properties; empty if the images are not separate files"""
     dataset: Dataset | None
     """None if it could not be opened"""

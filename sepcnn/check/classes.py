@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 from sepcnn.check.base import CheckContext, Finding, Severity, images
 from sepcnn.config.consistency import balance_note
-from sepcnn.data.class_balance import BALANCED, UNEVEN
-from sepcnn.data.validation import listed
+from sepcnn.data.class_balance import BALANCED, NOTABLE_IMBALANCE
+from sepcnn.data.validation import join_names
 from sepcnn.wording import counted
 
 FEW_IMAGES = 20
 """a class with fewer training images than this is reported"""
 VERY_UNEVEN = 10
-"""ratio of class sizes that is a warning; from `UNEVEN` it is a note"""
+"""ratio of class sizes that is a warning; from `NOTABLE_IMBALANCE` it is a note"""
 
 
 def no_validation(context: CheckContext) -> Iterator[Finding]:
@@ -41,12 +41,12 @@ def class_counts(context: CheckContext) -> Iterator[Finding]:
             effect = f"the model cannot learn {them}"
             if name != "train":
                 effect = f"{name} metrics say nothing about {them}"
-            message = f"{name} has no images of {listed(missing)}: {effect}"
+            message = f"{name} has no images of {join_names(missing)}: {effect}"
             yield Finding("missing_classes", severity, message, f"add images of {them} to {name}")
     train = sorted((n, c) for c, n in zip(dataset.class_names, counts["train"], strict=True) if n)
     few = [f"{c} ({n})" for n, c in train if n < FEW_IMAGES]
     if few:
-        message = f"{listed(few)} has" if len(few) == 1 else f"{listed(few)} have"
+        message = f"{join_names(few)} has" if len(few) == 1 else f"{join_names(few)} have"
         message += f" fewer than {FEW_IMAGES} training images"
         yield Finding("few_images", "warning", message, "add images, or use data.augment")
     yield from imbalance(context, train)
@@ -60,7 +60,7 @@ def imbalance(context: CheckContext, train: list[tuple[int, str]]) -> Iterator[F
     if text := balance_note(context.config.train):
         yield Finding("imbalance", "warning", text, "remove one of them")
     (least, small), (most, large) = train[0], train[-1]
-    if most < UNEVEN * least or balanced(context):
+    if most < NOTABLE_IMBALANCE * least or balanced(context):
         return
     severity: Severity = "warning" if most >= VERY_UNEVEN * least else "note"
     message = f"{large} has {most / least:.1f} × as many training images as {small}"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sepcnn.check.base import CheckContext, Finding, Severity, images
 from sepcnn.data.dataset import Dataset
-from sepcnn.data.files.inspection import Look, Picture, can_compare
+from sepcnn.data.files.inspection import ImageProperties, InspectedImage, imagehash_installed
 
 NEAR_BITS = 40
 """largest number of differing bits, of 256, between perceptual hashes of near duplicates: copies
@@ -56,7 +56,7 @@ def duplicate_images(context: CheckContext) -> Iterator[Finding]:
     exact = exact_groups(context)
     near: list[Group] = []
     if context.pictures:
-        pictures = [picture for picture in context.pictures if picture.look]
+        pictures = [picture for picture in context.pictures if picture.properties]
         if reason := cannot_compare(len(pictures)):
             message = "near duplicates were not searched for"
             yield Finding("near_duplicates", "note", message, reason)
@@ -71,7 +71,7 @@ def duplicate_images(context: CheckContext) -> Iterator[Finding]:
 
 def cannot_compare(count: int) -> str:
     """Return why near duplicates cannot be searched for; empty if they can."""
-    if not can_compare():
+    if not imagehash_installed():
         return "to find them, pip install 'sepcnn[check]'"
     return f"there are more than {MAX_COMPARED:,} images" if count > MAX_COMPARED else ""
 
@@ -159,8 +159,8 @@ def exact_groups(context: CheckContext) -> list[Group]:
     groups: dict[bytes, list[Copy]] = defaultdict(list)
     if context.pictures:
         for picture in context.pictures:
-            if picture.look:
-                groups[picture.look.digest].append(copy_of(picture))
+            if picture.properties:
+                groups[picture.properties.digest].append(copy_of(picture))
     elif context.dataset:
         for digest, copy in pixel_digests(context.dataset):
             groups[digest].append(copy)
@@ -180,17 +180,17 @@ def pixel_digests(dataset: Dataset) -> Iterator[tuple[bytes, Copy]]:
                 yield digest, Copy(f"{name}[{index}]", name, dataset.class_names[label])
 
 
-def copy_of(picture: Picture) -> Copy:
+def copy_of(picture: InspectedImage) -> Copy:
     return Copy(str(picture.path), picture.split, picture.class_name)
 
 
-def near_groups(pictures: list[Picture]) -> list[Group]:
+def near_groups(pictures: list[InspectedImage]) -> list[Group]:
     """Return groups of images that look the same.
 
     Exact copies do not form a pair, but join the group of a near duplicate. Pairs that share an
     image are in the same group.
     """
-    seen = [(picture, picture.look) for picture in pictures if picture.look]
+    seen = [(picture, picture.properties) for picture in pictures if picture.properties]
     # All images of a single colour have the same hash.
     seen = [(p, look) for p, look in seen if look.thumbnail.std(axis=(0, 1)).max() > FLAT_DEVIATION]
     if not seen:
@@ -211,7 +211,7 @@ def near_groups(pictures: list[Picture]) -> list[Group]:
     return [tuple(members) for members in copies.values() if len(members) > 1]
 
 
-def close_hashes(looks: list[Look]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+def close_hashes(looks: list[ImageProperties]) -> Iterator[tuple[int, NDArray[np.int64]]]:
     """Yield each image's index with those of later images whose hashes differ in few bits."""
     bits = np.stack([look.perceptual for look in looks if look.perceptual is not None])
     signs = torch.from_numpy(bits).float() * 2 - 1

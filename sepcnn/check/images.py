@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sized
 
 from sepcnn.check.base import CheckContext, Finding, Severity, images
-from sepcnn.data.files.inspection import MANY, MOST_CUT, Picture
+from sepcnn.data.files.inspection import COMMON_SHARE, MAX_CUT, InspectedImage
 from sepcnn.wording import counted
 
 READ_ERROR = "cannot be read ("
@@ -14,7 +14,7 @@ READ_ERROR = "cannot be read ("
 
 def unreadable(context: CheckContext) -> Iterator[Finding]:
     """Report files that are damaged or not images."""
-    broken = [picture for picture in context.pictures if not picture.look]
+    broken = [picture for picture in context.pictures if not picture.properties]
     if broken:
         skipped = getattr(context.config.data.source, "skip_unreadable", False)
         severity: Severity = "warning" if skipped else "error"
@@ -29,7 +29,7 @@ def unreadable(context: CheckContext) -> Iterator[Finding]:
 
 def colours(context: CheckContext) -> Iterator[Finding]:
     """Report a mix of grey and colour images, or a number of channels that does not suit them."""
-    seen = [(picture, picture.look) for picture in context.pictures if picture.look]
+    seen = [(picture, picture.properties) for picture in context.pictures if picture.properties]
     grey = [picture for picture, look in seen if look.grey]
     channels = context.config.model.input_shape[2]
     if not seen:
@@ -55,14 +55,14 @@ def colours(context: CheckContext) -> Iterator[Finding]:
 def sizes(context: CheckContext) -> Iterator[Finding]:
     """Report images that are smaller than the input, or lose more than half to the crop."""
     height, width, _ = context.config.model.input_shape
-    seen = [(picture, picture.look) for picture in context.pictures if picture.look]
+    seen = [(picture, picture.properties) for picture in context.pictures if picture.properties]
     resize = getattr(context.config.data.source, "resize", "crop")
     # Letterboxing enlarges an image only if both sides are too small: bars fill the rest.
     too_small = all if resize == "letterbox" else any
     small = [p for p, look in seen if too_small((look.size[0] < height, look.size[1] < width))]
     if small:
-        least = min(min(p.look.size) for p in small if p.look)
-        severity: Severity = "warning" if len(small) > MANY * len(seen) else "note"
+        least = min(min(p.properties.size) for p in small if p.properties)
+        severity: Severity = "warning" if len(small) > COMMON_SHARE * len(seen) else "note"
         verb = "is" if len(small) == 1 else "are"
         message = (
             f"{some(small, seen)} {verb} smaller than the model's input of {height}×{width} "
@@ -71,9 +71,9 @@ def sizes(context: CheckContext) -> Iterator[Finding]:
         hint = "enlarging adds computation but no detail: try a smaller input_shape"
         yield Finding("small_images", severity, message, hint, paths(small))
     if resize == "crop":
-        cut = [p for p, look in seen if look.share_cut(height, width) > MOST_CUT]
+        cut = [p for p, look in seen if look.share_cut(height, width) > MAX_CUT]
         if cut:
-            severity = "warning" if len(cut) > MANY * len(seen) else "note"
+            severity = "warning" if len(cut) > COMMON_SHARE * len(seen) else "note"
             verb, whose = ("loses", "its") if len(cut) == 1 else ("lose", "their")
             message = (
                 f"{some(cut, seen)} {verb} more than half of {whose} area in the crop to "
@@ -88,5 +88,5 @@ def some(chosen: Sized, seen: Sized) -> str:
     return f"{len(chosen):,} of {images(len(seen))}"
 
 
-def paths(pictures: list[Picture]) -> tuple[str, ...]:
+def paths(pictures: list[InspectedImage]) -> tuple[str, ...]:
     return tuple(str(picture.path) for picture in pictures)

@@ -9,11 +9,11 @@ from sepcnn.check.base import CheckContext, Finding
 from sepcnn.config.config import Config
 from sepcnn.config.loading import check_data
 from sepcnn.data.dataset import Dataset
-from sepcnn.data.files.inspection import ListedImage, Picture, examine
+from sepcnn.data.files.inspection import InspectedImage, ListedImage, inspect_images
 from sepcnn.data.files.listing import list_images
 from sepcnn.data.progress import ProgressCallback, no_progress
 from sepcnn.data.sources.base import Request
-from sepcnn.data.sources.folder import Folder, by_split
+from sepcnn.data.sources.folder import Folder, split_files
 from sepcnn.errors import ConfigError, DataError, SepcnnError
 from sepcnn.nn.graph import Graph
 
@@ -33,7 +33,7 @@ def inspect_config(
     return CheckContext(config, machine, pictures, dataset, graph, tuple(problems))
 
 
-def examine_files(config: Config, progress: ProgressCallback) -> tuple[Picture, ...]:
+def examine_files(config: Config, progress: ProgressCallback) -> tuple[InspectedImage, ...]:
     """Examine each image file; empty if the source is not a folder or cannot be listed."""
     data, source = config.data, config.data.source
     if not isinstance(source, Folder):
@@ -43,21 +43,21 @@ def examine_files(config: Config, progress: ProgressCallback) -> tuple[Picture, 
     except DataError:  # `open_dataset` reports it
         return ()
     request = Request(config.model.input_shape, data.validation, data.split_seed)
-    splits = by_split(listing.files, request)
+    splits = split_files(listing.files, request)
     entries = [
         ListedImage(f.path, name, f.class_name) for name, files in splits.items() for f in files
     ]
-    return examine(entries, config.model.input_shape[2], progress)
+    return inspect_images(entries, config.model.input_shape[2], progress)
 
 
 def open_dataset(
     config: Config,
-    pictures: tuple[Picture, ...],
+    pictures: tuple[InspectedImage, ...],
     progress: ProgressCallback,
     problems: list[SepcnnError],
 ) -> Dataset | None:
     """Open the data set without unreadable files, which have a check of their own."""
-    if not all(picture.look for picture in pictures):
+    if not all(picture.properties for picture in pictures):
         source = config.data.source.model_copy(update={"skip_unreadable": True})
         data = config.data.model_copy(update={"source": source})
         origin = config.origin
@@ -97,7 +97,7 @@ def data_problems(context: CheckContext) -> Iterator[Finding]:
                 yield Finding("data", "error", message, problem.hint)
         else:
             yield Finding("data", "error", error.message, error.hint)
-    unreadable = any(not picture.look for picture in context.pictures)
+    unreadable = any(not picture.properties for picture in context.pictures)
     for text in context.dataset.notes if context.dataset else ():
         if not (unreadable and "cannot be read" in text):
             yield Finding("data", "note", text)

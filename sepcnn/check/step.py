@@ -13,8 +13,8 @@ import torch
 from sepcnn.backends.machine import free_memory, memory_exhausted
 from sepcnn.check.base import CheckContext, Finding, images
 from sepcnn.config.config import Config
-from sepcnn.data.batch import fit
-from sepcnn.data.dataset import Dataset, Resident
+from sepcnn.data.batch import centre_crop
+from sepcnn.data.dataset import Dataset, InMemorySplit
 from sepcnn.errors import InputError, SepcnnError
 from sepcnn.nn.layers.convolution import SeparableConv2D
 from sepcnn.nn.summary import summarize
@@ -143,8 +143,10 @@ def sample_images(context: CheckContext, dataset: Dataset) -> Dataset:
     """Return evenly spaced training images, one batch, to adapt Normalization layers to."""
     indices = torch.linspace(0, len(dataset.train) - 1, batch_images(context)).long()
     batch = dataset.train.read(indices)
-    cropped = fit(batch.images, context.config.model.input_shape[:2])
-    return Dataset(dataset.class_names, Resident(cropped.cpu(), batch.labels.cpu()), None, None)
+    cropped = centre_crop(batch.images, context.config.model.input_shape[:2])
+    return Dataset(
+        dataset.class_names, InMemorySplit(cropped.cpu(), batch.labels.cpu()), None, None
+    )
 
 
 def report(context: CheckContext, dataset: Dataset, loss: float, seconds: float) -> tuple[str, str]:

@@ -8,7 +8,7 @@ import click
 
 from sepcnn.cache import DOWNLOADS, CacheFile, cache_files, cache_folder, remove
 from sepcnn.cli import console
-from sepcnn.data.files.row_file import read_facts
+from sepcnn.data.files.row_file import read_metadata
 from sepcnn.wording import counted
 
 SECONDS_A_DAY = 86_400
@@ -75,7 +75,7 @@ def described(file: CacheFile) -> tuple[str, str]:
     if file.path.suffix != ".rows":
         return name, ""
     try:
-        facts, count = read_facts(file.path)
+        facts, count = read_metadata(file.path)
         image = "×".join(map(str, facts["shape"]))
         return f"{facts['source']}, {counted(count, 'image')}", f"{image} {facts['resize']}"
     except (OSError, ValueError, KeyError, TypeError):

@@ -64,7 +64,7 @@ def command(path: Path, split: str | None, overrides: tuple[str, ...], as_json: 
     count, total = sum(map(len, images)), sum(map(len, dataset.splits().values()))
     if text := comparison(dataset, names, stored.facts):
         # Not where only a test split is another: what was trained on would be measured with it.
-        if not split and count < total and dataset.changed(["train"], stored.facts):
+        if not split and count < total and dataset.changed_splits(["train"], stored.facts):
             text += f"; --split {EVERY} measures all {total:,} images"
         console.notes([text])
     net = stored.net().to(device)
@@ -92,7 +92,7 @@ def open_data(settings: Config, class_names: tuple[str, ...]) -> Dataset:
     """The data set; its classes must be some of those the net knows."""
     with console.Reading() as watch:
         dataset = settings.open_data(watch)
-    numbered = dataset.numbered(class_names)
+    numbered = dataset.with_class_names(class_names)
     notes = list(dataset.notes)
     if lacking := [name for name in class_names if name not in dataset.class_names]:
         more = f" and {len(lacking) - MOST_NAMED} more" if len(lacking) > MOST_NAMED else ""
@@ -109,14 +109,14 @@ def default_split(dataset: Dataset) -> str:
 
 def comparison(dataset: Dataset, names: Sequence[str], facts: dict[str, Any]) -> str:
     """What to say of images that are not those of the run; empty where they are."""
-    changed, counts = dataset.changed(names, facts), facts["counts"]
+    changed, counts = dataset.changed_splits(names, facts), facts["counts"]
     if new := [name for name in changed if name not in counts]:
         return f"the run had no {listed(new)} images"
     if not changed:
         return ""
     then = sum(counts[name] for name in changed)
     now = sum(len(dataset.split(name)) for name in changed)
-    how = "; ".join(filter(None, [f"{then:,} then, {now:,} now", dataset.decoded_otherwise(facts)]))
+    how = "; ".join(filter(None, [f"{then:,} then, {now:,} now", dataset.decoder_change(facts)]))
     return f"the {listed(changed)} images are not those of the run ({how})"
 
 

@@ -14,7 +14,7 @@ from sepcnn.cli import console
 from sepcnn.cli.options import PATH
 from sepcnn.config.json_schema import schema
 from sepcnn.config.loading import load_config
-from sepcnn.data.files.listing import walk
+from sepcnn.data.files.listing import walk_images
 from sepcnn.errors import DataError, InputError, StorageError
 from sepcnn.language.node import FORBIDDEN
 from sepcnn.manual.terminal import columns
@@ -130,7 +130,7 @@ def with_comment(text: str, comment: str) -> str:
 
 def has_images(folder: Path) -> bool:
     try:
-        return folder.is_dir() and next(walk(folder), None) is not None
+        return folder.is_dir() and next(walk_images(folder), None) is not None
     except (DataError, OSError):  # writing into the folder raises the error that is shown
         return False
 

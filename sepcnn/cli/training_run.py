@@ -7,7 +7,7 @@ from pathlib import Path
 from sepcnn.backends import machine
 from sepcnn.cli import console, progress
 from sepcnn.cli.signals import Stop
-from sepcnn.data.class_balance import are_unequal
+from sepcnn.data.class_balance import is_imbalanced
 from sepcnn.errors import DivergedError
 from sepcnn.training import checkpoint, loop, session
 from sepcnn.training.records import EpochRecord
@@ -102,7 +102,7 @@ def macro_metric(session: Session) -> str | None:
     best, data = session.config.train.best, session.dataset
     if best.startswith("macro"):
         return best
-    return "macro_recall" if are_unequal(data.train.labels, len(data.class_names)) else None
+    return "macro_recall" if is_imbalanced(data.train.labels, len(data.class_names)) else None
 
 
 def print_result(run: Run, state: State, macro: str | None) -> None:

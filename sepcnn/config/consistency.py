@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from sepcnn.config.sections import Data, Model, Train
-from sepcnn.data.augmentation import followed
+from sepcnn.data.augmentation import misplaced_mixing
 from sepcnn.data.class_balance import BALANCED, class_mismatches
 from sepcnn.errors import DataError
 from sepcnn.language.mismatch import Mismatch
@@ -82,7 +82,7 @@ def augmentations_fit(data: Data, model: Model) -> Iterator[Mismatch]:
             rule.check(model.input_shape)
         except DataError as error:
             yield Mismatch(error.message, error.hint, path)
-    for place, other in followed(data.augment):
+    for place, other in misplaced_mixing(data.augment):
         message = f"must come after all that changes single images, but {other.chosen_name} follows"
         hint = "move it to the end of the list: its shares of labels are of the image it makes"
         yield Mismatch(message, hint, paths[place], at_key=True)

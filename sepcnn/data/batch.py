@@ -15,17 +15,17 @@ class Batch:
     """uint8 [N, H, W, C]"""
     labels: torch.Tensor
     """int64 [N]"""
-    partners: torch.Tensor | None = None
+    second_labels: torch.Tensor | None = None
     """int64 [N]: where images are mixed of two, the label of the second"""
-    shares: torch.Tensor | None = None
+    first_shares: torch.Tensor | None = None
     """float32 [N]: share of the first label"""
 
     def tensors(self) -> tuple[torch.Tensor | None, ...]:
         """The fields in their order: ``Batch(*batch.tensors())`` is the batch again."""
-        return self.images, self.labels, self.partners, self.shares
+        return self.images, self.labels, self.second_labels, self.first_shares
 
 
-def fit(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+def centre_crop(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """The middle of images [N, H, W, C] that are stored larger than height and width ``size``."""
     height, width = size
     top, left = (images.shape[1] - height) // 2, (images.shape[2] - width) // 2

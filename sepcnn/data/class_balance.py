@@ -15,11 +15,11 @@ from sepcnn.language.values import finite_number, number_schema
 from sepcnn.wording import counted
 
 BALANCED: Literal["balanced"] = "balanced"
-UNEQUAL = 2.0
+IMBALANCE_RATIO = 2.0
 """classes are of unequal size where the largest has so many times the images of the smallest"""
-UNEVEN = 3
+NOTABLE_IMBALANCE = 3
 """images of the largest class per image of the smallest above which a note is worthwhile"""
-MOST_NAMES_SHOWN = 10
+MAX_NAMES_SHOWN = 10
 
 
 def _class_weights(value: Any) -> Literal["balanced"] | tuple[float, ...] | dict[str, float] | None:
@@ -76,20 +76,20 @@ def class_mismatches(weights: ClassWeights, class_names: Sequence[str]) -> Itera
         return
     if isinstance(weights, tuple) and len(weights) != len(class_names):
         message = f"{counted(len(weights), 'weight')}, but there are {len(class_names)} classes"
-        yield Mismatch(message, f"give one for each, in this order: {listed(class_names)}")
+        yield Mismatch(message, f"give one for each, in this order: {join_names(class_names)}")
     if isinstance(weights, dict):
         for name in (name for name in weights if name not in class_names):
             near = nearest(name, class_names)
-            hint = f"did you mean '{near}'?" if near else f"classes: {listed(class_names)}"
+            hint = f"did you mean '{near}'?" if near else f"classes: {join_names(class_names)}"
             yield Mismatch(f"there is no class '{name}'", hint, (name,), at_key=True)
 
 
-def listed(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:MOST_NAMES_SHOWN])
-    return shown if len(names) <= MOST_NAMES_SHOWN else f"{shown}, …"
+def join_names(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:MAX_NAMES_SHOWN])
+    return shown if len(names) <= MAX_NAMES_SHOWN else f"{shown}, …"
 
 
-def weights_of_classes(
+def resolve_class_weights(
     weights: ClassWeights, class_names: Sequence[str], labels: torch.Tensor
 ) -> tuple[float, ...] | None:
     """One factor a class, as Keras' ``class_weight``: a class that is not named has 1.
@@ -107,7 +107,7 @@ def weights_of_classes(
     return weights
 
 
-def are_unequal(labels: torch.Tensor, classes: int) -> bool:
+def is_imbalanced(labels: torch.Tensor, classes: int) -> bool:
     """Whether accuracy says little of the small classes."""
     counts = torch.bincount(labels, minlength=classes)
-    return bool(counts.max() >= UNEQUAL * counts.min())
+    return bool(counts.max() >= IMBALANCE_RATIO * counts.min())

@@ -43,7 +43,7 @@ class Split(ABC):
         """A hash of all images and labels in their order."""
 
 
-class Resident(Split):
+class InMemorySplit(Split):
     """A split that is held in memory as one tensor, uint8 [N, H, W, C]."""
 
     def __init__(
@@ -65,8 +65,8 @@ class Resident(Split):
         indices = copy_to(indices, self.images.device)
         return Batch(self.images[indices], self._device_labels[indices])
 
-    def to(self, device: torch.device) -> Resident:
-        return Resident(self.images.to(device), self.labels, self.identity)
+    def to(self, device: torch.device) -> InMemorySplit:
+        return InMemorySplit(self.images.to(device), self.labels, self.identity)
 
     def fingerprint(self) -> bytes:
         if self.identity is not None:
@@ -75,11 +75,11 @@ class Resident(Split):
         digest.update(self.labels.contiguous().numpy().data)
         return digest.digest()
 
-    def take(self, indices: torch.Tensor) -> Resident:
-        return Resident(self.images[indices], self.labels[indices])
+    def take(self, indices: torch.Tensor) -> InMemorySplit:
+        return InMemorySplit(self.images[indices], self.labels[indices])
 
 
-class Renumbered(Split):
+class RelabelledSplit(Split):
     """A split of a data set that numbers its classes otherwise: class ``i`` is ``numbers[i]``."""
 
     def __init__(self, split: Split, numbers: torch.Tensor) -> None:
@@ -95,8 +95,8 @@ class Renumbered(Split):
         batch = self.split.read(indices)
         return replace(batch, labels=self.numbers.to(batch.labels.device)[batch.labels])
 
-    def to(self, device: torch.device) -> Renumbered:
-        return Renumbered(self.split.to(device), self.numbers.to(device))
+    def to(self, device: torch.device) -> RelabelledSplit:
+        return RelabelledSplit(self.split.to(device), self.numbers.to(device))
 
     def fingerprint(self) -> bytes:
         """That of the images as they were numbered: to be compared with what a run had."""
@@ -127,7 +127,7 @@ class Dataset:
             raise DataError(message, f"use --split {next(reversed(splits))}")
         return splits[name]
 
-    def numbered(self, class_names: tuple[str, ...]) -> Dataset:
+    def with_class_names(self, class_names: tuple[str, ...]) -> Dataset:
         """The same images, their classes numbered as in ``class_names``, which may hold more.
 
         Errors: `DataError` for classes that are not among them.
@@ -142,12 +142,12 @@ class Dataset:
             raise DataError(message, hint)
         numbers = torch.tensor([known[name] for name in self.class_names])
         train, val, test = (
-            split and Renumbered(split, numbers) for split in (self.train, self.val, self.test)
+            split and RelabelledSplit(split, numbers) for split in (self.train, self.val, self.test)
         )
         assert train is not None
         return replace(self, class_names=class_names, train=train, val=val, test=test)
 
-    def facts(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         """What a checkpoint keeps of the data it was trained on."""
         digest = hashlib.blake2b(repr(self.class_names).encode(), digest_size=16)
         fingerprints = {name: split.fingerprint() for name, split in self.splits().items()}
@@ -161,17 +161,17 @@ class Dataset:
             "decoder": self.decoder,
         }
 
-    def decoded_otherwise(self, facts: dict[str, Any]) -> str | None:
+    def decoder_change(self, facts: dict[str, Any]) -> str | None:
         """Two decoders, where the one of ``facts`` is another: it may have made other pixels."""
         before = facts.get("decoder")
         if before is None or self.decoder in (None, before):
             return None
         return f"decoded by {before}, now by {self.decoder}"
 
-    def changed(self, names: Iterable[str], facts: dict[str, Any]) -> list[str]:
+    def changed_splits(self, names: Iterable[str], facts: dict[str, Any]) -> list[str]:
         """Which of the splits have other images than where ``facts`` are from."""
         before = facts.get("fingerprints")
         if before is None:  # a checkpoint of an older sepcnn knows its splits as a whole only
-            same = self.facts()["fingerprint"] == facts["fingerprint"]
+            same = self.summary()["fingerprint"] == facts["fingerprint"]
             return [] if same else list(names)
         return [n for n in names if self.split(n).fingerprint().hex() != before.get(n)]

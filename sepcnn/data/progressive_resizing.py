@@ -66,7 +66,7 @@ class ProgressiveResizing(Spec):
         return min(max(rounded, self.multiple), side)
 
 
-def resized(batch: Batch, size: Size) -> Batch:
+def resize_batch(batch: Batch, size: Size) -> Batch:
     """A batch with images of another size, bilinear and smoothed where they get smaller."""
     if tuple(batch.images.shape[1:3]) == size:
         return batch

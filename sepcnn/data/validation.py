@@ -26,10 +26,10 @@ def validation_note(dataset: Dataset, share: float) -> str:
     if not lacking:
         return ""
     names = [dataset.class_names[label] for label in lacking]
-    return f"val has no images of {listed(names)}: nothing is measured of them"
+    return f"val has no images of {join_names(names)}: nothing is measured of them"
 
 
-def listed(names: Sequence[str]) -> str:
+def join_names(names: Sequence[str]) -> str:
     """The first few names, and how many more there are."""
     more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from sepcnn.config.config import Config
 from sepcnn.data.augmentation import augment
-from sepcnn.data.batch import Batch, fit
+from sepcnn.data.batch import Batch, centre_crop
 from sepcnn.data.dataset import Split
 from sepcnn.randomness import stream
 
@@ -41,7 +41,7 @@ def views(config: Config, split: Split, names: tuple[str, ...], count: int) -> l
     """Return rows of different images as evaluation receives them, drawn with ``train.seed``."""
     size, seed = config.model.input_shape[:2], config.train.seed
     batch = split.read(random_order(split.labels, count, seed)[:count])
-    plain = _views(Batch(fit(batch.images, size), batch.labels), names)
+    plain = _views(Batch(centre_crop(batch.images, size), batch.labels), names)
     return [plain[first : first + COLUMNS] for first in range(0, len(plain), COLUMNS)]
 
 
@@ -55,7 +55,7 @@ def augmented_views(
     size, seed = config.model.input_shape[:2], config.train.seed
     together = max(count, min(config.train.batch_size, len(split)))
     batch = split.read(random_order(split.labels, count, seed)[:together])
-    columns = [_views(Batch(fit(batch.images, size), batch.labels), names)[:count]]
+    columns = [_views(Batch(centre_crop(batch.images, size), batch.labels), names)[:count]]
     for step in range(COLUMNS - 1):
         seen = augment(batch, config.data.augment, size, seed, step)
         columns.append(_views(seen, names)[:count])
@@ -78,9 +78,10 @@ def random_order(labels: torch.Tensor, count: int, seed: int) -> torch.Tensor:
 def _views(batch: Batch, names: tuple[str, ...]) -> list[View]:
     pixels = batch.images.cpu().numpy()
     labels: list[int] = batch.labels.tolist()
-    if batch.partners is None or batch.shares is None:
+    if batch.second_labels is None or batch.first_shares is None:
         return [View(p, (names[label],)) for p, label in zip(pixels, labels, strict=True)]
-    mixed = zip(pixels, labels, batch.partners.tolist(), batch.shares.tolist(), strict=True)
+    seconds, shares = batch.second_labels.tolist(), batch.first_shares.tolist()
+    mixed = zip(pixels, labels, seconds, shares, strict=True)
     return [View(p, _shares(names[a], names[b], share)) for p, a, b, share in mixed]
 
 

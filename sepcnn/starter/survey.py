@@ -9,8 +9,14 @@ from itertools import product
 from pathlib import Path
 from statistics import mean, median
 
-from sepcnn.data.class_balance import UNEVEN
-from sepcnn.data.files.inspection import MANY, MOST_CUT, ListedImage, Look, examine
+from sepcnn.data.class_balance import NOTABLE_IMBALANCE
+from sepcnn.data.files.inspection import (
+    COMMON_SHARE,
+    MAX_CUT,
+    ImageProperties,
+    ListedImage,
+    inspect_images,
+)
 from sepcnn.data.files.listing import Listing, list_images
 from sepcnn.data.progress import ProgressCallback, no_progress
 from sepcnn.errors import ConfigError, DataError
@@ -61,11 +67,11 @@ class Facts:
     @property
     def long(self) -> bool:
         """Whether a crop would remove more than half of many images."""
-        return self.cut > MANY
+        return self.cut > COMMON_SHARE
 
     @property
     def uneven(self) -> bool:
-        return max(self.counts) >= UNEVEN * min(self.counts)
+        return max(self.counts) >= NOTABLE_IMBALANCE * min(self.counts)
 
 
 def gather(folder: Path, progress: ProgressCallback = no_progress) -> Facts:
@@ -79,8 +85,8 @@ def gather(folder: Path, progress: ProgressCallback = no_progress) -> Facts:
     if not looks:
         raise DataError(f"{folder}: none of the images can be read", "check the files")
     proportions = common_proportions(looks)
-    cut = sum(look.share_cut(1, proportions) > MOST_CUT for look in looks) / len(looks)
-    decisive = max if cut > MANY else min  # letterbox fits the longer side into the input
+    cut = sum(look.share_cut(1, proportions) > MAX_CUT for look in looks) / len(looks)
+    decisive = max if cut > COMMON_SHARE else min  # letterbox fits the longer side into the input
     side = round(median(decisive(look.size) for look in looks))
     height, width = input_size(side, proportions)
     return Facts(
@@ -113,20 +119,21 @@ def _list(folder: Path) -> Listing:
     return list_images(folder)
 
 
-def sample(listing: Listing, progress: ProgressCallback) -> list[Look]:
+def sample(listing: Listing, progress: ProgressCallback) -> list[ImageProperties]:
     """Read every n-th image, at most `MOST_LOOKED_AT`; those that cannot be read are left out."""
     step = math.ceil(len(listing.files) / MOST_LOOKED_AT)
     images = [ListedImage(f.path, f.split or "train", f.class_name) for f in listing.files[::step]]
-    return [picture.look for picture in examine(images, 3, progress) if picture.look]
+    pictures = inspect_images(images, 3, progress)
+    return [picture.properties for picture in pictures if picture.properties]
 
 
-def common_proportions(looks: Sequence[Look]) -> float:
+def common_proportions(looks: Sequence[ImageProperties]) -> float:
     """Return width over height of nearly all images; 1 if they differ or are nearly square."""
     ratios = [width / height for height, width in (look.size for look in looks)]
     usual = median(ratios)
     different = sum(max(ratio, usual) > ALIKE * min(ratio, usual) for ratio in ratios)
     is_square = max(usual, 1 / usual) <= NEAR_A_SQUARE
-    return 1.0 if is_square or different > MANY * len(ratios) else usual
+    return 1.0 if is_square or different > COMMON_SHARE * len(ratios) else usual
 
 
 def square_side(side: int) -> int:

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from sepcnn.backends.machine import choose_device
 from sepcnn.config.config import Config
-from sepcnn.data.batch import fit
+from sepcnn.data.batch import centre_crop
 from sepcnn.data.dataset import Split
 from sepcnn.nn.layers.module import penalty
 from sepcnn.nn.losses import Loss
@@ -63,7 +63,7 @@ def logits_of(net: Net, split: Split) -> tuple[torch.Tensor, torch.Tensor]:
     size = batch_size(net.graph.input_shape)
     for indices in torch.arange(len(split)).split(size):
         batch = split.read(indices)
-        logits.append(net.logits(to_input(fit(batch.images, (height, width)))))
+        logits.append(net.logits(to_input(centre_crop(batch.images, (height, width)))))
         labels.append(batch.labels)
     net.train(was_training)
     return torch.cat(logits).cpu(), torch.cat(labels).cpu()

@@ -15,7 +15,7 @@ from sepcnn import randomness
 from sepcnn.backends.machine import Machine
 from sepcnn.config.config import Config
 from sepcnn.config.sections import EarlyStopping, Train
-from sepcnn.data.class_balance import BALANCED, weights_of_classes
+from sepcnn.data.class_balance import BALANCED, resolve_class_weights
 from sepcnn.data.dataset import Dataset, Split
 from sepcnn.nn.layers.scaling import NormalizationModule
 from sepcnn.training.evaluation import batch_size, score
@@ -42,7 +42,7 @@ def train(
     options = config.train
     images = dataset.train.to(machine.device)
     validation = dataset.val.to(machine.device) if dataset.val else None
-    weights = weights_of_classes(options.class_weights, dataset.class_names, images.labels)
+    weights = resolve_class_weights(options.class_weights, dataset.class_names, images.labels)
     step = TrainingStep(config, machine, steps_per_epoch(config, images), weights, tell)
 
     for epoch in range(len(state.epochs), options.epochs):

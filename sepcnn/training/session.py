@@ -91,7 +91,7 @@ def start(
     state = new_state(config, graph, hardware.device)
     loop.adapt(config, dataset, state)
     folder = folder or run_folder.next_folder(path.stem)
-    run = run_folder.create(folder, config, dataset.facts(), hardware)
+    run = run_folder.create(folder, config, dataset.summary(), hardware)
     run.begin(state)
     return Session(run, dataset, state)
 
@@ -124,7 +124,7 @@ def resume(
         tell(f"note: computed {form} so far, now {now}: speed and last digits will differ")
         _tell_notes(tell, machine.missing_speedups(hardware, config.train.fused))
     dataset = open_data(config, tell, progress)
-    facts = dataset.facts()
+    facts = dataset.summary()
     if facts["fingerprint"] != stored.facts["fingerprint"]:
         raise _other_data(folder, dataset, stored.facts)
     state = stored.state(config, hardware.device)
@@ -140,8 +140,8 @@ def _tell_notes(tell: Tell, notes: list[str]) -> None:
 
 def _other_data(folder: Path, dataset: Dataset, facts: dict[str, Any]) -> DataError:
     """The error for images that are not those of the run, or that were decoded differently."""
-    how = dataset.decoded_otherwise(facts)
-    if how is None or dataset.facts()["counts"] != facts["counts"]:
+    how = dataset.decoder_change(facts)
+    if how is None or dataset.summary()["counts"] != facts["counts"]:
         message = f"the data is not what {folder} was trained on"
         return DataError(message, "bring back the old images, or start a new run")
     message = f"the pixels are not those that {folder} was trained on: {how}"

@@ -13,7 +13,7 @@ from sepcnn.backends.machine import Machine
 from sepcnn.config.config import Config
 from sepcnn.data.augmentation import augment
 from sepcnn.data.batch import Batch
-from sepcnn.data.progressive_resizing import Size, resized
+from sepcnn.data.progressive_resizing import Size, resize_batch
 from sepcnn.nn.layers.module import begin_step, constrain, penalty
 from sepcnn.nn.losses import Loss, cached_tensor
 from sepcnn.nn.model import Net, with_shared_weights
@@ -71,7 +71,7 @@ class TrainingStep:
         batch = augment(batch, data.augment, size, self.config.train.seed, state.step)
         if data.progressive_resizing is None:
             return batch
-        return resized(batch, data.progressive_resizing.size(size, self.progress(state.step)))
+        return resize_batch(batch, data.progressive_resizing.size(size, self.progress(state.step)))
 
     def begin(self, state: State, batch: Batch) -> Net:
         """The model for images of the batch's size, ready for this step."""
@@ -169,6 +169,7 @@ def batch_loss(
         return cached_tensor(class_weights, losses.dtype, losses.device)[labels] * losses
 
     losses = weighted(batch.labels)
-    if batch.partners is not None and batch.shares is not None:
-        losses = batch.shares * losses + (1 - batch.shares) * weighted(batch.partners)
+    if batch.second_labels is not None and batch.first_shares is not None:
+        shares = batch.first_shares
+        losses = shares * losses + (1 - shares) * weighted(batch.second_labels)
     return losses.mean()

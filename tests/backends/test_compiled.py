@@ -16,7 +16,7 @@ from sepcnn.backends.compiled import Compiled
 from sepcnn.backends.machine import Machine
 from sepcnn.config.config import Config
 from sepcnn.config.loading import load_config
-from sepcnn.data.dataset import Resident
+from sepcnn.data.dataset import InMemorySplit
 from sepcnn.nn.graph import make_graph
 from sepcnn.nn.layers import LAYERS
 from sepcnn.nn.layers.module import begin_step
@@ -57,7 +57,7 @@ def go(config: Config, hardware: Machine, state: State, steps: int) -> TrainingS
     """Steps of 8 images, each third one of 3."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(256, (60, 12, 12, 3), dtype=torch.uint8, generator=generator)
-    split, plan = Resident(images, torch.arange(60) % 3), TrainingStep(config, hardware, 3)
+    split, plan = InMemorySplit(images, torch.arange(60) % 3), TrainingStep(config, hardware, 3)
     for step in range(state.step, state.step + steps):
         count = 3 if step % 3 == 2 else 8
         batch = split.read(torch.arange(count) + 5 * step)
@@ -106,7 +106,7 @@ def test_nothing_is_compiled_again(tmp_path: Path) -> None:
     counters.clear()
     plan = TrainingStep(config, COMPILED, 3)
     images = torch.zeros((8, 12, 12, 3), dtype=torch.uint8)
-    batch = Resident(images, torch.arange(8) % 3).read(torch.arange(8))
+    batch = InMemorySplit(images, torch.arange(8) % 3).read(torch.arange(8))
     graphs = []
     for _ in range(4):
         plan.take(state, batch, 0.1)
@@ -124,7 +124,7 @@ def test_gradients_lie_in_memory_as_their_weights(tmp_path: Path, hardware: Mach
     config = config_of(tmp_path)
     state, plan = new_state(config, config.graph(3), CPU), TrainingStep(config, hardware, 3)
     images = torch.zeros((8, 12, 12, 3), dtype=torch.uint8)
-    batch = Resident(images, torch.arange(8) % 3).read(torch.arange(8))
+    batch = InMemorySplit(images, torch.arange(8) % 3).read(torch.arange(8))
     _, loss = plan.forward(plan.begin(state, batch), batch)
     gradients = backward(state, loss)
     for (name, weight), gradient in zip(

@@ -18,7 +18,7 @@ from sepcnn.backends.machine import Machine
 from sepcnn.config.config import Config
 from sepcnn.config.loading import load_config
 from sepcnn.data.batch import Batch
-from sepcnn.data.dataset import Dataset, Resident
+from sepcnn.data.dataset import Dataset, InMemorySplit
 from sepcnn.nn.layers import LAYERS
 from sepcnn.nn.layers.normalization import BatchRenormalizationModule
 from sepcnn.nn.losses import LOSSES
@@ -81,11 +81,11 @@ def config_of(folder: Path, layers: str = NETS["all"], data: str = "", more: str
     return load_config(path)
 
 
-def images_of(classes: int = CLASSES, device: torch.device = CPU) -> Resident:
+def images_of(classes: int = CLASSES, device: torch.device = CPU) -> InMemorySplit:
     """Two whole batches and a smaller one, of which each is an epoch."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(256, (IMAGES, 12, 12, 3), dtype=torch.uint8, generator=generator)
-    return Resident(images, torch.arange(IMAGES) % classes).to(device)
+    return InMemorySplit(images, torch.arange(IMAGES) % classes).to(device)
 
 
 def go(

@@ -116,11 +116,11 @@ def test_images_of_a_single_colour_are_not_compared() -> None:
     thumbnail = np.full((16, 16, 3), (200, 40, 40), np.uint8)
     bits = np.zeros(256, bool)
     flat = [
-        inspection.Picture(
+        inspection.InspectedImage(
             Path(f"{n}.png"),
             "train",
             "red",
-            inspection.Look(bytes([n]), (40, 40), False, thumbnail, bits),
+            inspection.ImageProperties(bytes([n]), (40, 40), False, thumbnail, bits),
         )
         for n in range(3)
     ]
@@ -132,11 +132,11 @@ def test_many_pictures_of_one_scene_form_one_group() -> None:
     scene, bits = random.integers(0, 256, (16, 16, 3), np.uint8), random.random(256) < 0.5
     other = random.integers(0, 256, (16, 16, 3), np.uint8)
     frames = [
-        inspection.Picture(
+        inspection.InspectedImage(
             Path(f"{n}.png"),
             "train",
             "cat",
-            inspection.Look(
+            inspection.ImageProperties(
                 bytes([n // 256, n % 256, 1]), (40, 40), False, other if n == 1500 else scene, bits
             ),
         )

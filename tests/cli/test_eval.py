@@ -202,8 +202,8 @@ def test_a_checkpoint_of_an_older_sepcnn_is_compared_as_a_whole(trained: Path) -
     stored = checkpoint.read(trained / "run" / "last.safetensors")
     facts = {key: value for key, value in stored.facts.items() if key != "fingerprints"}
     dataset = stored.config.open_data()
-    assert dataset.changed(["val"], facts) == []
-    assert dataset.changed(["val", "test"], {**facts, "fingerprint": "f"}) == ["val", "test"]
+    assert dataset.changed_splits(["val"], facts) == []
+    assert dataset.changed_splits(["val", "test"], {**facts, "fingerprint": "f"}) == ["val", "test"]
 
 
 def test_emoji_in_a_path(trained: Path, invoke: Invoke, tmp_path: Path) -> None:

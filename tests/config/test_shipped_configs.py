@@ -10,7 +10,7 @@ import torch
 
 from sepcnn.backends import machine
 from sepcnn.config.loading import load_config, notes
-from sepcnn.data.dataset import Dataset, Resident
+from sepcnn.data.dataset import Dataset, InMemorySplit
 from sepcnn.training import loop
 from sepcnn.training.state import check_finite, new_state
 from tests.conftest import CONFIGS
@@ -23,7 +23,7 @@ def random_data(shape: tuple[int, int, int], classes: int, count: int) -> Datase
     images = torch.randint(256, (count, *shape), generator=generator, dtype=torch.uint8)
     labels = torch.randint(classes, (count,), generator=generator)
     names = tuple(str(number) for number in range(classes))
-    return Dataset(names, Resident(images, labels), None, None)
+    return Dataset(names, InMemorySplit(images, labels), None, None)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

@@ -16,7 +16,7 @@ from sepcnn.backends import machine
 from sepcnn.config.config import Config
 from sepcnn.config.loading import check_data, load_config, notes
 from sepcnn.data.batch import Batch
-from sepcnn.data.class_balance import are_unequal, weights_of_classes
+from sepcnn.data.class_balance import is_imbalanced, resolve_class_weights
 from sepcnn.errors import ConfigError
 from sepcnn.nn.losses import LOSSES, Loss
 from sepcnn.training import loop
@@ -38,13 +38,13 @@ def test_balanced_is_the_formula_of_scikit_learn() -> None:
     """``n_samples / (n_classes * np.bincount(y))``, sklearn.utils.compute_class_weight."""
     labels = np.array([0, 0, 0, 0, 0, 0, 1, 1, 1, 2])
     expected = len(labels) / (3 * np.bincount(labels))
-    found = weights_of_classes("balanced", NAMES, torch.tensor(labels))
+    found = resolve_class_weights("balanced", NAMES, torch.tensor(labels))
     np.testing.assert_allclose(found, expected, rtol=1e-15)
 
 
 @given(st.lists(st.integers(0, 2), min_size=1, max_size=50))
 def test_the_mean_of_balanced_weights_is_1_and_each_class_weighs_alike(labels: list[int]) -> None:
-    weights = weights_of_classes("balanced", NAMES, torch.tensor(labels))
+    weights = resolve_class_weights("balanced", NAMES, torch.tensor(labels))
     assert weights is not None
     sums = [weights[label] * labels.count(label) for label in set(labels)]
     assert sum(sums) == pytest.approx(len(labels))
@@ -54,9 +54,9 @@ def test_the_mean_of_balanced_weights_is_1_and_each_class_weighs_alike(labels: l
 
 def test_weights_that_are_given() -> None:
     labels = torch.tensor([0, 1])
-    assert weights_of_classes(None, NAMES, labels) is None
-    assert weights_of_classes((1.0, 2.0, 3.0), NAMES, labels) == (1.0, 2.0, 3.0)
-    assert weights_of_classes({"owl": 4.0, "cat": 0.5}, NAMES, labels) == (0.5, 1.0, 4.0)
+    assert resolve_class_weights(None, NAMES, labels) is None
+    assert resolve_class_weights((1.0, 2.0, 3.0), NAMES, labels) == (1.0, 2.0, 3.0)
+    assert resolve_class_weights({"owl": 4.0, "cat": 0.5}, NAMES, labels) == (0.5, 1.0, 4.0)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_weights_that_are_given() -> None:
 )
 def test_unequal_is_twice_as_large(counts: tuple[int, int], expected: bool) -> None:
     labels = torch.tensor([0] * counts[0] + [1] * counts[1])
-    assert are_unequal(labels, 2) is expected
+    assert is_imbalanced(labels, 2) is expected
 
 
 # ── beside Keras ──────────────────────────────────────────────────────────────────────────────

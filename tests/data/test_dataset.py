@@ -5,20 +5,20 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sepcnn.data.dataset import Dataset, Resident
+from sepcnn.data.dataset import Dataset, InMemorySplit
 from sepcnn.data.sources.base import Request, hold_out
 from sepcnn.errors import DataError
 
 CPU = torch.device("cpu")
 
 
-def split(labels: list[int], first: int = 0) -> Resident:
+def split(labels: list[int], first: int = 0) -> InMemorySplit:
     """1×1 images that carry their own number."""
     numbers = torch.arange(first, first + len(labels), dtype=torch.uint8)
-    return Resident(numbers.reshape(-1, 1, 1, 1), torch.tensor(labels))
+    return InMemorySplit(numbers.reshape(-1, 1, 1, 1), torch.tensor(labels))
 
 
-def numbers(part: Resident) -> list[int]:
+def numbers(part: InMemorySplit) -> list[int]:
     return part.images.flatten().tolist()
 
 
@@ -26,7 +26,9 @@ def request(validation: float, split_seed: int = 0) -> Request:
     return Request((1, 1, 1), validation, split_seed)
 
 
-def held(part: Resident, validation: float, split_seed: int = 0) -> tuple[list[int], list[int]]:
+def held(
+    part: InMemorySplit, validation: float, split_seed: int = 0
+) -> tuple[list[int], list[int]]:
     train, val = hold_out(part, request(validation, split_seed))
     return numbers(train), numbers(val) if val else []
 
@@ -90,39 +92,39 @@ def test_every_class_keeps_an_image_for_training() -> None:
     assert train.labels.tolist() == [0, 1, 2]
 
 
-def dataset(**splits: Resident | None) -> Dataset:
+def dataset(**splits: InMemorySplit | None) -> Dataset:
     parts = {"train": split([0, 1, 0]), "val": split([1], 10), "test": split([0, 1], 20)}
     return Dataset(class_names=("cat", "dog"), **{**parts, **splits})  # type: ignore[arg-type]
 
 
 def test_facts_name_classes_and_counts() -> None:
-    facts = dataset().facts()
+    facts = dataset().summary()
     assert facts["class_names"] == ["cat", "dog"]
     assert facts["counts"] == {"train": 3, "val": 1, "test": 2}
-    assert dataset(test=None).facts()["counts"] == {"train": 3, "val": 1}
+    assert dataset(test=None).summary()["counts"] == {"train": 3, "val": 1}
     assert facts["fingerprints"] == {
         n: s.fingerprint().hex() for n, s in dataset().splits().items()
     }
 
 
 def test_the_fingerprint_is_that_of_the_content() -> None:
-    first = dataset().facts()["fingerprint"]
-    assert first == dataset().facts()["fingerprint"]
+    first = dataset().summary()["fingerprint"]
+    assert first == dataset().summary()["fingerprint"]
     others = [
         dataset(train=split([0, 1, 1])),
         dataset(train=split([0, 1, 0], first=1)),
         dataset(test=None),
         Dataset(("dog", "cat"), split([0, 1, 0]), split([1], 10), split([0, 1], 20)),
     ]
-    assert len({first, *(other.facts()["fingerprint"] for other in others)}) == 5
+    assert len({first, *(other.summary()["fingerprint"] for other in others)}) == 5
 
 
 def test_which_splits_have_other_images() -> None:
-    facts = dataset().facts()
-    assert dataset().changed(["train", "val", "test"], facts) == []
+    facts = dataset().summary()
+    assert dataset().changed_splits(["train", "val", "test"], facts) == []
     other = dataset(train=split([0, 1, 1]), test=split([0, 1], 21))
-    assert other.changed(["train", "val", "test"], facts) == ["train", "test"]
-    assert dataset().changed(["test"], dataset(test=None).facts()) == ["test"]
+    assert other.changed_splits(["train", "val", "test"], facts) == ["train", "test"]
+    assert dataset().changed_splits(["test"], dataset(test=None).summary()) == ["test"]
 
 
 def test_a_split_is_found_by_its_name() -> None:

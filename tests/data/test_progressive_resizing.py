@@ -13,7 +13,7 @@ from sepcnn.backends import machine
 from sepcnn.config import loading
 from sepcnn.config.config import Config
 from sepcnn.data.batch import Batch
-from sepcnn.data.progressive_resizing import ProgressiveResizing, resized
+from sepcnn.data.progressive_resizing import ProgressiveResizing, resize_batch
 from sepcnn.errors import ConfigError
 from sepcnn.nn.model import with_shared_weights
 from sepcnn.nn.schedules import Progress
@@ -71,7 +71,7 @@ def test_after_comes_before_until() -> None:
 def test_images_are_resized_as_pillow_does(channels: int) -> None:
     numbers = np.random.default_rng(0)
     images = torch.tensor(numbers.integers(256, size=(4, 24, 32, channels), dtype="u1"))
-    found = resized(Batch(images, torch.zeros(4, dtype=torch.int64)), (16, 8)).images
+    found = resize_batch(Batch(images, torch.zeros(4, dtype=torch.int64)), (16, 8)).images
     assert found.shape == (4, 16, 8, channels)
     for image, result in zip(images, found, strict=True):
         for channel in range(channels):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sepcnn.data.dataset import Dataset, Resident
+from sepcnn.data.dataset import Dataset, InMemorySplit
 from sepcnn.data.sources.base import Request, hold_out
 from sepcnn.data.validation import validation_note
 
 
-def split(labels: list[int]) -> Resident:
-    return Resident(torch.zeros(len(labels), 1, 1, 1, dtype=torch.uint8), torch.tensor(labels))
+def split(labels: list[int]) -> InMemorySplit:
+    return InMemorySplit(torch.zeros(len(labels), 1, 1, 1, dtype=torch.uint8), torch.tensor(labels))
 
 
 def note(train: list[int], val: list[int] | None, share: float = 0.1, classes: int = 9) -> str:

@@ -64,7 +64,7 @@ def test_the_state_is_complete_at_every_yield(
     """Going on from a copy taken at any yield ends as the run itself does."""
     reference = new_state(config)
     list(loop.train(config, dataset, cpu, reference))
-    facts = dataset.facts()
+    facts = dataset.summary()
     for moment in (1, 3, STEPS, STEPS + 1, STEPS + 4):
         state = new_state(config)
         for _ in islice(loop.train(config, dataset, cpu, state), moment):

@@ -22,8 +22,8 @@ from sepcnn.backends.machine import Machine
 from sepcnn.config.config import Config
 from sepcnn.config.loading import load_config
 from sepcnn.data.augmentation import AUGMENTATIONS
-from sepcnn.data.dataset import Resident, Split
-from sepcnn.data.files.on_disk import OnDisk
+from sepcnn.data.dataset import InMemorySplit, Split
+from sepcnn.data.files.on_disk import OnDiskSplit
 from sepcnn.data.files.pixel_cache import MemoryRows
 from sepcnn.nn.layers import LAYERS
 from sepcnn.nn.losses import LOSSES
@@ -76,9 +76,9 @@ def _what_the_meta_device_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "autocast", lambda device, **_: nullcontext())
 
 
-def images_of(config: Config, classes: int) -> Resident:
+def images_of(config: Config, classes: int) -> InMemorySplit:
     images = torch.zeros((6, *config.model.input_shape), dtype=torch.uint8)
-    return Resident(images, torch.arange(6) % classes).to(META)
+    return InMemorySplit(images, torch.arange(6) % classes).to(META)
 
 
 def take_steps(config: Config, split: Split | None = None, classes: int = 10) -> None:
@@ -153,7 +153,7 @@ def test_images_of_a_file(tmp_path: Path) -> None:
     """Read by the batch."""
     rows = MemoryRows(np.zeros((6, 189), np.uint8))
     names = [f"{number}.png" for number in range(6)]
-    split = OnDisk(rows, range(6), names, torch.zeros(6, dtype=torch.int64), (7, 9, 3))
+    split = OnDiskSplit(rows, range(6), names, torch.zeros(6, dtype=torch.int64), (7, 9, 3))
     take_steps(config_of(tmp_path), split.to(META))
 
 

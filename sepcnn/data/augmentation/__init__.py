@@ -18,7 +18,7 @@ from sepcnn.data.augmentation.geometry import (
 )
 from sepcnn.data.augmentation.mixing import CutMix, MixUp
 from sepcnn.data.augmentation.rand_augment import RandAugment, TrivialAugment
-from sepcnn.data.augmentation.sequence import augment, followed
+from sepcnn.data.augmentation.sequence import augment, misplaced_mixing
 from sepcnn.data.augmentation.shifting import RandomCrop, RandomFlip, RandomTranslation
 
 AUGMENTATIONS = Augmentation.table
@@ -46,4 +46,4 @@ AUGMENTATIONS.fill(
     }
 )
 
-__all__ = ["AUGMENTATIONS", "Augmentation", "augment", "followed"]
+__all__ = ["AUGMENTATIONS", "Augmentation", "augment", "misplaced_mixing"]

@@ -15,7 +15,7 @@ import torch
 from sepcnn.backends.machine import copy_to
 from sepcnn.data.augmentation.base import Augmentation, Draw, each, rectangles, select
 from sepcnn.data.augmentation.ranges import ShareRange, from_zero
-from sepcnn.data.batch import Batch, fit
+from sepcnn.data.batch import Batch, centre_crop
 from sepcnn.language.values import PositiveNumber
 
 
@@ -24,9 +24,9 @@ class Mixing(Augmentation):
 
     def apply(self, batch: Batch, draw: Draw) -> Batch:
         order = draw.order(len(batch.labels))
-        whole = fit(batch.images, draw.size)  # a share is one of what the net sees
+        whole = centre_crop(batch.images, draw.size)  # a share is one of what the net sees
         images, shares = self.mix(whole, whole[order], draw)
-        return replace(batch, images=images, partners=batch.labels[order], shares=shares)
+        return replace(batch, images=images, second_labels=batch.labels[order], first_shares=shares)
 
     @abstractmethod
     def mix(

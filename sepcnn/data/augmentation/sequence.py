@@ -11,7 +11,7 @@ import torch
 from sepcnn.data.augmentation.base import Augmentation, Draw, PlaneAugmentation, to_bytes, to_planes
 from sepcnn.data.augmentation.geometry import Geometric, change_together
 from sepcnn.data.augmentation.mixing import Mixing
-from sepcnn.data.batch import Batch, fit
+from sepcnn.data.batch import Batch, centre_crop
 from sepcnn.randomness import stream
 
 
@@ -35,10 +35,10 @@ def augment(
             else:
                 for rule in group:
                     batch = rule.apply(batch, draw)
-    return replace(batch, images=fit(batch.images, size))
+    return replace(batch, images=centre_crop(batch.images, size))
 
 
-def followed(rules: Sequence[Augmentation]) -> Iterator[tuple[int, Augmentation]]:
+def misplaced_mixing(rules: Sequence[Augmentation]) -> Iterator[tuple[int, Augmentation]]:
     """The places of those that mix images with the first after each that changes single ones.
 
     Shares of labels are told of the mixed image: a crop of it may show one of the two alone.

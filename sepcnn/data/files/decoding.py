@@ -31,12 +31,12 @@ DECODER = 2
 """counts up whenever the same file gives other pixels, so that no cache holds old ones"""
 
 SAVE_IT = "save it with 8 or 16 bits a channel"
-MOST_OF_16_BITS = 0xFFFF
+MAX_UINT16 = 0xFFFF
 
-BYTES_A_PIXEL = 12
+BYTES_PER_PIXEL = 12
 """while an image is decoded, turned upright and converted: Pillow takes 4 for most modes"""
-PIXELS_A_STRIP = 1 << 20
-PIXELS_AT_ONCE = 100_000_000
+PIXELS_PER_STRIP = 1 << 20
+MIN_PIXEL_BUDGET = 100_000_000
 """of all images that are being decoded, at least: more than the largest that Pillow opens"""
 
 Resize = Literal["crop", "letterbox", "stretch"]
@@ -66,7 +66,7 @@ def read_image(path: Path, shape: tuple[int, int, int], resize: Resize = "crop")
             size, mode = (width, height), MODES.get(channels, "L") if pages == 1 else "L"
             with room().of(image.width * image.height):
                 fitted = [
-                    np.array(fit(one_kind(page, mode, path), size, resize), dtype=np.uint8)
+                    np.array(resize_image(one_kind(page, mode, path), size, resize), dtype=np.uint8)
                     for _, page in zip(range(pages), ImageSequence.Iterator(image), strict=False)
                 ]
             return np.stack(fitted, axis=-1).reshape(height, width, channels)
@@ -106,7 +106,7 @@ class Room:
 @cache
 def room() -> Room:
     """A quarter of the memory, but enough for any single image."""
-    return Room(max(PIXELS_AT_ONCE, (free_memory() or 0) // 4 // BYTES_A_PIXEL))
+    return Room(max(MIN_PIXEL_BUDGET, (free_memory() or 0) // 4 // BYTES_PER_PIXEL))
 
 
 @cache
@@ -138,13 +138,13 @@ def one_kind(image: Image.Image, mode: str, path: Path) -> Image.Image:
         low, high = image.getextrema()
         assert isinstance(low, int | float)
         assert isinstance(high, int | float)
-        if low < 0 or high > MOST_OF_16_BITS:
+        if low < 0 or high > MAX_UINT16:
             raise DataError(f"{path}: pixels from {low:,} to {high:,}", SAVE_IT)
     image.load()  # EXIF data may stand behind the pixels
     turned = image if image.getexif().get(ORIENTATION, 1) == 1 else ImageOps.exif_transpose(image)
     # By strips, since a large image and each form between would be in memory at once.
     whole = Image.new(mode, turned.size)
-    rows = max(1, PIXELS_A_STRIP // turned.width)
+    rows = max(1, PIXELS_PER_STRIP // turned.width)
     for top in range(0, turned.height, rows):
         strip = turned.crop((0, top, turned.width, min(top + rows, turned.height)))
         pixels = to_8_bits(strip)
@@ -152,7 +152,7 @@ def one_kind(image: Image.Image, mode: str, path: Path) -> Image.Image:
     return whole
 
 
-def fit(image: Image.Image, size: tuple[int, int], resize: Resize) -> Image.Image:
+def resize_image(image: Image.Image, size: tuple[int, int], resize: Resize) -> Image.Image:
     """An image of width and height ``size``."""
     method = Image.Resampling.BILINEAR
     if resize == "crop":

@@ -23,9 +23,9 @@ try:
 except ImportError:
     imagehash = None  # type: ignore[assignment]
 
-MANY = 0.1
+COMMON_SHARE = 0.1
 """share of the images above which a property is no exception"""
-MOST_CUT = 0.5
+MAX_CUT = 0.5
 """share of an image that may be cut off unmentioned"""
 HASH_SIDE = 16
 """a perceptual hash has this many bits squared"""
@@ -48,7 +48,7 @@ class ListedImage:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Look:
+class ImageProperties:
     """What was seen of an image."""
 
     digest: bytes
@@ -68,30 +68,30 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Picture:
+class InspectedImage:
     """An image file and what was seen of it, or why it cannot be read."""
 
     path: Path
     split: str
     class_name: str
-    look: Look | None
+    properties: ImageProperties | None
     error: str = ""
 
 
-def can_compare() -> bool:
+def imagehash_installed() -> bool:
     """Whether the library of perceptual hashes is installed."""
     return imagehash is not None
 
 
-def examine(
+def inspect_images(
     entries: Iterable[ListedImage], channels: int, watch: ProgressCallback = no_progress
-) -> tuple[Picture, ...]:
+) -> tuple[InspectedImage, ...]:
     """Look at every file, in their order, for a net that takes so many channels."""
     entries = tuple(entries)
     found = []
     pool = ThreadPoolExecutor(processor_count())
     try:
-        for picture in pool.map(examine_one, entries, repeat(channels)):
+        for picture in pool.map(inspect_image, entries, repeat(channels)):
             found.append(picture)
             watch(len(found), len(entries))
     finally:  # an interrupt does not wait for the rest
@@ -99,18 +99,18 @@ def examine(
     return tuple(found)
 
 
-def examine_one(entry: ListedImage, channels: int) -> Picture:
+def inspect_image(entry: ListedImage, channels: int) -> InspectedImage:
     look, error = None, ""
     try:
-        look = look_at(entry.path, channels)
+        look = measure_image(entry.path, channels)
     except DataError as problem:
         error = problem.message
     except OSError as problem:  # the file vanished meanwhile
         error = f"{entry.path}: {(problem.strerror or str(problem)).lower()}"
-    return Picture(entry.path, entry.split, entry.class_name, look, error)
+    return InspectedImage(entry.path, entry.split, entry.class_name, look, error)
 
 
-def look_at(path: Path, channels: int) -> Look:
+def measure_image(path: Path, channels: int) -> ImageProperties:
     """Errors: `DataError` for what training could not read either."""
     as_colour = channels in (1, 3, 4)
     shape = (DECODED_SIDE, DECODED_SIDE, 3 if as_colour else channels)
@@ -120,12 +120,14 @@ def look_at(path: Path, channels: int) -> Look:
     image = Image.fromarray(pixels)
     side = (THUMBNAIL_SIDE, THUMBNAIL_SIDE)
     thumbnail = np.asarray(image.resize(side, Image.Resampling.BOX))
-    return Look(
+    return ImageProperties(
         digest=digest(path),
         size=upright_size(path),
         grey=int(np.ptp(thumbnail, axis=2).max()) <= GREY_TOLERANCE,
         thumbnail=thumbnail,
-        perceptual=imagehash.phash(image, HASH_SIDE).hash.ravel() if can_compare() else None,
+        perceptual=imagehash.phash(image, HASH_SIDE).hash.ravel()
+        if imagehash_installed()
+        else None,
     )
 
 

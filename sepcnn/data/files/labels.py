@@ -115,8 +115,8 @@ def _row(
         return None
     chosen = None if split is None else SPLIT_WORDS[split.casefold()]
     relative = os.path.relpath(found, folder) if found.is_relative_to(folder) else str(found)
-    name = composed(Path(os.path.normpath(relative)).as_posix())
-    return Row(found, name, composed(label), chosen, line)
+    name = nfc(Path(os.path.normpath(relative)).as_posix())
+    return Row(found, name, nfc(label), chosen, line)
 
 
 def _find(text: str, folder: Path) -> Path | None:
@@ -142,6 +142,6 @@ def _column(header: list[str], names: tuple[str, ...], table: Path) -> int:
     raise DataError(message, "as in path,label")
 
 
-def composed(text: str) -> str:
+def nfc(text: str) -> str:
     """Unicode's composed form: macOS may write é as two characters where Linux writes one."""
     return unicodedata.normalize("NFC", text)

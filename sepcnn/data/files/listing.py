@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sepcnn.data.files.decoding import SUFFIXES
-from sepcnn.data.files.labels import SPLIT_WORDS, composed, read_labels
+from sepcnn.data.files.labels import SPLIT_WORDS, nfc, read_labels
 from sepcnn.errors import DataError
 
 CSV_HINT = "put the images of each class in a folder of its name, or give a CSV: labels: FILE"
@@ -71,7 +71,7 @@ def list_images(root: Path, labels: Path | None = None) -> Listing:
         )
         if not files:
             raise DataError(f"{labels}: there are no images")
-    names = tuple(sorted({file.class_name for file in files}, key=natural))
+    names = tuple(sorted({file.class_name for file in files}, key=natural_key))
     files.sort(key=lambda file: (file.name, file.location))
     listing = Listing(names, tuple(files), tuple(unlabelled))
     _check(listing, labels or root)
@@ -90,7 +90,7 @@ def find_images(path: Path) -> list[Path]:
             return [path]
     except OSError as error:  # a name that is too long, a folder that may not be entered
         raise DataError(f"{path}: {(error.strerror or str(error)).lower()}") from None
-    found = sorted(walk(path))
+    found = sorted(walk_images(path))
     if not found:
         raise DataError(f"there is no image in {path}", f"looked for {', '.join(sorted(SUFFIXES))}")
     return found
@@ -139,7 +139,7 @@ def _check(listing: Listing, where: Path) -> None:
         raise DataError(message, hint)
 
 
-def natural(name: str) -> tuple[list[tuple[int, str]], str]:
+def natural_key(name: str) -> tuple[list[tuple[int, str]], str]:
     """Sorts 2 before 10, and b between A and C."""
     parts = re.split(r"(\d+)", name.casefold())
     parts[1::2] = [number.lstrip("0") for number in parts[1::2]]
@@ -175,7 +175,7 @@ def _split_folders(root: Path, folders: list[Path]) -> dict[str, Path]:
     splits: dict[str, Path] = {}
     others = []
     for folder in folders:
-        split = SPLIT_WORDS.get(composed(folder.name).casefold())
+        split = SPLIT_WORDS.get(nfc(folder.name).casefold())
         if split is None:
             others.append(folder)
         elif split in splits:
@@ -187,7 +187,7 @@ def _split_folders(root: Path, folders: list[Path]) -> dict[str, Path]:
     if others and not any(_entries(folder)[0] for folder in splits.values()):
         return {}
     for folder in others if splits else ():
-        if next(walk(folder), None):
+        if next(walk_images(folder), None):
             named = " and ".join(f"'{one.name}'" for one in splits.values())
             message = f"{root}: '{folder.name}' is beside {named}: a class or a split?"
             raise DataError(message, "move it elsewhere, or rename it")
@@ -196,13 +196,13 @@ def _split_folders(root: Path, folders: list[Path]) -> dict[str, Path]:
 
 def _of_class(folder: Path, split: str | None, root: Path) -> list[ImageFile]:
     """The images of a class, in folders within its folder too."""
-    files, class_name = [], composed(folder.name)
+    files, class_name = [], nfc(folder.name)
     above, inside = (len(os.path.join(base, "")) for base in (root, folder))
     # A link back up would bring in the images of other classes.
-    for path in walk(folder, (_identity(root), _identity(folder.parent))):
+    for path in walk_images(folder, (_identity(root), _identity(folder.parent))):
         location = str(path)
         text = location.replace(os.sep, "/")  # Path.relative_to takes ten times as long
-        name, key = composed(text[above:]), composed(text[inside:])
+        name, key = nfc(text[above:]), nfc(text[inside:])
         files.append(ImageFile(location, name, key, class_name, split))
     if not files:
         hint = "add images, or remove the folder"
@@ -210,7 +210,7 @@ def _of_class(folder: Path, split: str | None, root: Path) -> list[ImageFile]:
     return files
 
 
-def walk(folder: Path, above: tuple[tuple[int, int], ...] = ()) -> Iterator[Path]:
+def walk_images(folder: Path, above: tuple[tuple[int, int], ...] = ()) -> Iterator[Path]:
     """The images in a folder and those within; links are followed, but never in a ring.
 
     ``above``: the identities of folders that are not entered. Errors: `DataError`.

@@ -11,14 +11,14 @@ import torch
 
 from sepcnn.backends.machine import copy_to, free_memory
 from sepcnn.data.batch import Batch
-from sepcnn.data.dataset import Resident, Split
+from sepcnn.data.dataset import InMemorySplit, Split
 from sepcnn.data.files.pixel_cache import Rows
 
 IMAGES_AT_ONCE = 1024
 """when all of them are copied to a GPU"""
 
 
-class OnDisk(Split):
+class OnDiskSplit(Split):
     """Rows of a file, read at ``places``; the system keeps what was read while it has room."""
 
     def __init__(
@@ -58,11 +58,11 @@ class OnDisk(Split):
         moved.device = device
         return moved
 
-    def _resident(self, device: torch.device) -> Resident:
+    def _resident(self, device: torch.device) -> InMemorySplit:
         images = torch.empty((len(self), *self.shape), dtype=torch.uint8, device=device)
         for indices in torch.arange(len(self)).split(IMAGES_AT_ONCE):
             images[indices[0] : indices[-1] + 1] = self.read(indices).images
-        return Resident(images, self.labels)
+        return InMemorySplit(images, self.labels)
 
     def fingerprint(self) -> bytes:
         """Of the images' names, digests and labels: no image is read."""

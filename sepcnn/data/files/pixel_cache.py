@@ -20,8 +20,8 @@ from sepcnn.cache import cache_folder
 from sepcnn.data.files.decoding import DECODER, Resize, decoder, read_image
 from sepcnn.data.files.locks import held
 from sepcnn.data.files.row_file import (
-    Entries,
     RowFile,
+    RowIndex,
     SourceFile,
     digest_of,
     open_rows,
@@ -32,7 +32,7 @@ from sepcnn.errors import DataError
 
 CACHE = "images"
 """the folder within the cache folder"""
-WAITING_A_THREAD = 4
+QUEUED_PER_THREAD = 4
 """decoded images that wait to be written"""
 
 
@@ -57,7 +57,7 @@ class StoredFormat:
 class Rows(Protocol):
     """Where decoded images lie."""
 
-    entries: Entries
+    entries: RowIndex
 
     def gather(self, places: list[int], rows: np.ndarray) -> None:
         """Fill ``rows`` with the images at ``places``."""
@@ -69,7 +69,7 @@ class MemoryRows:
 
     images: np.ndarray
     """uint8 [N, bytes a row]"""
-    entries: Entries = field(default_factory=Entries)
+    entries: RowIndex = field(default_factory=RowIndex)
 
     def add(self, entry: SourceFile, row: bytes) -> None:
         self.images[len(self.entries)] = np.frombuffer(row, np.uint8)
@@ -80,7 +80,7 @@ class MemoryRows:
 
 
 @dataclass
-class Decoded:
+class DecodedImages:
     """All image files that could be read, and what was wrong with the others."""
 
     rows: Rows
@@ -95,7 +95,9 @@ class Decoded:
         return places
 
 
-def decode(files: list[str], form: StoredFormat, source: str, watch: ProgressCallback) -> Decoded:
+def decode(
+    files: list[str], form: StoredFormat, source: str, watch: ProgressCallback
+) -> DecodedImages:
     """The images of ``files``, from the cache where they have not changed since; ``source``
     names the set, which has a file of its own in the cache.
 
@@ -110,7 +112,7 @@ def decode(files: list[str], form: StoredFormat, source: str, watch: ProgressCal
     if stored and not changed(files, stored):
         with suppress(OSError):
             os.utime(path)  # when it was last used
-        return Decoded(stored, {})
+        return DecodedImages(stored, {})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with held(path.with_suffix(".lock"), f"decoding the images of {source}"):
@@ -147,7 +149,7 @@ def version(status: os.stat_result) -> tuple[int, int, int]:
 
 def into_cache(
     files: list[str], form: StoredFormat, path: Path, facts: dict[str, Any], watch: ProgressCallback
-) -> Decoded:
+) -> DecodedImages:
     """Decode what has changed, and copy the rows of what has not. Errors: OSError."""
     stored = open_rows(path)  # another process may have written it while this one waited
     fresh = changed(files, stored)
@@ -159,7 +161,7 @@ def into_cache(
     rows = read_all(fresh, form, unreadable, watch)
     first = next(rows, None)
     if first is None and stored:
-        return Decoded(stored, unreadable)
+        return DecodedImages(stored, unreadable)
     with write_rows(path, facts) as writer:
         if first is not None:
             writer.add(*first)
@@ -176,12 +178,12 @@ def into_cache(
             for entry, row in read_all([file], form, unreadable, watch):
                 writer.add(entry, row)
         writer.row_bytes = form.row_bytes
-    return Decoded(RowFile(path), unreadable)
+    return DecodedImages(RowFile(path), unreadable)
 
 
 def into_memory(
     files: list[str], form: StoredFormat, reason: str, watch: ProgressCallback
-) -> Decoded:
+) -> DecodedImages:
     """Decode everything, to be forgotten at the end. Errors: `DataError`."""
     needed, free = len(files) * form.row_bytes, free_memory()
     where = f"the cache folder {cache_folder()} cannot be used ({reason})"
@@ -194,7 +196,7 @@ def into_memory(
     for entry, row in read_all(files, form, unreadable, watch):
         kept.add(entry, row)
     note = f"{where}: the images are kept in memory, and read again by the next command"
-    return Decoded(kept, unreadable, note)
+    return DecodedImages(kept, unreadable, note)
 
 
 def read_all(
@@ -211,7 +213,7 @@ def read_all(
     done = 0
     try:
         while True:
-            while len(waiting) < WAITING_A_THREAD * threads and (file := next(remaining, None)):
+            while len(waiting) < QUEUED_PER_THREAD * threads and (file := next(remaining, None)):
                 waiting.append((file, pool.submit(read_one, file, form)))
             if not waiting:
                 return

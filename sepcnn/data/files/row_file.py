@@ -50,7 +50,7 @@ class SourceFile:
     """of the row"""
 
 
-class Entries:
+class RowIndex:
     """An entry for each row, as bytes: as objects they would take more memory than small images."""
 
     def __init__(self, records: bytes | memoryview = b"", paths: bytes | memoryview = b"") -> None:
@@ -136,7 +136,7 @@ class RowFile:
         if hashlib.blake2b(index, digest_size=DIGEST_BYTES).digest() != footer.digest:
             raise ValueError("damaged")
         records, facts = footer.rows * RECORD.size, footer.index_bytes - footer.facts_bytes
-        self.entries = Entries(index[:records], index[records:facts])
+        self.entries = RowIndex(index[:records], index[records:facts])
         step = max(1, footer.rows // ROWS_CHECKED)
         for place in range(0, footer.rows, step):
             if digest_of(self.row(place)) != self.entries.digest(place):
@@ -180,7 +180,7 @@ def open_rows(path: Path) -> RowFile | None:
         return None
 
 
-def read_facts(path: Path) -> tuple[dict[str, Any], int]:
+def read_metadata(path: Path) -> tuple[dict[str, Any], int]:
     """What a file of rows says of itself, and how many there are; no index is read.
 
     Errors: ValueError for a damaged one, OSError.
@@ -212,7 +212,7 @@ class RowWriter:
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
-        self.entries = Entries()
+        self.entries = RowIndex()
         self.row_bytes = 0
 
     def add(self, entry: SourceFile, row: bytes) -> None:

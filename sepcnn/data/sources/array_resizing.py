@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from sepcnn.backends.machine import free_memory
-from sepcnn.data.dataset import Resident
+from sepcnn.data.dataset import InMemorySplit
 from sepcnn.data.files.decoding import Resize
 from sepcnn.errors import DataError
 from sepcnn.language.values import ImageShape
@@ -17,7 +17,7 @@ LUMA = (0.299, 0.587, 0.114)
 """ITU-R BT.601: how much red, green and blue give to grey, as in Pillow"""
 
 
-def resized_split(split: Resident, shape: ImageShape, resize: Resize) -> Resident:
+def resized_split(split: InMemorySplit, shape: ImageShape, resize: Resize) -> InMemorySplit:
     """The same images as ``shape``: antialiased bilinear, grey repeated or colours weighed.
 
     Errors: `DataError` where they would not fit into memory.
@@ -40,7 +40,7 @@ def resized_split(split: Resident, shape: ImageShape, resize: Resize) -> Residen
         fitted[start : start + CHUNK] = scaled(chunk, shape[:2], resize)  # grey is repeated
     # Processors round differently: the images are known by what they were made of.
     identity = f"{split.fingerprint().hex()} {shape} {resize}"
-    return Resident(fitted, split.labels, identity)
+    return InMemorySplit(fitted, split.labels, identity)
 
 
 def grey(images: torch.Tensor) -> torch.Tensor:

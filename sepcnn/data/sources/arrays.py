@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from pydantic import PlainValidator, ValidationInfo, WithJsonSchema, model_validator
 
-from sepcnn.data.dataset import Dataset, Resident
+from sepcnn.data.dataset import Dataset, InMemorySplit
 from sepcnn.data.sources.base import Request, Source, hold_out
 from sepcnn.errors import DataError
 from sepcnn.language.messages import invalid, quote
@@ -18,7 +18,7 @@ from sepcnn.wording import counted
 
 SPLIT_NAMES = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 CLASS_NAME_KEYS = ("class_names", "classes", "label_names")
-MOST_CLASSES = 1_000_000
+MAX_CLASSES = 1_000_000
 """more are no classes but, say, numbers of people"""
 
 
@@ -80,7 +80,7 @@ class Arrays(Source):
 
     def open(self, request: Request) -> Dataset:
         class_names: dict[Path, tuple[str, ...]] = {}
-        splits: dict[str, Resident] = {}
+        splits: dict[str, InMemorySplit] = {}
         together = read_arrays((self.path,)) if self.path else {}
         for split in SPLIT_NAMES:
             files = (self.path,) if self.path else getattr(self, split)
@@ -173,7 +173,7 @@ def images_and_labels(
 
 def checked_split(
     images: np.ndarray, labels: np.ndarray, shape: tuple[int, int, int], path: Path
-) -> Resident:
+) -> InMemorySplit:
     """Checked arrays as a split. Errors: `DataError`."""
     if images.ndim == 3:
         images = images[..., None]
@@ -193,8 +193,8 @@ def checked_split(
         raise DataError(f"{path}: there are no images")
     if int(labels.min()) < 0:
         raise DataError(f"{path}: a label is {labels.min()}", "labels count from 0")
-    if int(labels.max()) >= MOST_CLASSES:
-        message = f"{path}: a label is {labels.max()}, but {MOST_CLASSES} classes are the most"
+    if int(labels.max()) >= MAX_CLASSES:
+        message = f"{path}: a label is {labels.max()}, but {MAX_CLASSES} classes are the most"
         raise DataError(message, "labels number the classes from 0")
     if images.shape[1:] != tuple(shape):
         found = ", ".join(map(str, images.shape[1:]))
@@ -203,7 +203,7 @@ def checked_split(
         if images.shape[1] in (1, 3) and images.shape[3] > 4:
             hint = "channels come last here: save images.transpose(0, 2, 3, 1)"
         raise DataError(message, hint)
-    return Resident(torch.from_numpy(images), torch.from_numpy(labels.astype(np.int64)))
+    return InMemorySplit(torch.from_numpy(images), torch.from_numpy(labels.astype(np.int64)))
 
 
 def describe(array: np.ndarray) -> str:
@@ -233,7 +233,7 @@ def read_class_names(arrays: dict[str, np.ndarray], path: Path) -> tuple[str, ..
 
 
 def agreed_names(
-    named: dict[Path, tuple[str, ...]], splits: dict[str, Resident]
+    named: dict[Path, tuple[str, ...]], splits: dict[str, InMemorySplit]
 ) -> tuple[str, ...]:
     """The class names that all files agree on, else the numbers. Errors: `DataError`."""
     most = max(int(split.labels.max()) for split in splits.values()) + 1

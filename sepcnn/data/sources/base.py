@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from sepcnn.data.dataset import Dataset, Resident
+from sepcnn.data.dataset import Dataset, InMemorySplit
 from sepcnn.data.files import decoding
 from sepcnn.data.progress import ProgressCallback, no_progress
 from sepcnn.language.spec import Choice, Table
@@ -58,7 +58,7 @@ class Source(Choice):
         """Read the data. Errors: `DataError`, which names what does not fit."""
 
 
-def hold_out(split: Resident, request: Request) -> tuple[Resident, Resident | None]:
+def hold_out(split: InMemorySplit, request: Request) -> tuple[InMemorySplit, InMemorySplit | None]:
     """Training and validation images: the same share of every class, drawn by ``split_seed``.
 
     A class keeps at least one image for training.

@@ -13,14 +13,14 @@ from sepcnn.data.dataset import Dataset
 from sepcnn.data.files import decoding
 from sepcnn.data.files.decoding import Resize
 from sepcnn.data.files.listing import ImageFile, Listing, list_images
-from sepcnn.data.files.on_disk import OnDisk
-from sepcnn.data.files.pixel_cache import Decoded, StoredFormat, decode
+from sepcnn.data.files.on_disk import OnDiskSplit
+from sepcnn.data.files.pixel_cache import DecodedImages, StoredFormat, decode
 from sepcnn.data.sources.base import Request, Source
 from sepcnn.errors import DataError
 from sepcnn.language.values import FilePath, ImageShape, Pair
 from sepcnn.randomness import key
 
-MOST_SHOWN = 10
+MAX_SHOWN = 10
 """files that an error names"""
 
 
@@ -80,7 +80,7 @@ class Folder(Source):
         places = decoded.places()
         files = [file for file in listing.files if file.location in places]
         check_classes(files, listing)
-        splits = by_split(files, request)
+        splits = split_files(files, request)
         parts = {
             name: on_disk(splits[name], decoded, places, listing.class_names, form)
             if splits.get(name)
@@ -99,8 +99,8 @@ class Folder(Source):
     def _without(self, unreadable: dict[str, str], total: int) -> str:
         """Which images are left out. Errors: `DataError` unless that is wanted."""
         found = f"{len(unreadable):,} of {total:,} images cannot be read:"
-        shown = "".join(f"\n   {text}" for text in list(unreadable.values())[:MOST_SHOWN])
-        text = f"{found}{shown}{more(len(unreadable) - MOST_SHOWN)}"
+        shown = "".join(f"\n   {text}" for text in list(unreadable.values())[:MAX_SHOWN])
+        text = f"{found}{shown}{more(len(unreadable) - MAX_SHOWN)}"
         if self.skip_unreadable:
             return text
         raise DataError(text, "mend or remove them, or set skip_unreadable: true")
@@ -120,7 +120,7 @@ def check_classes(files: list[ImageFile], listing: Listing) -> None:
                 raise DataError(f"no image of the class '{name}'{where} can be read")
 
 
-def by_split(files: Iterable[ImageFile], request: Request) -> dict[str, list[ImageFile]]:
+def split_files(files: Iterable[ImageFile], request: Request) -> dict[str, list[ImageFile]]:
     """The files of each split; validation images are held out where there are none."""
     splits: dict[str, list[ImageFile]] = {}
     for file in files:
@@ -150,13 +150,13 @@ def hold_out(files: list[ImageFile], request: Request) -> tuple[list[ImageFile],
 
 def on_disk(
     files: Iterable[ImageFile],
-    decoded: Decoded,
+    decoded: DecodedImages,
     places: dict[str, int],
     class_names: tuple[str, ...],
     form: StoredFormat,
-) -> OnDisk:
+) -> OnDiskSplit:
     numbers = {name: number for number, name in enumerate(class_names)}
     listed = list(files)
     labels = torch.tensor([numbers[file.class_name] for file in listed], dtype=torch.int64)
     at = [places[file.location] for file in listed]
-    return OnDisk(decoded.rows, at, [file.name for file in listed], labels, form.shape)
+    return OnDiskSplit(decoded.rows, at, [file.name for file in listed], labels, form.shape)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from sepcnn.cache import cache_folder, keep
-from sepcnn.data.dataset import SPLITS, Dataset, Resident
+from sepcnn.data.dataset import SPLITS, Dataset, InMemorySplit
 from sepcnn.data.sources import shape_drawing
 from sepcnn.data.sources.arrays import read_arrays
 from sepcnn.data.sources.base import Request, Source
@@ -56,7 +56,7 @@ class Shapes(Source):
         splits = {name: self._split(name, count, height) for name, count in counts.items()}
         return Dataset(shape_drawing.CLASS_NAMES, splits["train"], splits["val"], splits["test"])
 
-    def _split(self, split: str, count: int, size: int) -> Resident:
+    def _split(self, split: str, count: int, size: int) -> InMemorySplit:
         name = f"shapes/{shape_drawing.VERSION}/{self.seed}-{split}-{count}-{size}.npz"
         arrays = read_cached(cache_folder() / name)
         if arrays is None or arrays[0].shape != (count, size, size, 3):
@@ -68,7 +68,7 @@ class Shapes(Source):
             keep(name, write)
         else:
             images, labels = arrays
-        return Resident(torch.from_numpy(images), torch.from_numpy(labels), identity=name)
+        return InMemorySplit(torch.from_numpy(images), torch.from_numpy(labels), identity=name)
 
 
 def read_cached(path: Path) -> tuple[np.ndarray, np.ndarray] | None:

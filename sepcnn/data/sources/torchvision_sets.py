@@ -11,22 +11,22 @@ import torch
 from pydantic import PlainValidator, WithJsonSchema, model_validator
 
 from sepcnn.cache import DOWNLOADS, cache_folder
-from sepcnn.data.dataset import Dataset, Resident
+from sepcnn.data.dataset import Dataset, InMemorySplit
 from sepcnn.data.files import decoding
 from sepcnn.data.files.decoding import Resize
 from sepcnn.data.sources.array_resizing import resized_split
 from sepcnn.data.sources.base import Request, Source, hold_out
-from sepcnn.data.sources.published.array_catalogue import EMNIST, SETS
+from sepcnn.data.sources.published.array_catalogue import ARRAY_SETS, EMNIST
 from sepcnn.data.sources.published.array_files import Pair
-from sepcnn.data.sources.published.array_sets import TEST, TRAIN, NamedSet, PublishedSet
-from sepcnn.data.sources.published.download import Remote, fetch
-from sepcnn.data.sources.published.image_catalogue import IMAGENETTE, PICTURE_SETS
-from sepcnn.data.sources.published.image_sets import PictureSet
+from sepcnn.data.sources.published.array_sets import TEST, TRAIN, ArraySet, PublishedSet
+from sepcnn.data.sources.published.download import PublishedFile, fetch
+from sepcnn.data.sources.published.image_catalogue import IMAGE_FOLDER_SETS, IMAGENETTE
+from sepcnn.data.sources.published.image_sets import ImageFolderSet
 from sepcnn.errors import DataError
 from sepcnn.language.messages import invalid, nearest, quote
 from sepcnn.language.values import FilePath, ImageShape
 
-ALL: ChainMap[str, Any] = ChainMap(PICTURE_SETS, SETS)
+ALL: ChainMap[str, Any] = ChainMap(IMAGE_FOLDER_SETS, ARRAY_SETS)
 
 
 def _set_name(value: Any) -> str:
@@ -87,7 +87,7 @@ class Torchvision(Source):
     def check(self, shape: ImageShape) -> None:
         if shape[2] not in (1, 3):
             known = self.known
-            own = list(known.shape) if isinstance(known, NamedSet) else [*shape[:2], 3]
+            own = list(known.shape) if isinstance(known, ArraySet) else [*shape[:2], 3]
             message = f"expected 1 or 3 channels for {self.name}, found {shape[2]}"
             raise DataError(message, f"write input_shape: {own}")
 
@@ -103,12 +103,12 @@ class Torchvision(Source):
             raise DataError(f"{self.folder}: {(error.strerror or str(error)).lower()}") from None
         if missing:
             self._fetch(missing, request)
-        if isinstance(known, PictureSet):
+        if isinstance(known, ImageFolderSet):
             return known.dataset(self.folder, self.resize, request)
-        assert isinstance(known, NamedSet)
+        assert isinstance(known, ArraySet)
         return self._of_arrays(known, request)
 
-    def _missing(self) -> list[Remote]:
+    def _missing(self) -> list[PublishedFile]:
         """What has to be downloaded. Errors: `DataError` where that is impossible, OSError."""
         if not self.known.files and not (self.folder / "train").is_dir():
             message = f"{self.folder}: {self.name} is not there, and cannot be downloaded"
@@ -116,7 +116,7 @@ class Torchvision(Source):
             raise DataError(message, hint)
         return self.known.missing(self.folder)
 
-    def _of_arrays(self, known: NamedSet, request: Request) -> Dataset:
+    def _of_arrays(self, known: ArraySet, request: Request) -> Dataset:
         splits = {split: resident(pair) for split, pair in known.open(self.folder).items()}
         train, val = hold_out(splits[TRAIN], request)
         train, test = (
@@ -125,7 +125,7 @@ class Torchvision(Source):
         val = resized_split(val, request.shape, self.resize) if val else None
         return Dataset(known.class_names, train, val, test)
 
-    def _fetch(self, missing: list[Remote], request: Request) -> None:
+    def _fetch(self, missing: list[PublishedFile], request: Request) -> None:
         """Download files; the progress is told in images, as if all were of one size."""
         by_hand = "\n   ".join(file.by_hand(self.folder) for file in missing)
         if not self.download:
@@ -148,6 +148,6 @@ class Torchvision(Source):
             before += file.size
 
 
-def resident(pair: Pair) -> Resident:
+def resident(pair: Pair) -> InMemorySplit:
     pixels, labels = (np.require(array, requirements="W") for array in pair)
-    return Resident(torch.from_numpy(pixels), torch.from_numpy(labels))
+    return InMemorySplit(torch.from_numpy(pixels), torch.from_numpy(labels))

@@ -413,19 +413,19 @@ def test_every_operation_is_as_likely() -> None:
 def test_mixup_mixes_images_and_labels_by_the_same_share() -> None:
     images = noise(64)
     found = run(images, rule("MixUp", alpha=1.0))
-    assert found.partners is not None
-    assert found.shares is not None
-    share = found.shares.double()[:, None, None, None]
-    expected = share * images + (1 - share) * images[found.partners]
+    assert found.second_labels is not None
+    assert found.first_shares is not None
+    share = found.first_shares.double()[:, None, None, None]
+    expected = share * images + (1 - share) * images[found.second_labels]
     assert (found.images - expected).abs().max() <= 0.51
-    assert sorted(found.partners.tolist()) == list(range(64))
+    assert sorted(found.second_labels.tolist()) == list(range(64))
     assert torch.equal(found.labels, torch.arange(64))
 
 
 def test_shares_of_mixup_follow_their_curve() -> None:
     images = torch.zeros(4000, 1, 1, 1, dtype=torch.uint8)
     for alpha in (0.2, 1.0, 5.0):
-        shares = run(images, rule("MixUp", alpha=alpha)).shares
+        shares = run(images, rule("MixUp", alpha=alpha)).first_shares
         assert shares is not None
         assert float(shares.mean()) == pytest.approx(0.5, abs=0.03)
         assert float(shares.var()) == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.1)
@@ -434,15 +434,15 @@ def test_shares_of_mixup_follow_their_curve() -> None:
 def test_cutmix_covers_as_much_as_it_says() -> None:
     images = torch.arange(64, dtype=torch.uint8)[:, None, None, None].expand(64, 12, 10, 3)
     found = run(images.contiguous(), rule("CutMix", factor=[1, 1]))
-    assert found.partners is not None
-    assert found.shares is not None
+    assert found.second_labels is not None
+    assert found.first_shares is not None
     own = found.images[..., 0] == found.labels[:, None, None]
-    others = found.images[..., 0] == found.partners[:, None, None]
+    others = found.images[..., 0] == found.second_labels[:, None, None]
     assert (own | others).all()
-    apart = found.labels != found.partners
+    apart = found.labels != found.second_labels
     shares = own.float().mean((1, 2))
-    torch.testing.assert_close(shares[apart], found.shares[apart])
-    assert 0.2 < float(found.shares.std()) < 0.35
+    torch.testing.assert_close(shares[apart], found.first_shares[apart])
+    assert 0.2 < float(found.first_shares.std()) < 0.35
 
 
 def test_shares_of_cutmix_are_of_what_the_net_sees() -> None:
@@ -451,11 +451,11 @@ def test_shares_of_cutmix_are_of_what_the_net_sees() -> None:
     batch = Batch(images.contiguous(), torch.arange(64))
     found = augment(batch, (rule("CutMix", factor=[1, 1]),), (12, 10), seed=0, step=0)
     assert found.images.shape == (64, 12, 10, 1)
-    assert found.shares is not None
-    assert found.partners is not None
+    assert found.first_shares is not None
+    assert found.second_labels is not None
     own = (found.images[..., 0] == found.labels[:, None, None]).float().mean((1, 2))
-    apart = found.labels != found.partners
-    torch.testing.assert_close(own[apart], found.shares[apart])
+    apart = found.labels != found.second_labels
+    torch.testing.assert_close(own[apart], found.first_shares[apart])
 
 
 def test_a_batch_is_mixed_once() -> None:
@@ -465,7 +465,7 @@ def test_a_batch_is_mixed_once() -> None:
     by_cutmix = 0
     for step in range(40):
         found = run(images, *rules, step=step)
-        assert found.shares is not None
-        pixels = found.shares * 120
+        assert found.first_shares is not None
+        pixels = found.first_shares * 120
         by_cutmix += bool((pixels - pixels.round()).abs().max() < 1e-4)
     assert 10 < by_cutmix < 30

@@ -422,7 +422,7 @@ def test_strips_are_the_whole_image(
         image.info["transparency"] = bytes(range(0, 256, 32))
     saved(path, image, exif=exif)
     whole = read_image(path, (9, 7, channels))
-    monkeypatch.setattr("sepcnn.data.files.decoding.PIXELS_A_STRIP", 1)
+    monkeypatch.setattr("sepcnn.data.files.decoding.PIXELS_PER_STRIP", 1)
     np.testing.assert_array_equal(read_image(path, (9, 7, channels)), whole)
     assert whole.std() > 20
 
@@ -455,7 +455,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from sepcnn.data.files import decoding
 
-decoding.PIXELS_AT_ONCE, decoding.free_memory = 20_000_000, lambda: None
+decoding.MIN_PIXEL_BUDGET, decoding.free_memory = 20_000_000, lambda: None
 decoding.read_image(Path(sys.argv[1]), (8, 8, 3))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 with ThreadPoolExecutor(3) as pool:

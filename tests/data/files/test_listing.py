@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sepcnn.data.files.listing import Listing, find_images, list_images, natural
+from sepcnn.data.files.listing import Listing, find_images, list_images, natural_key
 from sepcnn.errors import DataError
 from tests.conftest import SHARED_DATA
 
@@ -85,9 +85,9 @@ def test_images_beside_the_classes_are_told(tmp_path: Path) -> None:
 def test_names_of_classes_are_sorted_as_people_count() -> None:
     names = ["10", "9", "b", "A", "a", "C", "img12", "img2", "007", "²"]
     expected = ["007", "9", "10", "A", "a", "b", "C", "img2", "img12", "²"]
-    assert sorted(names, key=natural) == expected
+    assert sorted(names, key=natural_key) == expected
     names.reverse()
-    assert sorted(names, key=natural) == expected
+    assert sorted(names, key=natural_key) == expected
 
 
 def test_composed_and_decomposed_names_are_one(tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from sepcnn.data.dataset import Resident
-from sepcnn.data.files.on_disk import OnDisk
-from sepcnn.data.files.row_file import RowFile, SourceFile, digest_of, read_facts, write_rows
+from sepcnn.data.dataset import InMemorySplit
+from sepcnn.data.files.on_disk import OnDiskSplit
+from sepcnn.data.files.row_file import RowFile, SourceFile, digest_of, read_metadata, write_rows
 from tests.runs import environment
 
 SHAPE = (4, 3, 2)
@@ -28,9 +28,9 @@ def rows(tmp_path: Path) -> RowFile:
     return RowFile(tmp_path / "a.rows")
 
 
-def split(rows: RowFile, places: list[int]) -> OnDisk:
+def split(rows: RowFile, places: list[int]) -> OnDiskSplit:
     names = [f"{place}.png" for place in places]
-    return OnDisk(rows, places, names, torch.tensor(places) % 3, SHAPE)
+    return OnDiskSplit(rows, places, names, torch.tensor(places) % 3, SHAPE)
 
 
 def test_the_images_at_the_indices(rows: RowFile) -> None:
@@ -59,7 +59,7 @@ def test_the_index_is_kept_as_bytes(tmp_path: Path) -> None:
     assert list(found) == written
     assert found.digest(7) == found[7].digest
     assert found.places() == {entry.path: place for place, entry in enumerate(written)}
-    assert read_facts(tmp_path / "a.rows") == ({"a": 1}, len(written))
+    assert read_metadata(tmp_path / "a.rows") == ({"a": 1}, len(written))
 
 
 def test_the_same_on_the_processor(rows: RowFile) -> None:
@@ -72,16 +72,16 @@ def test_the_same_on_the_processor(rows: RowFile) -> None:
 def test_indices_are_read_by_the_processor_wherever_images_go(rows: RowFile) -> None:
     """From a GPU each batch of them would wait for the steps before."""
     part = split(rows, [7, 2])
-    for_gpu = OnDisk(rows, [7, 2], part.names, part.labels, SHAPE, torch.device("cuda"))
+    for_gpu = OnDiskSplit(rows, [7, 2], part.names, part.labels, SHAPE, torch.device("cuda"))
     assert for_gpu.indices_on == part.indices_on == torch.device("cpu")
-    resident = Resident(torch.zeros(2, 4, 3, 2, dtype=torch.uint8, device="meta"), part.labels)
+    resident = InMemorySplit(torch.zeros(2, 4, 3, 2, dtype=torch.uint8, device="meta"), part.labels)
     assert resident.indices_on == torch.device("meta")
 
 
 def test_the_fingerprint_is_that_of_names_images_and_labels(rows: RowFile) -> None:
     parts = [split(rows, [1, 2]), split(rows, [2, 1]), split(rows, [1]), split(rows, [1, 2, 3])]
-    parts.append(OnDisk(rows, [1, 2], ["a", "2.png"], torch.tensor([1, 2]), SHAPE))
-    parts.append(OnDisk(rows, [1, 2], ["1.png", "2.png"], torch.tensor([1, 1]), SHAPE))
+    parts.append(OnDiskSplit(rows, [1, 2], ["a", "2.png"], torch.tensor([1, 2]), SHAPE))
+    parts.append(OnDiskSplit(rows, [1, 2], ["1.png", "2.png"], torch.tensor([1, 1]), SHAPE))
     assert len({part.fingerprint() for part in parts}) == 6
     assert split(rows, [1, 2]).fingerprint() == parts[0].fingerprint()
 
@@ -92,7 +92,7 @@ def test_the_same_on_a_gpu(rows: RowFile, room: bool, monkeypatch: pytest.Monkey
     free = 10**9 if room else 10
     monkeypatch.setattr("sepcnn.data.files.on_disk.free_memory", lambda _: free)
     moved = split(rows, [7, 2, 5]).to(torch.device("cuda"))
-    assert isinstance(moved, OnDisk) != room
+    assert isinstance(moved, OnDiskSplit) != room
     batch = moved.read(torch.tensor([2, 0], device="cuda"))
     assert (batch.images.device.type, batch.labels.device.type) == ("cuda", "cuda")
     assert batch.images[:, 0, 0, 0].tolist() == [5, 7]
@@ -103,16 +103,16 @@ LARGE = """
 import resource, sys
 from pathlib import Path
 import torch
-from sepcnn.data.files.on_disk import OnDisk
-from sepcnn.data.files.row_file import FOOTER, MAGIC, Entries, Entry, RowFile
+from sepcnn.data.files.on_disk import OnDiskSplit
+from sepcnn.data.files.row_file import FOOTER, MAGIC, RowFile, RowIndex, SourceFile
 import hashlib
 
 path, count, side = sys.argv[1], 4096, 512
 row = side * side * 3
 digest = hashlib.blake2b(bytes(row), digest_size=16).hexdigest()
-entries = Entries()
+entries = RowIndex()
 for number in range(count):
-    entries.add(Entry(str(number), 1, 1, 1, digest))
+    entries.add(SourceFile(str(number), 1, 1, 1, digest))
 index = bytes(entries) + b"{}"
 with open(path, "wb") as file:  # sparse: 3.2 GB that take no room
     file.truncate(count * row)
@@ -125,7 +125,7 @@ status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text
 limit = int(status["VmData"].split()[0]) * 1024 + (400 << 20)  # 0.4 GB beside torch itself
 resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 rows = RowFile(Path(path))
-part = OnDisk(rows, range(count), [str(n) for n in range(count)],
+part = OnDiskSplit(rows, range(count), [str(n) for n in range(count)],
               torch.zeros(count, dtype=torch.int64), (side, side, 3))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for indices in torch.randperm(count).split(32):

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from sepcnn.data.files import pixel_cache
-from sepcnn.data.files.pixel_cache import Decoded, StoredFormat, decode
+from sepcnn.data.files.pixel_cache import DecodedImages, StoredFormat, decode
 from sepcnn.data.progress import no_progress
 from sepcnn.errors import DataError
 from tests.pictures import picture, write_folder
@@ -50,11 +50,11 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return found
 
 
-def decode_all(files: list[Path], form: StoredFormat = FORM) -> Decoded:
+def decode_all(files: list[Path], form: StoredFormat = FORM) -> DecodedImages:
     return decode([str(file) for file in files], form, str(files[0].parents[1]), no_progress)
 
 
-def pixels(result: Decoded, files: list[Path], form: StoredFormat = FORM) -> np.ndarray:
+def pixels(result: DecodedImages, files: list[Path], form: StoredFormat = FORM) -> np.ndarray:
     places = result.places()
     rows = np.empty((len(files), form.row_bytes), np.uint8)
     result.rows.gather([places[str(file)] for file in files], rows)
@@ -67,7 +67,7 @@ def expected(files: list[Path], form: StoredFormat = FORM) -> np.ndarray:
     return np.stack([read_image(file, form.shape, form.resize) for file in files])
 
 
-def check(files: list[Path], form: StoredFormat = FORM) -> Decoded:
+def check(files: list[Path], form: StoredFormat = FORM) -> DecodedImages:
     result = decode_all(files, form)
     np.testing.assert_array_equal(pixels(result, files, form), expected(files, form))
     return result
@@ -322,7 +322,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 source = str(Path(sys.argv[1]).parents[1])
 try:
     found = pixel_cache.decode(
-        sys.argv[1:], pixel_cache.Form((12, 12, 3), "crop"), source, lambda *_: None
+        sys.argv[1:], pixel_cache.StoredFormat((12, 12, 3), "crop"), source, lambda *_: None
     )
 except KeyboardInterrupt:
     sys.exit(130)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sepcnn.data.dataset import Resident
+from sepcnn.data.dataset import InMemorySplit
 from sepcnn.data.files.decoding import Resize
 from sepcnn.data.sources import array_resizing
 from sepcnn.data.sources.array_resizing import resized_split, scaled
@@ -19,8 +19,8 @@ def images(count: int, *shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randint(256, (count, *shape), generator=generator, dtype=torch.uint8)
 
 
-def split(pixels: torch.Tensor) -> Resident:
-    return Resident(pixels, torch.arange(len(pixels)))
+def split(pixels: torch.Tensor) -> InMemorySplit:
+    return InMemorySplit(pixels, torch.arange(len(pixels)))
 
 
 def pillow(image: torch.Tensor, size: tuple[int, int]) -> np.ndarray:

@@ -187,7 +187,7 @@ def test_validation_is_held_out_of_every_class(unsplit: Arrays) -> None:
 
 
 def test_the_split_seed_alone_decides_what_is_held_out(unsplit: Arrays) -> None:
-    first, again, other = (opened(unsplit, split_seed=seed).facts() for seed in (0, 0, 1))
+    first, again, other = (opened(unsplit, split_seed=seed).summary() for seed in (0, 0, 1))
     assert first == again
     assert first["counts"] == other["counts"] == {"train": 90, "val": 30}
     assert first["fingerprint"] != other["fingerprint"]
@@ -196,7 +196,7 @@ def test_the_split_seed_alone_decides_what_is_held_out(unsplit: Arrays) -> None:
 def test_nothing_is_held_out_where_the_set_brings_a_split(tmp_path: Path) -> None:
     stored = {"x_train": images(), "y_train": labels(), "x_val": images(6), "y_val": labels(6)}
     dataset = opened(arrays(path=npz(tmp_path / "a.npz", **stored)))
-    assert dataset.facts()["counts"] == {"train": 12, "val": 6}
+    assert dataset.summary()["counts"] == {"train": 12, "val": 6}
 
 
 # ── refusals of files ─────────────────────────────────────────────────────────────────────────

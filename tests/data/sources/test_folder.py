@@ -210,27 +210,27 @@ def test_names_that_are_not_utf_8(root: Path) -> None:
         pytest.skip("this file system takes UTF-8 only")
     data = opened(root)
     assert f"red/{name}" in names(data.train) | names(data.val)
-    assert data.facts() == opened(root).facts()
+    assert data.summary() == opened(root).summary()
 
 
 # ── fingerprint ───────────────────────────────────────────────────────────────────────────────
 
 
 def test_the_same_photos_elsewhere_are_the_same_data(root: Path, tmp_path: Path) -> None:
-    facts = opened(root).facts()
+    facts = opened(root).summary()
     shutil.copytree(root, tmp_path / "elsewhere")
-    assert opened(tmp_path / "elsewhere").facts() == facts
+    assert opened(tmp_path / "elsewhere").summary() == facts
     shutil.rmtree(tmp_path / "cache")
-    assert opened(root).facts() == facts
+    assert opened(root).summary() == facts
 
 
 def test_other_pixels_and_labels_are_other_data(root: Path) -> None:
-    found = [opened(root).facts()["fingerprint"]]
+    found = [opened(root).summary()["fingerprint"]]
     picture("red", 77).save(root / "red" / "000.jpg", quality=95)
-    found.append(opened(root).facts()["fingerprint"])
+    found.append(opened(root).summary()["fingerprint"])
     (root / "red" / "000.jpg").rename(root / "blue" / "012.jpg")
-    found.append(opened(root).facts()["fingerprint"])
-    found.append(opened(root, resize="stretch").facts()["fingerprint"])
+    found.append(opened(root).summary()["fingerprint"])
+    found.append(opened(root, resize="stretch").summary()["fingerprint"])
     assert len(set(found)) == 4
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from sepcnn.data.dataset import Dataset, Resident
+from sepcnn.data.dataset import Dataset, InMemorySplit
 from sepcnn.data.sources.base import Request
 from sepcnn.data.sources.shape_drawing import CLASS_NAMES, VERSION, draw
 from sepcnn.data.sources.shapes import Shapes
@@ -29,8 +29,8 @@ def open_shapes(source: Shapes = SMALL, size: int = SIZE) -> Dataset:
     return source.open(Request((size, size, 3), 0.5, 0))
 
 
-def train(dataset: Dataset) -> Resident:
-    assert isinstance(dataset.train, Resident)
+def train(dataset: Dataset) -> InMemorySplit:
+    assert isinstance(dataset.train, InMemorySplit)
     return dataset.train
 
 
@@ -51,7 +51,7 @@ def test_the_splits_are_those_that_are_drawn(cache: Path) -> None:
 
 
 def test_opening_twice_gives_the_same_data(cache: Path) -> None:
-    assert open_shapes().facts() == open_shapes().facts()
+    assert open_shapes().summary() == open_shapes().summary()
 
 
 def test_the_cache_is_used(cache: Path) -> None:
@@ -87,11 +87,11 @@ def unknown_compression(content: bytes) -> bytes:
 def test_a_damaged_file_is_drawn_again_and_replaced(
     cache: Path, damage: Callable[[bytes], bytes]
 ) -> None:
-    facts = open_shapes().facts()
+    facts = open_shapes().summary()
     path = cached(cache, "train")
     whole = path.read_bytes()
     path.write_bytes(damage(whole))
-    assert open_shapes().facts() == facts
+    assert open_shapes().summary() == facts
     assert path.read_bytes() == whole
 
 
@@ -105,9 +105,9 @@ def test_a_damaged_file_is_drawn_again_and_replaced(
     ids=["other-count", "no-labels", "other-names"],
 )
 def test_a_foreign_file_is_drawn_again(cache: Path, arrays: dict[str, np.ndarray]) -> None:
-    facts = open_shapes().facts()
+    facts = open_shapes().summary()
     np.savez(cached(cache, "train"), **arrays)
-    assert open_shapes().facts() == facts
+    assert open_shapes().summary() == facts
 
 
 def test_a_cache_that_cannot_be_written_is_no_error(
@@ -116,14 +116,14 @@ def test_a_cache_that_cannot_be_written_is_no_error(
     # Below a file: also root cannot write there.
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    assert open_shapes().facts()["counts"] == {"train": 30, "val": 20, "test": 10}
+    assert open_shapes().summary()["counts"] == {"train": 30, "val": 20, "test": 10}
 
 
 def test_seeds_and_sizes_have_their_own_files(cache: Path) -> None:
     first = open_shapes()
     other = open_shapes(SMALL.model_copy(update={"seed": 4}))
     larger = open_shapes(size=36)
-    assert other.facts()["fingerprint"] != first.facts()["fingerprint"]
+    assert other.summary()["fingerprint"] != first.summary()["fingerprint"]
     assert train(larger).images.shape == (30, 36, 36, 3)
     assert len(list(cache.rglob("*.npz"))) == 9
 

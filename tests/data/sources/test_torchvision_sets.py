@@ -17,12 +17,12 @@ import numpy as np
 import pytest
 import torch
 
-from sepcnn.data.dataset import Dataset, Resident
+from sepcnn.data.dataset import Dataset, InMemorySplit
 from sepcnn.data.sources.base import Request
 from sepcnn.data.sources.published import array_catalogue
-from sepcnn.data.sources.published.array_catalogue import EMNIST, SETS
-from sepcnn.data.sources.published.array_sets import CifarSet, NamedSet
-from sepcnn.data.sources.published.download import Remote, md5_of
+from sepcnn.data.sources.published.array_catalogue import ARRAY_SETS, EMNIST
+from sepcnn.data.sources.published.array_sets import ArraySet, CifarSet
+from sepcnn.data.sources.published.download import PublishedFile, md5_of
 from sepcnn.data.sources.torchvision_sets import Torchvision
 from sepcnn.errors import DataError
 from tests.conftest import SHARED_DATA
@@ -122,7 +122,7 @@ def svhn_files(found: Content) -> list[bytes]:
 
 
 def files_of(name: str, split: str | None, found: Content) -> list[bytes]:
-    known = EMNIST[split] if split else SETS[name]
+    known = EMNIST[split] if split else ARRAY_SETS[name]
     if isinstance(known, CifarSet):
         return cifar_files(found, known)
     if split:
@@ -130,7 +130,9 @@ def files_of(name: str, split: str | None, found: Content) -> list[bytes]:
     return {"STL10": stl_files, "SVHN": svhn_files}.get(name, mnist_files)(found)
 
 
-SMALL = [(name, None) for name in SETS if name != "EMNIST"] + [("EMNIST", part) for part in EMNIST]
+SMALL = [(name, None) for name in ARRAY_SETS if name != "EMNIST"] + [
+    ("EMNIST", part) for part in EMNIST
+]
 
 
 class Published:
@@ -138,7 +140,7 @@ class Published:
 
     def __init__(self, name: str, split: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
         self.name, self.split, self.monkeypatch = name, split, monkeypatch
-        self.known: NamedSet = EMNIST[split] if split else SETS[name]
+        self.known: ArraySet = EMNIST[split] if split else ARRAY_SETS[name]
         self.content = content(self.known.shape, len(self.known.class_names))
         written = files_of(name, split, self.content)
         self.files = {
@@ -148,13 +150,13 @@ class Published:
     def at(self, *addresses: str) -> None:
         """Publish it at these mirrors."""
         remotes = tuple(
-            Remote(
+            PublishedFile(
                 path, hashlib.md5(file).hexdigest(), len(file), tuple(a + path for a in addresses)
             )
             for path, file in self.files.items()
         )
         known = replace(self.known, files=remotes, counts={"train": TRAIN, "test": TEST})
-        table: dict[str, Any] = EMNIST if self.split else SETS
+        table: dict[str, Any] = EMNIST if self.split else ARRAY_SETS
         self.monkeypatch.setitem(table, self.split or self.name, known)
 
     def put(self, root: Path) -> None:
@@ -482,17 +484,17 @@ def test_channels_that_cannot_be_given() -> None:
 def test_the_table_agrees_with_torchvision() -> None:
     sets = pytest.importorskip("torchvision.datasets")
     for name in ("MNIST", "FashionMNIST", "KMNIST"):
-        assert [(Path(file.path).name, file.md5) for file in SETS[name].files] == getattr(
+        assert [(Path(file.path).name, file.md5) for file in ARRAY_SETS[name].files] == getattr(
             sets, name
         ).resources
     assert EMNIST["balanced"].files[0].md5 == sets.EMNIST.md5
     for part, known in EMNIST.items():
         theirs = sets.EMNIST.classes_split_dict[part]
         assert [name for name in theirs if name != "N/A"] == list(known.class_names)
-    assert [(f.path, f.md5) for f in SETS["SVHN"].files] == [
+    assert [(f.path, f.md5) for f in ARRAY_SETS["SVHN"].files] == [
         tuple(sets.SVHN.split_list[split][1:]) for split in ("train", "test")
     ]
-    assert SETS["STL10"].files[0].md5 == sets.STL10.tgz_md5
+    assert ARRAY_SETS["STL10"].files[0].md5 == sets.STL10.tgz_md5
     for known in (array_catalogue.CIFAR10, array_catalogue.CIFAR100):
         theirs = getattr(sets, "CIFAR10" if known is array_catalogue.CIFAR10 else "CIFAR100")
         assert known.pickled_folder == theirs.base_folder
@@ -502,10 +504,19 @@ def test_the_table_agrees_with_torchvision() -> None:
 
 
 def test_the_table_is_whole() -> None:
-    for known in (*SETS.values(), *EMNIST.values()):
+    for known in (*ARRAY_SETS.values(), *EMNIST.values()):
         assert len(set(known.class_names)) == len(known.class_names)
         assert all(len(file.md5) == 32 and file.addresses for file in known.files)
-    assert [len(known.class_names) for known in SETS.values()] == [10, 100, 10, 10, 10, 47, 10, 10]
+    assert [len(known.class_names) for known in ARRAY_SETS.values()] == [
+        10,
+        100,
+        10,
+        10,
+        10,
+        47,
+        10,
+        10,
+    ]
     assert list(array_catalogue.CIFAR100.class_names) == sorted(
         array_catalogue.CIFAR100.class_names
     )
@@ -518,7 +529,7 @@ def test_the_real_files(name: str, mean: float, std: float) -> None:
     if not (SHARED_DATA / name / "raw").is_dir():
         pytest.skip(f"the files of {name} are not in {SHARED_DATA}")
     dataset = ask(Torchvision(name=name, root=SHARED_DATA, download=False), (28, 28, 1))
-    assert isinstance(dataset.train, Resident)
+    assert isinstance(dataset.train, InMemorySplit)
     assert dataset.test is not None
     assert (len(dataset.train), len(dataset.test)) == (60_000, 10_000)
     pixels = dataset.train.images.double() / 255

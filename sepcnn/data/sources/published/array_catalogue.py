@@ -11,14 +11,14 @@ import string
 from sepcnn.data.sources.published.array_sets import (
     TEST,
     TRAIN,
+    ArraySet,
     CifarSet,
     EmnistSet,
     IdxSet,
-    NamedSet,
     StlSet,
     SvhnSet,
 )
-from sepcnn.data.sources.published.download import Remote
+from sepcnn.data.sources.published.download import PublishedFile
 
 DIGITS = tuple(string.digits)
 GREY, COLOUR = (28, 28, 1), (32, 32, 3)
@@ -34,7 +34,7 @@ def _idx_set(
 ) -> IdxSet:
     names = [f"{part}-{kind}-ubyte.gz" for part in ("train", "t10k") for kind in IDX_KINDS]
     remotes = tuple(
-        Remote(f"{folder}/raw/{name}", md5, size, tuple(mirror + name for mirror in mirrors))
+        PublishedFile(f"{folder}/raw/{name}", md5, size, tuple(mirror + name for mirror in mirrors))
         for name, (md5, size) in zip(names, files, strict=True)
     )
     counts = {TRAIN: 60_000, TEST: 10_000}
@@ -89,7 +89,7 @@ KMNIST = _idx_set(
 
 # The lower-case letters that look like their capitals count as these.
 _MERGED = tuple(sorted(set(string.digits + string.ascii_letters) - set("cijklmopsuvwxyz")))
-_EMNIST_FILE = Remote(
+_EMNIST_FILE = PublishedFile(
     "EMNIST/raw/gzip.zip",
     "58c8d27c78d21e728a6bc7b3cc06412e",
     561_753_746,
@@ -127,7 +127,7 @@ CIFAR10 = CifarSet(
     class_names=_names("airplane automobile bird cat deer dog frog horse ship truck"),
     counts={TRAIN: 50_000, TEST: 10_000},
     files=(
-        Remote(
+        PublishedFile(
             "cifar-10-binary.tar.gz",
             "c32a1d4ab5d03f1284b67883e8d87530",
             170_052_171,
@@ -169,7 +169,7 @@ CIFAR100 = CifarSet(
     ),
     counts={TRAIN: 50_000, TEST: 10_000},
     files=(
-        Remote(
+        PublishedFile(
             "cifar-100-binary.tar.gz",
             "03b5dce01913d631647c71ecec9e9cb8",
             168_513_733,
@@ -191,7 +191,7 @@ SVHN = SvhnSet(
     class_names=DIGITS,
     counts={TRAIN: 73_257, TEST: 26_032},
     files=tuple(
-        Remote(name, md5, size, (f"http://ufldl.stanford.edu/housenumbers/{name}",))
+        PublishedFile(name, md5, size, (f"http://ufldl.stanford.edu/housenumbers/{name}",))
         for name, md5, size in (
             ("train_32x32.mat", "e26dedcc434d2e4c54c9b2d4a06d8373", 182_040_794),
             ("test_32x32.mat", "eb5a983be6a315427106f1b164d9cef3", 64_275_384),
@@ -203,7 +203,7 @@ STL10 = StlSet(
     class_names=_names("airplane bird car cat deer dog horse monkey ship truck"),
     counts={TRAIN: 5_000, TEST: 8_000},
     files=(
-        Remote(
+        PublishedFile(
             "stl10_binary.tar.gz",
             "91f7769df0f17e558f3565bffb0c7dfb",
             2_640_397_119,
@@ -217,7 +217,7 @@ STL10 = StlSet(
     members={TRAIN: ("train_X.bin", "train_y.bin"), TEST: ("test_X.bin", "test_y.bin")},
 )
 
-SETS: dict[str, NamedSet] = {
+ARRAY_SETS: dict[str, ArraySet] = {
     "CIFAR10": CIFAR10,
     "CIFAR100": CIFAR100,
     "MNIST": MNIST,

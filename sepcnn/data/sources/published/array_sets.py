@@ -22,7 +22,7 @@ from sepcnn.data.sources.published.array_files import (
     read_records,
     require_scipy,
 )
-from sepcnn.data.sources.published.download import Remote, verify
+from sepcnn.data.sources.published.download import PublishedFile, verify
 from sepcnn.data.sources.published.unpacking import unpack
 from sepcnn.errors import DataError
 from sepcnn.language.values import ImageShape
@@ -38,16 +38,16 @@ class PublishedSet(ABC):
     """none where they are not known before the files are there"""
     counts: dict[str, int]
     """images of each split"""
-    files: tuple[Remote, ...]
+    files: tuple[PublishedFile, ...]
     """what is downloaded"""
 
     @abstractmethod
-    def missing(self, root: Path) -> list[Remote]:
+    def missing(self, root: Path) -> list[PublishedFile]:
         """What has to be downloaded, or put there by hand."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class NamedSet(PublishedSet):
+class ArraySet(PublishedSet):
     """A set of a few arrays."""
 
     shape: ImageShape
@@ -72,10 +72,10 @@ class NamedSet(PublishedSet):
 
 
 @dataclass(frozen=True, kw_only=True)
-class IdxSet(NamedSet):
+class IdxSet(ArraySet):
     """Four IDX files, images and labels of training and test: the family of MNIST."""
 
-    def missing(self, root: Path) -> list[Remote]:
+    def missing(self, root: Path) -> list[PublishedFile]:
         return [
             file for file in self.files if not any(p.exists() for p in self._places(file, root))
         ]
@@ -87,21 +87,21 @@ class IdxSet(NamedSet):
             for n, split in enumerate((TRAIN, TEST))
         }
 
-    def _array(self, file: Remote, root: Path) -> np.ndarray:
+    def _array(self, file: PublishedFile, root: Path) -> np.ndarray:
         path = next(path for path in self._places(file, root) if path.exists())
         if path.suffix == ".gz":
             verify(path, file.md5)
         return read_idx(read_bytes(path), path)
 
     @staticmethod
-    def _places(file: Remote, root: Path) -> tuple[Path, Path]:
+    def _places(file: PublishedFile, root: Path) -> tuple[Path, Path]:
         """As downloaded, and as torchvision unpacks it beside that."""
         path = root / file.path
         return path, path.with_suffix("")
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmnistSet(NamedSet):
+class EmnistSet(ArraySet):
     """One of EMNIST's ways to split its images and to count its classes.
 
     Turned upright: the published images are mirrored along their diagonal, and torchvision leaves
@@ -112,7 +112,7 @@ class EmnistSet(NamedSet):
     first_label: int = 0
     """letters are counted from 1"""
 
-    def missing(self, root: Path) -> list[Remote]:
+    def missing(self, root: Path) -> list[PublishedFile]:
         return (
             [] if self._unpacked(root) else [f for f in self.files if not (root / f.path).exists()]
         )
@@ -150,14 +150,14 @@ class EmnistSet(NamedSet):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ArchiveSet(NamedSet):
+class ArchiveSet(ArraySet):
     """A few binary files in a tar archive, unpacked once."""
 
     folder: str
     members: dict[str, tuple[str, ...]]
     """the files of each split"""
 
-    def missing(self, root: Path) -> list[Remote]:
+    def missing(self, root: Path) -> list[PublishedFile]:
         there = (root / self.folder).is_dir()
         return [] if there else [file for file in self.files if not (root / file.path).exists()]
 
@@ -182,7 +182,7 @@ class CifarSet(ArchiveSet):
     """the files of each split and their md5"""
     label_key: str
 
-    def missing(self, root: Path) -> list[Remote]:
+    def missing(self, root: Path) -> list[PublishedFile]:
         return [] if self._has_pickled(root) else super().missing(root)
 
     def read(self, root: Path) -> dict[str, Pair]:
@@ -228,12 +228,12 @@ class StlSet(ArchiveSet):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SvhnSet(NamedSet):
+class SvhnSet(ArraySet):
     """SVHN's cropped digits, a MATLAB file for each split; the digit 0 is stored as 10."""
 
     keys: ClassVar[tuple[str, str]] = ("X", "y")
 
-    def missing(self, root: Path) -> list[Remote]:
+    def missing(self, root: Path) -> list[PublishedFile]:
         require_scipy("SVHN")  # said before hundreds of megabytes are downloaded
         return [file for file in self.files if not (root / file.path).exists()]
 

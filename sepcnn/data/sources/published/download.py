@@ -25,7 +25,7 @@ Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Remote:
+class PublishedFile:
     """A published file."""
 
     path: str
@@ -72,7 +72,9 @@ def lock_of(path: Path) -> Path:
     return path.with_name(f".{path.name}.lock")
 
 
-def fetch(remote: Remote, root: Path, progress: Progress, timeout: float = TIMEOUT_SECONDS) -> None:
+def fetch(
+    remote: PublishedFile, root: Path, progress: Progress, timeout: float = TIMEOUT_SECONDS
+) -> None:
     """Download a file to its place below ``root``, unless it is there.
 
     What arrived is kept beside it as ``NAME.part``; the next attempt, or the next run, goes on
@@ -93,7 +95,7 @@ def fetch(remote: Remote, root: Path, progress: Progress, timeout: float = TIMEO
 
 
 def _from_a_mirror(
-    remote: Remote, root: Path, part: Path, progress: Progress, timeout: float
+    remote: PublishedFile, root: Path, part: Path, progress: Progress, timeout: float
 ) -> None:
     failures = []
     for address in remote.addresses:
@@ -107,7 +109,9 @@ def _from_a_mirror(
     raise DataError(f"{Path(remote.path).name} could not be downloaded\n   {told}", hint)
 
 
-def _whole(address: str, remote: Remote, part: Path, progress: Progress, timeout: float) -> None:
+def _whole(
+    address: str, remote: PublishedFile, part: Path, progress: Progress, timeout: float
+) -> None:
     """All of a file from one mirror; a transfer that breaks off is gone on with while it moves."""
     while True:
         before = part.stat().st_size if part.exists() else 0

@@ -5,11 +5,16 @@ Sizes of files are about right, for the progress.
 
 from __future__ import annotations
 
-from sepcnn.data.files.listing import natural
-from sepcnn.data.sources.published.download import Remote
-from sepcnn.data.sources.published.image_sets import PictureSet, flower_rows, food_rows, pet_rows
+from sepcnn.data.files.listing import natural_key
+from sepcnn.data.sources.published.download import PublishedFile
+from sepcnn.data.sources.published.image_sets import (
+    ImageFolderSet,
+    flower_rows,
+    food_rows,
+    pet_rows,
+)
 
-EUROSAT = PictureSet(
+EUROSAT = ImageFolderSet(
     class_names=(
         "AnnualCrop",
         "Forest",
@@ -24,7 +29,7 @@ EUROSAT = PictureSet(
     ),
     counts={"train": 27_000},
     files=(
-        Remote(
+        PublishedFile(
             "eurosat/EuroSAT.zip",
             "c8fa014336c82ac7804f0398fcb19387",
             94_658_721,
@@ -39,9 +44,9 @@ EUROSAT = PictureSet(
 )
 
 
-def _imagenette(name: str, md5: str, size: int) -> PictureSet:
+def _imagenette(name: str, md5: str, size: int) -> ImageFolderSet:
     address = f"https://s3.amazonaws.com/fast-ai-imageclas/{name}.tgz"
-    return PictureSet(
+    return ImageFolderSet(
         # in the order of the folders: n01440764, n02102040, n02979186, …
         class_names=(
             "tench",
@@ -56,7 +61,7 @@ def _imagenette(name: str, md5: str, size: int) -> PictureSet:
             "parachute",
         ),
         counts={"train": 9_469, "val": 3_925},
-        files=(Remote(f"{name}.tgz", md5, size, (address,)),),
+        files=(PublishedFile(f"{name}.tgz", md5, size, (address,)),),
         unpacked=(name,),
         images=name,
         renamed=True,
@@ -68,18 +73,18 @@ IMAGENETTE = {
     "320px": _imagenette("imagenette2-320", "3df6f0d01a2c9592104656642f5e78a3", 341_663_724),
     "160px": _imagenette("imagenette2-160", "e793b78cc4c9e9a4ccc0c1155377a412", 99_003_388),
 }
-IMAGENET = PictureSet(
+IMAGENET = ImageFolderSet(
     class_names=(),
     counts={"train": 1_281_167, "val": 50_000},
     files=(),
     unpacked=(),
     images=".",
 )
-FOOD101 = PictureSet(
+FOOD101 = ImageFolderSet(
     class_names=(),
     counts={"train": 75_750, "test": 25_250},
     files=(
-        Remote(
+        PublishedFile(
             "food-101.tar.gz",
             "85eeb15f3717b99a5da872d97d918f87",
             4_996_278_331,
@@ -90,11 +95,11 @@ FOOD101 = PictureSet(
     images="food-101/images",
     rows=food_rows,
 )
-PETS = PictureSet(
+PETS = ImageFolderSet(
     class_names=(),
     counts={"train": 3_680, "test": 3_669},
     files=tuple(
-        Remote(
+        PublishedFile(
             f"oxford-iiit-pet/{name}.tar.gz",
             md5,
             size,
@@ -134,11 +139,11 @@ _FLOWERS = """
 FLOWER_NAMES = tuple(" ".join(name.split()) for name in _FLOWERS.split(";"))
 """as torchvision numbers them"""
 
-FLOWERS102 = PictureSet(
-    class_names=tuple(sorted(FLOWER_NAMES, key=natural)),
+FLOWERS102 = ImageFolderSet(
+    class_names=tuple(sorted(FLOWER_NAMES, key=natural_key)),
     counts={"train": 1_020, "val": 1_020, "test": 6_149},
     files=tuple(
-        Remote(
+        PublishedFile(
             f"flowers-102/{name}",
             md5,
             size,
@@ -156,7 +161,7 @@ FLOWERS102 = PictureSet(
     needs_scipy="Flowers102",
 )
 
-PICTURE_SETS: dict[str, PictureSet] = {
+IMAGE_FOLDER_SETS: dict[str, ImageFolderSet] = {
     "EuroSAT": EUROSAT,
     "Flowers102": FLOWERS102,
     "OxfordIIITPet": PETS,

@@ -18,7 +18,7 @@ from sepcnn.data.sources.base import Request
 from sepcnn.data.sources.folder import Folder
 from sepcnn.data.sources.published.array_files import read_bytes, read_matlab, require_scipy
 from sepcnn.data.sources.published.array_sets import PublishedSet
-from sepcnn.data.sources.published.download import Remote, verify
+from sepcnn.data.sources.published.download import PublishedFile, verify
 from sepcnn.data.sources.published.unpacking import unpack
 from sepcnn.errors import DataError
 
@@ -27,7 +27,7 @@ Rows = Iterator[tuple[str, str, str]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class PictureSet(PublishedSet):
+class ImageFolderSet(PublishedSet):
     """Pictures in class-named folders, or named with class and split by files of the set."""
 
     unpacked: tuple[str, ...]
@@ -41,7 +41,7 @@ class PictureSet(PublishedSet):
     needs_scipy: str = ""
     """the name to complain with"""
 
-    def missing(self, root: Path) -> list[Remote]:
+    def missing(self, root: Path) -> list[PublishedFile]:
         if self.needs_scipy:
             require_scipy(self.needs_scipy)
         there = [(root / folder).is_dir() for folder in self.unpacked]

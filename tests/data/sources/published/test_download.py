@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sepcnn.data.sources.published.download import ROOM_BYTES, Remote, fetch, md5_of, verify
+from sepcnn.data.sources.published.download import ROOM_BYTES, PublishedFile, fetch, md5_of, verify
 from sepcnn.errors import DataError, StorageError
 from tests.mirror import Mirror, closed_address
 from tests.runs import environment
@@ -27,8 +27,10 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
-def remote(*mirrors: str, md5: str = MD5) -> Remote:
-    return Remote("set/a.bin", md5, len(CONTENT), tuple(f"{mirror}a.bin" for mirror in mirrors))
+def remote(*mirrors: str, md5: str = MD5) -> PublishedFile:
+    return PublishedFile(
+        "set/a.bin", md5, len(CONTENT), tuple(f"{mirror}a.bin" for mirror in mirrors)
+    )
 
 
 def get(root: Path, *mirrors: str, md5: str = MD5, timeout: float = 5.0) -> list[int]:
@@ -156,8 +158,8 @@ def test_a_file_that_is_not_the_published_one(tmp_path: Path) -> None:
 DOWNLOAD = """
 import sys
 from pathlib import Path
-from sepcnn.data.sources.published.download import Remote, fetch
-fetch(Remote("set/a.bin", sys.argv[2], 1, (sys.argv[1],)), Path("."), lambda done: None)
+from sepcnn.data.sources.published.download import PublishedFile, fetch
+fetch(PublishedFile("set/a.bin", sys.argv[2], 1, (sys.argv[1],)), Path("."), lambda done: None)
 """
 
 

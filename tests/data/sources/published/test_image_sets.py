@@ -20,9 +20,13 @@ from PIL import Image
 
 from sepcnn.data.dataset import Dataset
 from sepcnn.data.sources.base import Request
-from sepcnn.data.sources.published.download import Remote
-from sepcnn.data.sources.published.image_catalogue import FLOWER_NAMES, IMAGENETTE, PICTURE_SETS
-from sepcnn.data.sources.published.image_sets import PictureSet
+from sepcnn.data.sources.published.download import PublishedFile
+from sepcnn.data.sources.published.image_catalogue import (
+    FLOWER_NAMES,
+    IMAGE_FOLDER_SETS,
+    IMAGENETTE,
+)
+from sepcnn.data.sources.published.image_sets import ImageFolderSet
 from sepcnn.data.sources.torchvision_sets import Torchvision
 from sepcnn.errors import DataError
 from tests.mirror import Mirror, closed_address
@@ -65,7 +69,7 @@ def zipped(files: dict[str, bytes]) -> bytes:
 
 
 def eurosat() -> list[bytes]:
-    names = PICTURE_SETS["EuroSAT"].class_names
+    names = IMAGE_FOLDER_SETS["EuroSAT"].class_names
     files = {
         f"2750/{c}/{c}_{n}.jpg": picture(10 * k) for k, c in enumerate(names) for n in range(5)
     }
@@ -121,13 +125,13 @@ def flowers() -> list[bytes]:
 
 
 def publish(
-    table: dict[str, PictureSet], name: str, files: list[bytes], patch: pytest.MonkeyPatch
+    table: dict[str, ImageFolderSet], name: str, files: list[bytes], patch: pytest.MonkeyPatch
 ) -> Mirror:
     known = table[name]
     served = {remote.path: file for remote, file in zip(known.files, files, strict=True)}
     mirror = Mirror(served)
     remotes = tuple(
-        Remote(path, hashlib.md5(file).hexdigest(), len(file), (mirror.address + path,))
+        PublishedFile(path, hashlib.md5(file).hexdigest(), len(file), (mirror.address + path,))
         for path, file in served.items()
     )
     patch.setitem(table, name, replace(known, files=remotes))
@@ -154,9 +158,9 @@ def assert_shades(dataset: Dataset, factor: int) -> None:
 
 
 def test_eurosat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with publish(PICTURE_SETS, "EuroSAT", eurosat(), monkeypatch):
+    with publish(IMAGE_FOLDER_SETS, "EuroSAT", eurosat(), monkeypatch):
         dataset = ask(tmp_path, name="EuroSAT")
-    assert dataset.class_names == PICTURE_SETS["EuroSAT"].class_names
+    assert dataset.class_names == IMAGE_FOLDER_SETS["EuroSAT"].class_names
     assert by_split(dataset) == {"train": dict.fromkeys(dataset.class_names, 5)}
     assert_shades(dataset, 10)
     assert len(ask(tmp_path, name="EuroSAT", download=False).train) == 50
@@ -165,7 +169,7 @@ def test_eurosat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("size", [None, "160px"])
 def test_imagenette(size: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    table, name = (IMAGENETTE, size) if size else (PICTURE_SETS, "Imagenette")
+    table, name = (IMAGENETTE, size) if size else (IMAGE_FOLDER_SETS, "Imagenette")
     files = imagenette(table[name].images)
     with publish(table, name, files, monkeypatch):
         dataset = ask(tmp_path, name="Imagenette", **({"size": size} if size else {}))
@@ -176,7 +180,7 @@ def test_imagenette(size: str | None, tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_food101(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with publish(PICTURE_SETS, "Food101", food(), monkeypatch):
+    with publish(IMAGE_FOLDER_SETS, "Food101", food(), monkeypatch):
         dataset = ask(tmp_path, name="Food101")
     assert by_split(dataset) == {
         "train": {"apple_pie": 2, "ramen": 2},
@@ -186,7 +190,7 @@ def test_food101(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_pets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with publish(PICTURE_SETS, "OxfordIIITPet", pets(), monkeypatch):
+    with publish(IMAGE_FOLDER_SETS, "OxfordIIITPet", pets(), monkeypatch):
         dataset = ask(tmp_path, name="OxfordIIITPet")
     assert by_split(dataset) == {
         "train": {"Abyssinian": 2, "American Bulldog": 2},
@@ -196,7 +200,7 @@ def test_pets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_flowers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with publish(PICTURE_SETS, "Flowers102", flowers(), monkeypatch):
+    with publish(IMAGE_FOLDER_SETS, "Flowers102", flowers(), monkeypatch):
         dataset = ask(tmp_path, name="Flowers102")
     each = {"passion flower": 1, "pink primrose": 1}
     assert by_split(dataset) == {"train": each, "val": each, "test": each}
@@ -223,10 +227,10 @@ def test_imagenet_cannot_be_downloaded(tmp_path: Path) -> None:
 
 
 def test_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    known = PICTURE_SETS["Food101"]
+    known = IMAGE_FOLDER_SETS["Food101"]
     address = f"{closed_address()}food-101.tar.gz"
     file = replace(known.files[0], addresses=(address,))
-    monkeypatch.setitem(PICTURE_SETS, "Food101", replace(known, files=(file,)))
+    monkeypatch.setitem(IMAGE_FOLDER_SETS, "Food101", replace(known, files=(file,)))
     with pytest.raises(DataError) as caught:
         ask(tmp_path, name="Food101")
     assert str(caught.value) == (
@@ -251,16 +255,16 @@ def test_a_damaged_list(tmp_path: Path) -> None:
 def test_the_table_agrees_with_torchvision() -> None:
     sets = pytest.importorskip("torchvision.datasets")
     assert list(FLOWER_NAMES) == sets.Flowers102.classes
-    assert {(f.path.rpartition("/")[2], f.md5) for f in PICTURE_SETS["Flowers102"].files} == set(
-        sets.Flowers102._file_dict.values()
-    )
+    assert {
+        (f.path.rpartition("/")[2], f.md5) for f in IMAGE_FOLDER_SETS["Flowers102"].files
+    } == set(sets.Flowers102._file_dict.values())
     for size, known in IMAGENETTE.items():
         assert (known.files[0].addresses[0], known.files[0].md5) == sets.Imagenette._ARCHIVES[size]
         assert list(known.class_names) == [
             sets.Imagenette._WNID_TO_CLASS[wnid][0] for wnid in sorted(WNIDS)
         ]
-    food = PICTURE_SETS["Food101"].files[0]
+    food = IMAGE_FOLDER_SETS["Food101"].files[0]
     assert (food.addresses[0], food.md5) == (sets.Food101._URL, sets.Food101._MD5)
-    assert [(f.addresses[0], f.md5) for f in PICTURE_SETS["OxfordIIITPet"].files] == list(
+    assert [(f.addresses[0], f.md5) for f in IMAGE_FOLDER_SETS["OxfordIIITPet"].files] == list(
         sets.OxfordIIITPet._RESOURCES
     )
