@@ -24,9 +24,9 @@ ROOT = Path(__file__).parents[1]
 TUTORIAL = ROOT / "docs" / "guide" / "tutorial.md"
 ALL_PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES = [page for page in ALL_PAGES if page not in (TUTORIAL, ROOT / "CONTRIBUTING.md")]
-"""the pages whose commands and programs are run one by one, in a folder that is prepared"""
+"""the pages whose commands and programs run one by one, in a prepared folder"""
 SHORT = ["--set", "train.epochs=1", "--set", "data.source.train=64", "--set", "data.source.val=32"]
-"""appended to the commands that train: the docs' own figures are measured, not tested"""
+"""appended to the commands that train: the figures of the docs are measured, not tested"""
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -40,7 +40,7 @@ def commands(page: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what the pages speak of: the configs, a starter, a run, pictures, arrays."""
+    """A folder with the files that the pages mention: configs, a starter, a run, pictures."""
     folder = tmp_path_factory.mktemp("docs")
     shutil.copytree(ROOT / "configs", folder / "configs")
     (folder / "pictures").mkdir()
@@ -57,12 +57,14 @@ def test_pages_have_commands() -> None:
     assert sum(len(commands(page)) for page in PAGES) >= 12
 
 
-@pytest.mark.parametrize(
-    ("page", "line"),
-    [(page, line) for page in PAGES for line in commands(page) if line.startswith("sepcnn ")],
-    ids=lambda value: value.name if isinstance(value, Path) else value,
+SEPCNN_COMMANDS = dict.fromkeys(
+    line for page in PAGES for line in commands(page) if line.startswith("sepcnn ")
 )
-def test_command(page: Path, line: str, workplace: Path, tmp_path: Path) -> None:
+"""each once, in the order of the pages"""
+
+
+@pytest.mark.parametrize("line", SEPCNN_COMMANDS)
+def test_command(line: str, workplace: Path, tmp_path: Path) -> None:
     arguments = shlex.split(line)[1:]
     folder = workplace
     if arguments[0] == "init":
@@ -76,8 +78,8 @@ def test_command(page: Path, line: str, workplace: Path, tmp_path: Path) -> None
     assert result.returncode == 0, result.stderr
 
 
-def test_every_other_command_is_set_up_or_a_check() -> None:
-    """What is not `sepcnn …` is what CI itself runs."""
+def test_other_commands_are_known() -> None:
+    """Set-up, which CI runs, and benchmarks."""
     others = {c for page in PAGES for c in commands(page) if not c.startswith("sepcnn ")}
     assert others == {
         "pip install -e . && sepcnn train configs/xception_mini.yaml",
