@@ -43,7 +43,7 @@ def command(path: Path, overrides: tuple[str, ...], as_json: bool) -> int:
     machine.keep_freed_memory()
     settings = loading.load_config(path, overrides)
     hardware = choose_machine(settings)
-    with console.Reading() as progress:
+    with console.ReadingProgress() as progress:
         context = inspect_config(settings, hardware, progress)
     findings = list(check.findings(context))
     if as_json:

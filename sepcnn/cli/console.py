@@ -1,7 +1,7 @@
-"""All that is printed for people: notes, problems, tables and the progress of a run.
+"""Printing for people: results, notes, errors, tables and progress bars.
 
-Results go to standard output, everything about the work itself to standard error. The only
-importer of rich and tqdm. Colour follows the terminal and NO_COLOR.
+Results go to standard output, all other lines to standard error. Only this file imports rich and
+tqdm. Colour depends on the terminal and NO_COLOR.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sepcnn.errors import ConfigError, SepcnnError
 from sepcnn.training.records import Scores
 
 PLAIN_WIDTH = 160
-"""columns of tables that do not go to a terminal"""
+"""columns of tables if the output is not a terminal"""
 SEVERITY_STYLES = {"error": "bold red", "warning": "bold yellow", "note": "bold"}
 SECONDS_BETWEEN_PLAIN_LINES = 10.0
 BAR = 20
@@ -30,14 +30,14 @@ BAR = 20
 
 
 class QuietConsole(Console):
-    """A console whose work goes on when the reader of its output has gone, as in ``| head``."""
+    """A console that ignores a closed pipe, as in ``| head``; the command continues."""
 
     def on_broken_pipe(self) -> None:
         stop_printing()
 
 
 def stop_printing() -> None:
-    """Send standard output nowhere: its reader has gone."""
+    """Redirect standard output to the null device, because nothing reads it any more."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -48,17 +48,17 @@ def _console(stderr: bool = False) -> Console:
 
 
 def width(*, stderr: bool = False) -> int:
-    """Columns of standard output, or of standard error."""
+    """Return the columns of standard output, or of standard error."""
     return _console(stderr).width
 
 
 def say(text: str = "") -> None:
-    """A line of the result."""
+    """Print a line of the result."""
     _console().print(Text(text))
 
 
 def data(text: str) -> None:
-    """A result for programs, to the letter."""
+    """Print a result for programs, unwrapped and without markup."""
     try:
         print(text, flush=True)
     except BrokenPipeError:
@@ -66,21 +66,21 @@ def data(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """A line about the work."""
+    """Print a line to standard error."""
     _console(stderr=True).print(Text(text, style="dim"))
 
 
 def heading(text: str, severity: str) -> None:
-    """The head of a list of findings."""
+    """Print the heading of a list of findings."""
     _console().print(Text(f"\n{text}", style=SEVERITY_STYLES[severity]))
 
 
 def error(problem: SepcnnError) -> None:
-    """What is wrong, where, and what to do about it."""
+    """Print an error with its location and hint; of a config, all its problems."""
     console = _console(stderr=True)
     if isinstance(problem, ConfigError):
-        for one in problem.problems:
-            first, *rest = str(one).split("\n")
+        for entry in problem.problems:
+            first, *rest = str(entry).split("\n")
             console.print(Text(first, style="bold red"))
             for line in rest:
                 caret = set(line.strip("| ")) == {"^"}
@@ -92,7 +92,7 @@ def error(problem: SepcnnError) -> None:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
-    """A table; the first ``left`` columns are text, which gives way first, the others numbers."""
+    """Print a table. The first ``left`` columns are text, which may wrap, the others numbers."""
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
         widest = max(len(cell) for cell in (column, *(row[index] for row in rows)))
@@ -101,12 +101,12 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 
         else:
             shown.add_column(Text(column), justify="right", no_wrap=True, min_width=widest)
     for row in rows:
-        shown.add_row(*map(Text, row))  # a name may have [brackets], which are no markup
+        shown.add_row(*map(Text, row))  # Text, because brackets in a name are not markup
     _console().print(shown)
 
 
 def notes(texts: Sequence[str]) -> None:
-    """What a user should know though it is no error."""
+    """Print notes: information that is not an error."""
     for text in texts:
         note(f"note: {text}")
 
@@ -123,27 +123,27 @@ def scores(loss: float, accuracy: float) -> str:
     return f"loss {loss:.4f}  accuracy {percent(accuracy)}"
 
 
-NAMES_OF_SCORES = {"macro_recall": "macro recall", "macro_f1": "macro F1"}
+SCORE_NAMES = {"macro_recall": "macro recall", "macro_f1": "macro F1"}
 
 
-def named(scores: Scores, name: str) -> str:
-    """One of the scores, as in ``macro recall 61.2 %``."""
+def named_score(scores: Scores, name: str) -> str:
+    """Return one of the scores with its name, as in ``macro recall 61.2 %``."""
     number: float | None = getattr(scores, name)
     assert number is not None
     if name == "loss":
         return f"loss {number:.4f}"
-    return f"{NAMES_OF_SCORES.get(name, name)} {percent(number)}"
+    return f"{SCORE_NAMES.get(name, name)} {percent(number)}"
 
 
 def duration(seconds: float) -> str:
-    """``1:05`` or ``2:00:10``."""
+    """Return for instance ``1:05`` or ``2:00:10``."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-class Reading:
-    """How far the reading of images is; nothing where it takes no time. A `Watch`."""
+class ReadingProgress:
+    """Show the progress of reading images, unless it is quick. A `ProgressCallback`."""
 
     def __init__(self) -> None:
         self.live = sys.stderr.isatty()
@@ -157,13 +157,13 @@ class Reading:
         self.close()
 
     def close(self) -> None:
-        """Remove the bar, so that lines can follow."""
+        """Remove the bar, so that other lines can be printed."""
         if self.bar is not None:
             self.bar.close()
             self.bar = None
 
     def note(self, text: str) -> None:
-        """Print a line about the work."""
+        """Print a line to standard error in place of the bar."""
         self.close()
         note(text)
 
@@ -178,7 +178,10 @@ class Reading:
             return
         if self.bar is None:
             self.bar = new_bar(total)
-        self.bar.n, self.bar.total = done, total  # looking at files, then decoding them
+        self.bar.n, self.bar.total = (
+            done,
+            total,
+        )  # the total changes from files to examine to files to decode
         self.bar.set_description_str(text)
 
 
@@ -187,7 +190,7 @@ def bar_format(columns: int) -> str:
 
 
 def new_bar(total: int, columns: int = BAR) -> tqdm[Any]:
-    """A bar on standard error that is gone when it is closed."""
+    """Return a bar on standard error that disappears when it is closed."""
     return tqdm(
         total=total,
         bar_format=bar_format(columns),

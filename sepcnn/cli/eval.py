@@ -1,4 +1,4 @@
-"""``sepcnn eval``: how good a trained net is on a split of its data."""
+"""``sepcnn eval``: evaluate a trained model on a split of its data."""
 
 from __future__ import annotations
 
@@ -22,16 +22,14 @@ from sepcnn.training.evaluation import Evaluation
 from sepcnn.training.records import finite
 
 DEVICE = "train.device"
-EVERY = "all"
-"""in place of a split: every image, as of a folder of which none was trained on"""
-MOST_CLASSES_SHOWN = 20
-"""a larger confusion matrix is only in the JSON"""
+ALL_SPLITS = "all"
+"""in place of a split's name: every image, as for a folder that was not used in training"""
+MAX_CLASSES_SHOWN = 20
+"""the confusion matrix of more classes is printed only with --json"""
 SHORTEST_NAME = 8
-"""letters to which the names above a confusion matrix may be cut"""
-MOST_NAMED = 5
-"""classes without images that a note names"""
-
-
+"""column names of a confusion matrix are shortened to this many characters at most"""
+MAX_NAMED = 5
+"""number of classes without images that a note lists"""
 CORNER = "true ╲ predicted"
 MEAN_OF_CLASSES = "mean of the classes"
 
@@ -39,36 +37,38 @@ MEAN_OF_CLASSES = "mean of the classes"
 @click.command(name="eval")
 @click.argument("path", metavar="CHECKPOINT_OR_RUN_DIR", type=PATH)
 @click.option(
-    "--split", type=click.Choice([*SPLITS, EVERY]), help="Default: test, else val, else train."
+    "--split",
+    type=click.Choice([*SPLITS, ALL_SPLITS]),
+    help="The split to evaluate, or all. Default: test, else val, else train.",
 )
 @overrides
 @as_json
 def command(path: Path, split: str | None, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Measure a trained net: loss, accuracy, per-class metrics, confusion, calibration.
+    """Evaluate a trained model: loss, accuracy, per-class metrics, confusion matrix, calibration.
 
-    A run folder means its best checkpoint, else its last. --set reaches data and train.device:
-    to measure on other images, for instance, with --split all on every one of them.
+    For a run folder, the best checkpoint is used, or the last if there is no best. --set can change
+    data.… and train.device, for instance to evaluate on other images; --split all uses all of them.
     """
     machine.keep_freed_memory()
     stored = checkpoint.read(checkpoint.locate(path))
     settings = stored.config.with_overrides(
         overrides,
         lambda key: key.startswith("data.") or key == DEVICE,
-        ("evaluation cannot change", "only data.… and train.device; the net is what was trained"),
+        ("evaluation cannot change", "only data.… and train.device can change after training"),
     )
     device = choose_device(settings, asked=any(o.startswith(DEVICE) for o in overrides))
     dataset = open_data(settings, stored.class_names)
     name = split or default_split(dataset)
-    names = list(dataset.splits()) if name == EVERY else [name]
-    images = [dataset.split(one) for one in names]
+    names = list(dataset.splits()) if name == ALL_SPLITS else [name]
+    images = [dataset.split(split_name) for split_name in names]
     count, total = sum(map(len, images)), sum(map(len, dataset.splits().values()))
-    if text := comparison(dataset, names, stored.facts):
-        # Not where only a test split is another: what was trained on would be measured with it.
+    if text := difference(dataset, names, stored.facts):
+        # Not if only the test split differs: --split all would include the training images.
         if not split and count < total and dataset.changed_splits(["train"], stored.facts):
-            text += f"; --split {EVERY} measures all {total:,} images"
+            text += f"; --split {ALL_SPLITS} evaluates all {total:,} images"
         console.notes([text])
     net = stored.net().to(device)
-    on_device = [one.to(device) for one in images]
+    on_device = [split_images.to(device) for split_images in images]
     result = evaluation.evaluate(net, on_device, settings.train.loss, stored.class_names)
     if as_json:
         scope = {"split": name, "images": count, "total_images": total}
@@ -79,7 +79,7 @@ def command(path: Path, split: str | None, overrides: tuple[str, ...], as_json: 
 
 
 def choose_device(settings: Config, asked: bool) -> torch.device:
-    """The device of training where it was not asked for and is not here: any other serves."""
+    """Return the config's device; if it is not available and was not asked for, another one."""
     try:
         return machine.choose_device(settings.train.device)
     except SepcnnError as error:
@@ -89,26 +89,29 @@ def choose_device(settings: Config, asked: bool) -> torch.device:
 
 
 def open_data(settings: Config, class_names: tuple[str, ...]) -> Dataset:
-    """The data set; its classes must be some of those the net knows."""
-    with console.Reading() as watch:
-        dataset = settings.open_data(watch)
+    """Open the data set with the model's class indices. Its classes must be among the model's.
+
+    Prints a note if images of some classes are missing.
+    """
+    with console.ReadingProgress() as progress:
+        dataset = settings.open_data(progress)
     numbered = dataset.with_class_names(class_names)
     notes = list(dataset.notes)
-    if lacking := [name for name in class_names if name not in dataset.class_names]:
-        more = f" and {len(lacking) - MOST_NAMED} more" if len(lacking) > MOST_NAMED else ""
-        named = ", ".join(lacking[:MOST_NAMED])
-        notes += [f"there are no images of {named}{more}, which the net knows, too"]
+    if missing := [name for name in class_names if name not in dataset.class_names]:
+        more = f" and {len(missing) - MAX_NAMED} more" if len(missing) > MAX_NAMED else ""
+        named = ", ".join(missing[:MAX_NAMED])
+        notes += [f"the data has no images of these classes of the model: {named}{more}"]
     console.notes(notes)
     return numbered
 
 
 def default_split(dataset: Dataset) -> str:
-    """Test if there is one, else val, else train."""
+    """Return test if there is such a split, else val, else train."""
     return list(dataset.splits())[-1]
 
 
-def comparison(dataset: Dataset, names: Sequence[str], facts: dict[str, Any]) -> str:
-    """What to say of images that are not those of the run; empty where they are."""
+def difference(dataset: Dataset, names: Sequence[str], facts: dict[str, Any]) -> str:
+    """Return how the images differ from those of the run; empty if they are the same."""
     changed, counts = dataset.changed_splits(names, facts), facts["counts"]
     if new := [name for name in changed if name not in counts]:
         return f"the run had no {listed(new)} images"
@@ -116,8 +119,9 @@ def comparison(dataset: Dataset, names: Sequence[str], facts: dict[str, Any]) ->
         return ""
     then = sum(counts[name] for name in changed)
     now = sum(len(dataset.split(name)) for name in changed)
-    how = "; ".join(filter(None, [f"{then:,} then, {now:,} now", dataset.decoder_change(facts)]))
-    return f"the {listed(changed)} images are not those of the run ({how})"
+    reasons = [f"{then:,} then, {now:,} now", dataset.decoder_change(facts)]
+    how = "; ".join(filter(None, reasons))
+    return f"the {listed(changed)} images differ from those of the run ({how})"
 
 
 def listed(names: Sequence[str]) -> str:
@@ -141,13 +145,13 @@ def show(result: Evaluation) -> None:
         + [mean_of_classes(result)],
     )
     names = [c.name for c in result.per_class]
-    room = longest_names(names, console.width())
-    if classes > MOST_CLASSES_SHOWN or not room:
+    length = name_length(names, console.width())
+    if classes > MAX_CLASSES_SHOWN or not length:
         width = confusion_width(names, SHORTEST_NAME)
-        console.say(f"the confusion matrix is {width} columns wide: --json has it")
+        console.say(f"the confusion matrix is {width} columns wide; --json prints it")
     else:
         console.table(
-            [CORNER, *(name[:room] for name in names)],
+            [CORNER, *(name[:length] for name in names)],
             [
                 [name, *(str(cell) if cell else "·" for cell in row)]
                 for name, row in zip(names, result.confusion, strict=True)
@@ -155,21 +159,22 @@ def show(result: Evaluation) -> None:
         )
 
 
-def longest_names(names: Sequence[str], columns: int) -> int:
-    """To how many letters the names above a confusion matrix are cut so that it fits; 0 where it
-    does not.
+def name_length(names: Sequence[str], columns: int) -> int:
+    """Return the length to which column names must be shortened for the confusion matrix to fit.
+
+    0 if it cannot fit.
     """
     lengths = range(max(SHORTEST_NAME, *map(len, names)), SHORTEST_NAME - 1, -1)
     return next((n for n in lengths if confusion_width(names, n) <= columns), 0)
 
 
-def confusion_width(names: Sequence[str], room: int) -> int:
-    """Columns of the confusion matrix, the names above it cut to so many letters."""
-    return max(map(len, [CORNER, *names])) + sum(len(name[:room]) + 3 for name in names)
+def confusion_width(names: Sequence[str], length: int) -> int:
+    """Return the width of the confusion matrix with column names of at most ``length``."""
+    return max(map(len, [CORNER, *names])) + sum(len(name[:length]) + 3 for name in names)
 
 
 def mean_of_classes(result: Evaluation) -> list[str]:
-    """The row of the macro metrics: each class counts alike, however few its images."""
+    """Return the row of the macro metrics, in which every class has the same weight."""
     means = (result.macro_precision, result.macro_recall, result.macro_f1)
     images = sum(c.support for c in result.per_class)
     return [MEAN_OF_CLASSES, *map(console.percent, means), f"{images:,}"]

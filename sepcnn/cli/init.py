@@ -62,7 +62,7 @@ def list_shipped() -> None:
 
 
 def write_for_images(folder: Path) -> None:
-    with console.Reading() as progress:
+    with console.ReadingProgress() as progress:
         facts = survey.gather(folder, progress)
     path = Path(f"{folder.resolve().name or 'images'}.yaml")
     write(path, config_text.write(facts, str(folder)))

@@ -1,4 +1,4 @@
-"""``sepcnn layers``: the layers' chapter of the manual."""
+"""``sepcnn layers``: the manual's chapter on layers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def command(name: str | None) -> None:
     layers = book["layers"].entries
     if name is None:
         console.say(listing(layers.values(), console.width()))
-        console.say("\nsepcnn layers NAME shows a layer's fields")
+        console.say("\nsepcnn layers NAME shows the page of one layer")
         return
     if name not in layers:
         raise InputError(f"there is no layer '{name}'", hint(name, book))
@@ -27,11 +27,11 @@ def command(name: str | None) -> None:
 
 
 def hint(name: str, book: dict[str, Chapter]) -> str:
-    """What was probably meant: another entry of that very name, or a layer of a similar one."""
+    """Suggest an entry of another kind with the same name, or a layer with a similar name."""
     for chapter in book.values():
         if name in chapter.entries:
             kind = chapter.entries[name].kind
             article = "an" if kind[0] in "aeiou" else "a"
             return f"it is {article} {kind}: sepcnn manual {name}"
     near = nearest(name, book["layers"].entries)
-    return f"did you mean {near}?" if near else "sepcnn layers lists them"
+    return f"did you mean {near}?" if near else "sepcnn layers lists all layers"

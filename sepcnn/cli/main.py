@@ -1,7 +1,7 @@
-"""The command line: a group that loads a command only when it is called.
+"""The ``sepcnn`` program. It imports a command only when the command is called.
 
-Exit codes: 0 done · 1 the run failed · 2 the command line or the config is wrong · 3 a bug in
-sepcnn · 130 interrupted.
+Exit codes: 0 success, 1 the command failed, 2 the command line or the config is wrong, 3 a bug in
+sepcnn, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ import click
 from sepcnn import __version__
 
 COMMANDS = {
-    "check": "Look for what is wrong with images and net before training.",
-    "train": "Train a net from a config, or go on with a run.",
-    "eval": "Measure a trained net on a split of its data.",
-    "preview": "Draw what the net will see, with labels.",
-    "summary": "Show the layers of a net and what they cost.",
-    "predict": "Name what is on image files.",
-    "benchmark": "Measure how fast a net is on this machine.",
-    "cache": "Show or clear the cache of decoded images.",
+    "check": "Find problems in the images and the model before training.",
+    "train": "Train a model from a config, or resume a run.",
+    "eval": "Evaluate a trained model on a split of its data.",
+    "preview": "Draw images as the model receives them, with labels.",
+    "summary": "Show the layers of a model, their shapes and costs.",
+    "predict": "Predict the class of images.",
+    "benchmark": "Measure the speed of training or inference.",
+    "cache": "List or remove cached images and compiled kernels.",
     "init": "Write a commented starter config.",
-    "layers": "Show the manual of the layers.",
-    "manual": "Show the manual of all that a config can name.",
-    "schema": "Print a JSON schema of the config for editors.",
+    "layers": "List the layers, or show the manual page of one.",
+    "manual": "Show the manual of layers, optimizers and all other config keys.",
+    "schema": "Print the JSON schema of the config, for editors.",
 }
 
 
 OUTPUT_LOST = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
-"""of an error without a file's name: standard output goes to a disk that is full, or gone"""
+"""errors of standard output: the disk is full or no longer available"""
 
 
 class LazyGroup(click.Group):
-    """Commands are listed from a table and imported when called, so that help is quick."""
+    """A group that lists its commands from `COMMANDS` without importing them, so help is fast."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -57,8 +57,8 @@ class LazyGroup(click.Group):
         name = args[0]
         if name not in COMMANDS and not context.resilient_parsing:
             near = get_close_matches(name, COMMANDS, n=1)
-            meant = f" Did you mean '{near[0]}'?" if near else ""
-            context.fail(f"No such command '{name}'.{meant}")
+            suggestion = f" Did you mean '{near[0]}'?" if near else ""
+            context.fail(f"No such command '{name}'.{suggestion}")
         return super().resolve_command(context, args)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
@@ -68,32 +68,32 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="sepcnn")
-@click.option("--debug", is_flag=True, help="Show tracebacks of errors.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.pass_context
 def group(context: click.Context, debug: bool) -> None:
     """Train small, fast image classifiers from one YAML file.
 
     \b
-    sepcnn init                             writes starter.yaml
-    sepcnn check starter.yaml               looks for what is wrong before training
-    sepcnn train starter.yaml               trains it into runs/starter/1
-    sepcnn eval runs/starter/1              measures it on the test images
-    sepcnn predict runs/starter/1 a.jpg     names what is on a picture
+    sepcnn init                             write starter.yaml
+    sepcnn check starter.yaml               find problems before training
+    sepcnn train starter.yaml               train; the run folder is runs/starter/1
+    sepcnn eval runs/starter/1              evaluate the model on the test images
+    sepcnn predict runs/starter/1 a.jpg     predict the class of an image
     """
     context.obj = debug
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and leave with its exit code."""
+    """Run the program with these arguments (default: of the process) and exit."""
     arguments = sys.argv[1:] if arguments is None else arguments
     sys.exit(run(arguments))
 
 
 def run(arguments: list[str]) -> int:
-    """The exit code of a command line. Errors are printed."""
+    """Run the program, print its errors and return the exit code."""
     debug = "--debug" in arguments
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # a terminal that lacks × shows ?
+        if isinstance(stream, TextIOWrapper):  # print ? for × if the encoding lacks it
             stream.reconfigure(errors="replace")
     try:
         result = group.main(arguments, prog_name="sepcnn", standalone_mode=False)
@@ -103,7 +103,7 @@ def run(arguments: list[str]) -> int:
         return 130
     except click.ClickException as problem:
         problem.show()
-        if hint := advice(problem, arguments):
+        if hint := hint_for(problem, arguments):
             print(f"   {hint}", file=sys.stderr)
         return problem.exit_code
     except Exception as problem:
@@ -112,7 +112,7 @@ def run(arguments: list[str]) -> int:
 
 
 def end_output(code: int) -> int:
-    """Write out what is still to be written; the exit code then."""
+    """Flush standard output and return the exit code: ``code`` unless the output is lost."""
     try:
         sys.stdout.flush()
     except OSError as problem:
@@ -121,7 +121,10 @@ def end_output(code: int) -> int:
 
 
 def output_lost(problem: OSError, code: int = 1) -> int:
-    """Say that standard output cannot be written, but where its reader has gone; the exit code."""
+    """Report that standard output cannot be written, and return the exit code.
+
+    A pipe that its reader closed, as in ``| head``, is not an error: the result is ``code``.
+    """
     from sepcnn.cli import console
 
     console.stop_printing()
@@ -131,8 +134,11 @@ def output_lost(problem: OSError, code: int = 1) -> int:
     return 1
 
 
-def advice(problem: click.ClickException, arguments: list[str]) -> str:
-    """What to write instead of a value of the config as an option, or of a folder to measure."""
+def hint_for(problem: click.ClickException, arguments: list[str]) -> str:
+    """Return a hint for two common mistakes; else an empty text.
+
+    They are a config key given as an option, and a folder given to ``sepcnn eval``.
+    """
     from sepcnn.config.sections import Data, Model, Train
     from sepcnn.wording import typed
 
@@ -146,8 +152,8 @@ def advice(problem: click.ClickException, arguments: list[str]) -> str:
             "data": Data.model_fields,
             "model": Model.model_fields,
         }
-        for section, known in fields.items():
-            if key in known:
+        for section, names in fields.items():
+            if key in names:
                 return (
                     f"write it as --set {section}.{key}={value_of(problem.option_name, arguments)}"
                 )
@@ -155,12 +161,12 @@ def advice(problem: click.ClickException, arguments: list[str]) -> str:
     if extra and context.info_name == "eval":
         folder = f"data.source.Folder.path={extra[1]}"
         words = typed("eval", context.params["path"], "--split", "all", "--set", folder)
-        return f"to measure all images of a folder: {words}"
+        return f"to evaluate all images of a folder: {words}"
     return ""
 
 
 def value_of(option: str, arguments: list[str]) -> str:
-    """What was given with an option: ``--epochs 3`` or ``--epochs=3``."""
+    """Return the value given to an option, as in ``--epochs 3`` or ``--epochs=3``."""
     for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
         name, equals, value = argument.partition("=")
         if name == option:
@@ -169,24 +175,24 @@ def value_of(option: str, arguments: list[str]) -> str:
 
 
 def report(problem: Exception, debug: bool) -> int:
-    """Print an error that reached the top; its exit code."""
+    """Print an error that no command handled, and return its exit code."""
     from sepcnn.backends.machine import memory_exhausted
     from sepcnn.cli import console
     from sepcnn.errors import SepcnnError
 
     if debug:
         traceback.print_exc()
-    told = problem if isinstance(problem, SepcnnError) else memory_exhausted(problem)
-    if told is not None:
-        console.error(told)
-        return told.exit_code
+    error = problem if isinstance(problem, SepcnnError) else memory_exhausted(problem)
+    if error is not None:
+        console.error(error)
+        return error.exit_code
     if isinstance(problem, OSError) and problem.filename is None and problem.errno in OUTPUT_LOST:
         return output_lost(problem)
     if not debug:
         traceback.print_exc()
     versions = f"sepcnn {__version__}, Python {sys.version.split()[0]}, {sys.platform}"
     print(
-        f"\nThis is a bug in sepcnn. Please report it with the lines above.\n{versions}",
+        f"\nThis is a bug in sepcnn. Please report it and include the lines above.\n{versions}",
         file=sys.stderr,
     )
     return 3

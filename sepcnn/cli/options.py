@@ -1,4 +1,4 @@
-"""Arguments that several commands share."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ def overrides(command: Command) -> Command:
         "overrides",
         metavar="KEY=VALUE",
         multiple=True,
-        help="Override a value of the config, as in --set train.epochs=20.",
+        help="Override a config value, as in --set train.epochs=20. Can be repeated.",
     )(command)
 
 
 def as_json(command: Command) -> Command:
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")(command)
+    return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(
+        command
+    )

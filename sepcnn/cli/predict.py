@@ -1,4 +1,4 @@
-"""``sepcnn predict``: what a trained net sees on image files."""
+"""``sepcnn predict``: predict the class of images."""
 
 from __future__ import annotations
 
@@ -17,19 +17,21 @@ from sepcnn.errors import DataError
 from sepcnn.training import evaluation
 from sepcnn.training.evaluation import Predictor
 
-FILES_A_BATCH = 256
+FILES_PER_BATCH = 256
 
 
 @click.command(name="predict")
 @click.argument("checkpoint", metavar="CHECKPOINT_OR_RUN_DIR", type=PATH)
 @click.argument("paths", metavar="PATH...", type=PATH, nargs=-1, required=True)
-@click.option("--top", type=click.IntRange(min=1), default=1, help="How many guesses a picture.")
+@click.option(
+    "--top", type=click.IntRange(min=1), default=1, help="Number of classes per image. Default: 1."
+)
 @as_json
 def command(checkpoint: Path, paths: tuple[Path, ...], top: int, as_json: bool) -> int:
-    """Name what is on image files, or on all image files in folders.
+    """Predict the class of image files, or of all image files in folders.
 
-    Pictures are turned upright, resized as those of the training were. Those that cannot be
-    read are reported and the rest is done; the exit code is then 1.
+    Images are rotated upright and resized as for training. A file that cannot be read is reported
+    and skipped; the exit code is then 1.
     """
     machine.keep_freed_memory()
     predictor = evaluation.load_predictor(checkpoint)
@@ -40,8 +42,8 @@ def command(checkpoint: Path, paths: tuple[Path, ...], top: int, as_json: bool) 
             files += find_images(path)
         except DataError as error:
             results.append({"path": str(path), "error": error.message})
-    for first in range(0, len(files), FILES_A_BATCH):
-        results += predictions(predictor, files[first : first + FILES_A_BATCH], top)
+    for first in range(0, len(files), FILES_PER_BATCH):
+        results += predictions(predictor, files[first : first + FILES_PER_BATCH], top)
     if as_json:
         console.data(json.dumps(results))
     else:
@@ -50,7 +52,7 @@ def command(checkpoint: Path, paths: tuple[Path, ...], top: int, as_json: bool) 
 
 
 def predictions(predictor: Predictor, files: list[Path], top: int) -> list[dict[str, Any]]:
-    """The result for each file, in order."""
+    """Return the result of each file, in order."""
     config = predictor.config
     pixels: dict[Path, np.ndarray] = {}
     errors: dict[Path, str] = {}
@@ -75,7 +77,7 @@ def predictions(predictor: Predictor, files: list[Path], top: int) -> list[dict[
 
 
 def ranking(row: np.ndarray, names: tuple[str, ...], top: int) -> list[dict[str, Any]]:
-    """The likeliest classes first."""
+    """Return the ``top`` most probable classes, in descending order."""
     order = np.argsort(-row, kind="stable")[:top]
     return [{"name": names[index], "probability": float(row[index])} for index in order]
 

@@ -1,4 +1,4 @@
-"""``sepcnn preview``: a picture of what the net will see."""
+"""``sepcnn preview``: draw images as the model receives them."""
 
 from __future__ import annotations
 
@@ -14,28 +14,38 @@ from sepcnn.errors import InputError, StorageError
 from sepcnn.preview import contact_sheet
 from sepcnn.wording import counted
 
-HEADINGS = ("as stored", "as the steps of training see it")
+HEADINGS = ("as stored", "augmented, as in training steps")
 
 
 @click.command(name="preview")
 @click.argument("path", metavar="CONFIG", type=PATH)
-@click.option("--out", metavar="FILE.png", type=PATH, default=Path("preview.png"), help="Where to.")
-@click.option("--count", type=click.IntRange(1, 256), default=8, help="How many images.")
-@click.option("--split", type=click.Choice(SPLITS), default="train", help="Default: train.")
+@click.option(
+    "--out",
+    metavar="FILE.png",
+    type=PATH,
+    default=Path("preview.png"),
+    help="The file to write. Default: preview.png.",
+)
+@click.option(
+    "--count", type=click.IntRange(1, 256), default=8, help="Number of images. Default: 8."
+)
+@click.option(
+    "--split", type=click.Choice(SPLITS), default="train", help="The split to draw. Default: train."
+)
 @overrides
 def command(path: Path, out: Path, count: int, split: str, overrides: tuple[str, ...]) -> None:
-    """Draw what the net will see into a PNG file, with labels.
+    """Draw images as the model receives them into a PNG file, with labels.
 
-    Of the training images each row shows one, first as stored, then augmented, as seven steps
-    would see it; one that is mixed of two has both labels. Other splits are never augmented.
+    With data.augment, each training image has a row: first as stored, then as augmented in seven
+    training steps. An image mixed from two has both labels. Other splits are not augmented.
     """
     if out.suffix.lower() != ".png":
         raise InputError(
-            f"--out {out} is no name of a PNG file", "write it as in --out preview.png"
+            f"--out {out} is not the name of a PNG file", "use a name such as preview.png"
         )
     settings = loading.load_config(path, overrides)
-    with console.Reading() as watch:
-        dataset = settings.open_data(watch)
+    with console.ReadingProgress() as progress:
+        dataset = settings.open_data(progress)
     images, names = dataset.split(split), dataset.class_names
     augmented = split == "train" and bool(settings.data.augment)
     rows = (contact_sheet.augmented_views if augmented else contact_sheet.views)(

@@ -1,4 +1,4 @@
-"""The progress of a run: its bar, and a line for each epoch whose columns line up."""
+"""The progress of a run: a bar, and a line for each epoch with aligned columns."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any, Self
 
 from sepcnn.cli.console import (
     BAR,
-    NAMES_OF_SCORES,
     PLAIN_WIDTH,
+    SCORE_NAMES,
     SECONDS_BETWEEN_PLAIN_LINES,
     bar_format,
     duration,
-    named,
+    named_score,
     new_bar,
     note,
     notes,
@@ -26,63 +26,64 @@ from sepcnn.cli.console import (
 from sepcnn.training.records import EpochRecord, Scores
 
 SHORT_BAR, WIDE = 8, 100
-"""columns of the bar where the terminal has less than so many columns"""
+"""columns of the bar on a terminal that has fewer columns than ``WIDE``"""
 WAITING_SHOWN = 0.05
-"""share of an epoch above which waiting for images is worth a word, if it is over a second"""
+"""waiting for images is printed above this share of an epoch, if it takes over a second"""
 
 Part = tuple[int, str]
-"""a part of a line: how soon it may be left out (0: never, the highest first), and its text"""
+"""a part of a line: its rank (the highest is dropped first, 0 never) and its text"""
 
 
-def fitted(parts: Sequence[Part], columns: int) -> str:
-    """The parts in a line, without those that may be left out where it would not fit."""
-    left = [part for part in parts if part[1]]
-    while len(line := "  ".join(text for _, text in left)) > columns and any(r for r, _ in left):
-        left.remove(max(left, key=lambda part: part[0]))
+def join_fitting(parts: Sequence[Part], columns: int) -> str:
+    """Join the parts to a line. If it is too long, drop parts in order of their rank."""
+    kept = [part for part in parts if part[1]]
+    while len(line := "  ".join(text for _, text in kept)) > columns and any(r for r, _ in kept):
+        kept.remove(max(kept, key=lambda part: part[0]))
     return line
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What a line says of an epoch at one place."""
+    """A column of the epoch lines, with the text of one epoch."""
 
     rank: int
-    """how soon it is left out of all lines where they would not fit; 0: never"""
+    """if the lines do not fit, the column of highest rank is dropped first; 0: never"""
     text: str
-    room: int
-    """columns that are kept for it, whatever it says: no number decides about the line's shape"""
+    width: int
+    """fixed, so that the layout does not depend on the numbers"""
 
 
-def scored(rank: int, scores: Scores, name: str, lead: str = "") -> Column:
-    """One of the scores; ``lead`` says of which images."""
+def score_column(rank: int, scores: Scores, name: str, prefix: str = "") -> Column:
+    """Return a column for one of the scores; ``prefix`` names the split."""
     number: float = getattr(scores, name)
     shown = f"{number:6.4f}" if name == "loss" else percent(number).replace("100.0", "100")
-    label = f"{lead}{NAMES_OF_SCORES.get(name, name)}"
+    label = f"{prefix}{SCORE_NAMES.get(name, name)}"
     return Column(rank, f"{label} {shown:>6}", len(label) + 7)
 
 
 def epoch_line(
     record: EpochRecord, epochs: int, macro: str | None, best: bool, columns: int
 ) -> str:
-    """One line for a finished epoch; ``macro`` names a score to show of the validation images.
+    """Return the line of a finished epoch.
 
-    A long wait for images is told behind it, or below where there is no room.
+    ``macro`` names another validation score to show. A long wait for images is added to the line,
+    or below it if the line is full.
     """
     train, val = record.train, record.val
     count = f"epoch {record.epoch:>{len(str(epochs))}}/{epochs}"
     line = [Column(0, count, len(count))]
     if val:
-        line += [scored(2, train, "loss"), scored(3, train, "accuracy")]
-        line += [scored(0, val, "loss", "val "), scored(0, val, "accuracy")]
-        line += [scored(1, val, macro)] if macro else []
+        line += [score_column(2, train, "loss"), score_column(3, train, "accuracy")]
+        line += [score_column(0, val, "loss", "val "), score_column(0, val, "accuracy")]
+        line += [score_column(1, val, macro)] if macro else []
     else:
-        line += [scored(0, train, "loss"), scored(0, train, "accuracy")]
+        line += [score_column(0, train, "loss"), score_column(0, train, "accuracy")]
     line += [Column(5, f"{speed(record.images_per_second):>15}", 16)]
     line += [Column(4, f"{duration(record.seconds):>5}", 7)]
     line += [Column(0, "best" if best else "", len("best"))]
-    while sum(2 + one.room for one in line) - 2 > columns and any(one.rank for one in line):
-        line.remove(max(line, key=lambda one: one.rank))
-    text = "  ".join(one.text for one in line).rstrip()
+    while sum(2 + column.width for column in line) - 2 > columns and any(c.rank for c in line):
+        line.remove(max(line, key=lambda column: column.rank))
+    text = "  ".join(column.text for column in line).rstrip()
     if record.waiting <= WAITING_SHOWN or record.waiting * record.seconds <= 1:
         return text
     waiting = f"  {percent(record.waiting)} waiting for images"
@@ -94,7 +95,7 @@ def speed(images_per_second: float) -> str:
 
 
 class Display:
-    """The progress of a run: a bar on a terminal, plain lines elsewhere."""
+    """Show the progress of a run: a bar on a terminal, else plain lines."""
 
     def __init__(
         self,
@@ -104,7 +105,7 @@ class Display:
         first_step: int,
         macro: str | None = None,
     ) -> None:
-        """``macro`` names a score that is shown of each epoch beside loss and accuracy."""
+        """``macro`` names a validation score to show in addition to loss and accuracy."""
         self.macro = macro
         self.epochs, self.steps_per_epoch, self.batch_size = epochs, steps_per_epoch, batch_size
         self.total_steps = epochs * steps_per_epoch
@@ -120,7 +121,7 @@ class Display:
         self.close()
 
     def wants_scores(self) -> bool:
-        """Whether the next step will be shown; reading scores waits for a GPU."""
+        """Return whether it is time to show a step. Reading its scores waits for a GPU."""
         wait = 0.2 if self.live else SECONDS_BETWEEN_PLAIN_LINES
         first = self.last_line == self.started
         return first or time.monotonic() - self.last_line >= wait
@@ -134,23 +135,23 @@ class Display:
         left = duration((self.total_steps - step) / pace) if pace else "?"
         shown: list[Part] = [
             (2, f"loss {running.loss:.4f}"),
-            (0, named(running, "accuracy")),
+            (0, named_score(running, "accuracy")),
             (3, speed(pace * self.batch_size)),
             (1, f"{left} left"),
         ]
         text = f"epoch {epoch}/{self.epochs}"
         if not self.live:
             steps = (0, f"step {done}/{self.steps_per_epoch}")
-            note(fitted([(0, text), steps, *shown], PLAIN_WIDTH))
+            note(join_fitting([(0, text), steps, *shown], PLAIN_WIDTH))
             return
         columns = width(stderr=True)
         bar = BAR if columns >= WIDE else SHORT_BAR
         if self.bar is None:
             self.bar = new_bar(self.steps_per_epoch, bar)
         self.bar.n = done
-        self.bar.bar_format = bar_format(bar)  # a terminal may be made wider or narrower
-        room = columns - len("100%|| ") - bar - 1  # the cursor needs a column, too
-        self.bar.set_description_str(fitted([(0, text), *shown], room))
+        self.bar.bar_format = bar_format(bar)  # the user may resize the terminal
+        space = columns - len("100%|| ") - bar - 1  # one column for the cursor
+        self.bar.set_description_str(join_fitting([(0, text), *shown], space))
 
     def epoch(self, record: EpochRecord, best: bool) -> None:
         """Show a finished epoch."""
@@ -158,12 +159,12 @@ class Display:
         say(epoch_line(record, self.epochs, self.macro, best, width()))
 
     def note(self, text: str) -> None:
-        """Say what people should know of the run; the bar comes again with the next step."""
+        """Print a note; the bar reappears with the next step."""
         self.close()
         notes([text])
 
     def close(self) -> None:
-        """Remove the bar, so that lines can follow."""
+        """Remove the bar, so that other lines can be printed."""
         if self.bar is not None:
             self.bar.close()
             self.bar = None

@@ -1,4 +1,4 @@
-"""``sepcnn schema``: the JSON schema of the config."""
+"""``sepcnn schema``: print the JSON schema of the config."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from sepcnn.config.json_schema import schema
 
 @click.command(name="schema")
 def command() -> None:
-    """Print a JSON schema of the config, for completion and hints in editors.
+    """Print the JSON schema of the config, for completion and hints in editors.
 
-    A config names it in its first line: # yaml-language-server: $schema=sepcnn.schema.json
+    The first line of a config refers to it: # yaml-language-server: $schema=sepcnn.schema.json
     """
     console.data(json.dumps(schema(), indent=1, ensure_ascii=False))

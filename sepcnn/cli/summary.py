@@ -1,4 +1,4 @@
-"""``sepcnn summary``: the layers of a net and what they cost."""
+"""``sepcnn summary``: show the layers of a model, their shapes and costs."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from sepcnn.nn.summary import LayerSummary, Summary
 from sepcnn.training import checkpoint
 
 WIDE = 110
-"""columns of a terminal below which the table leaves out what is told elsewhere"""
+"""on a narrower terminal the table leaves out the types and the memory"""
 
 
 @click.command(name="summary")
 @click.argument("path", metavar="CONFIG_OR_CHECKPOINT", type=PATH)
-@click.option("--classes", type=click.IntRange(min=1), help="Classes behind units: auto.")
+@click.option("--classes", type=click.IntRange(min=1), help="Number of classes, for units: auto.")
 @overrides
 @as_json
 def command(path: Path, classes: int | None, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Show each layer's shape, parameters, multiply-adds, memory and receptive field.
+    """Show each layer's output shape, parameters, multiply-adds, memory and receptive field.
 
-    Also what the same net would cost with Conv2D in place of SeparableConv2D. Nothing is read
-    but the config or checkpoint.
+    Also shows the cost of the same model with Conv2D in place of SeparableConv2D. Only the config
+    or the checkpoint is read, no images.
     """
     result = summary.summarize(graph_of(path, classes, overrides))
     if as_json:
@@ -52,7 +52,7 @@ def graph_of(path: Path, classes: int | None, overrides: tuple[str, ...]) -> Gra
 
 def to_json(result: Summary) -> dict[str, object]:
     def total(column: str) -> int | None:
-        """A partial sum would pass for the whole, so it is null."""
+        """Return the sum, or None if some layers are unknown: a partial sum would mislead."""
         return None if result.unknown else result.total(column)
 
     return {
@@ -86,12 +86,14 @@ def show(result: Summary) -> None:
     console.table([columns[index] for index in kept], rows, left=2 if 1 in kept else 1)
     params, trainable = result.total("params"), result.total("trainable_params")
     fixed, part = params - trainable, left_out(result)
-    console.say(f"parameters     {params:,} ({trainable:,} trainable, {fixed:,} not){part}")
+    console.say(
+        f"parameters     {params:,} ({trainable:,} trainable, {fixed:,} non-trainable){part}"
+    )
     console.say(f"multiply-adds  {result.total('macs'):,} for one image{part}")
     memory = size(result.total("activation_bytes"))
     console.say(f"activations    {memory} for one image in float32{part}")
     if result.unknown:
-        console.say("?              depends on the number of classes: give --classes N")
+        console.say("?              depends on the number of classes; set it with --classes N")
     if result.has_twin:
         twin_params, twin_macs = result.total("twin_params"), result.total("twin_macs")
         console.say(
@@ -102,7 +104,7 @@ def show(result: Summary) -> None:
 
 
 def left_out(result: Summary) -> str:
-    """What is said of totals that leave out layers whose size is not known."""
+    """Return a remark on the layers that the totals leave out; empty if there are none."""
     names = [layer.name for layer in result.layers if layer.params is None]
     if len(names) < 2:
         return f", without {names[0]}" if names else ""
@@ -126,7 +128,7 @@ def shape(value: Shape | None) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes for people."""
+    """Return a number of bytes with its unit, as in ``1.5 MiB``."""
     number = float(count)
     for unit in ("B", "KiB", "MiB"):
         if number < 1024:

@@ -1,4 +1,4 @@
-"""``sepcnn train``: its arguments. What it does is in `sepcnn.cli.training_run`."""
+"""``sepcnn train``: the arguments. The training itself is in `sepcnn.cli.training_run`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from sepcnn.cli.options import PATH, overrides
 
 @click.command(name="train")
 @click.argument("config_path", metavar="CONFIG", type=PATH, required=False)
-@click.option("--resume", metavar="RUN_DIR", type=PATH, help="Go on with a run from its folder.")
-@click.option("--run-dir", metavar="DIR", type=PATH, help="The run folder; absent or empty.")
-@click.option("--device", metavar="D", help="auto, cpu, cuda, cuda:1 or mps.")
+@click.option("--resume", metavar="RUN_DIR", type=PATH, help="Continue the run in this folder.")
+@click.option(
+    "--run-dir", metavar="DIR", type=PATH, help="The run folder. It must be empty or not exist."
+)
+@click.option("--device", metavar="D", help="Device: auto, cpu, cuda, cuda:1 or mps.")
 @overrides
 def command(
     config_path: Path | None,
@@ -24,19 +26,19 @@ def command(
     device: str | None,
     overrides: tuple[str, ...],
 ) -> int:
-    """Train the net of CONFIG, or go on with a run.
+    """Train the model of CONFIG, or resume a run.
 
-    Writes checkpoints and metrics into runs/NAME/NUMBER. Ctrl-C saves and stops; a run that was
-    stopped or killed goes on with --resume, to the same result as if it had never stopped.
+    Writes checkpoints and metrics to runs/NAME/NUMBER. Ctrl-C saves the run and stops it. --resume
+    continues a run that was stopped or killed, with the same result as without the interruption.
     """
     if device is not None:
         overrides = (*overrides, f"train.device={device}")
     if (config_path is None) == (resume is None):
         raise click.UsageError("give either a CONFIG or --resume RUN_DIR")
     if resume is not None and run_dir is not None:
-        raise click.UsageError("--run-dir starts a new run, --resume goes on with an old one")
+        raise click.UsageError("--run-dir is for a new run and cannot be combined with --resume")
     if os.path.exists(config_path or resume or ""):
-        library.start_compiling()  # beside the import of torch, which takes seconds
+        library.start_compiling()  # in parallel with the import of torch, which takes seconds
     from sepcnn.cli import training_run
 
     return training_run.train_run(config_path, resume, run_dir, overrides)

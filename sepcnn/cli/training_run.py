@@ -30,7 +30,7 @@ def train_run(
     """Start or resume a run and train it to its end. Returns the exit code."""
     machine.keep_freed_memory()
     with Stop() as stop:
-        with console.Reading() as reading:
+        with console.ReadingProgress() as reading:
             if resume is not None:
                 prepared = session.resume(resume, overrides, reading.note, reading)
             else:
@@ -114,8 +114,10 @@ def print_result(run: Run, state: State, macro: str | None) -> None:
     scores, decided = best.monitored, state.best_by
     names = [name for name in ("accuracy", macro) if name and name != decided]
     # Training images, and epochs of an older sepcnn, have no macro metrics.
-    others = [console.named(scores, name) for name in names if getattr(scores, name) is not None]
-    text = f"best {kind} {console.named(scores, decided)}"
+    others = [
+        console.named_score(scores, name) for name in names if getattr(scores, name) is not None
+    ]
+    text = f"best {kind} {console.named_score(scores, decided)}"
     text += f" ({', '.join(others)})" if others else ""
     console.say(f"{text} in epoch {best.epoch}")
     console.say(f"run folder {run.folder}")

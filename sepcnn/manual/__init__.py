@@ -1,6 +1,6 @@
-"""The manual: a chapter for each table and one for the sections.
+"""The manual: a chapter for each table of config names, and one for the sections.
 
-The terminal and the Markdown pages of docs/ are two renderings of it.
+`sepcnn.manual.terminal` and `sepcnn.manual.markdown` render it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SECTIONS: dict[str, type[Spec]] = {
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """All entries of one kind, in the order of their table."""
+    """The entries of one kind, in the order of their table."""
 
     name: str
     """as in ``sepcnn manual optimizers`` and docs/reference/optimizers.md"""
@@ -43,7 +43,8 @@ class Chapter:
 INTROS = {
     "layer": (
         "layers",
-        "A net is a list of layers, from input to output. Names, fields and defaults are Keras'.",
+        "A model is a list of layers, from input to output. Names, fields and defaults are as in "
+        "Keras.",
         """\
 model:
   input_shape: [64, 64, 3]
@@ -58,7 +59,7 @@ model:
     ),
     "activation": (
         "activations",
-        "Functions that the field ``activation`` of a layer, and the layer Activation, can name.",
+        "Functions for the field ``activation`` of a layer, and for the layer Activation.",
         """\
 - Conv2D: {filters: 32, kernel_size: 3, activation: relu}
 - Dense: {units: 64, activation: {leaky_relu: 0.1}}
@@ -67,7 +68,8 @@ model:
     ),
     "initializer": (
         "initializers",
-        "How a weight's first values are drawn, from ``train.seed`` and the weight's name.",
+        "Distributions of a weight's initial values. The values depend on ``train.seed`` and the "
+        "weight's name.",
         """\
 - Conv2D: {filters: 32, kernel_size: 3, kernel_initializer: he_normal}
 - Dense: {units: 10, bias_initializer: {constant: 0.1}}
@@ -75,9 +77,9 @@ model:
     ),
     "regularizer": (
         "regularizers",
-        "What a weight adds to the loss, by the fields ``kernel_regularizer``, "
-        "``bias_regularizer`` and so on of the layers with weights. As in Keras, the loss that is "
-        "reported holds it, in training and validation; frozen layers cost nothing.",
+        "Penalties on a weight that are added to the loss. The fields ``kernel_regularizer``, "
+        "``bias_regularizer`` and so on set them. As in Keras, the reported training and "
+        "validation losses include them. Frozen layers have no penalty.",
         """\
 - Conv2D: {filters: 32, kernel_size: 3, kernel_regularizer: {l2: 1e-4}}
 - Dense: {units: 10, kernel_regularizer: {l1_l2: {l1: 1e-5, l2: 1e-4}}}
@@ -85,10 +87,10 @@ model:
     ),
     "constraint": (
         "constraints",
-        "What a weight is held to after every step, by the fields ``kernel_constraint``, "
-        "``bias_constraint`` and so on. Axes are those of Keras' layout: of a Dense kernel, "
-        "inputs × outputs, axis 0 leaves one norm an output; of a Conv2D kernel, height × width × "
-        "inputs × outputs, ``[0, 1, 2]`` does.",
+        "Constraints applied to a weight after each step. The fields ``kernel_constraint``, "
+        "``bias_constraint`` and so on set them. Axes refer to the layout of Keras: a Dense "
+        "kernel is inputs × outputs, so axis 0 gives one norm per output; a Conv2D kernel is "
+        "height × width × inputs × outputs, so ``[0, 1, 2]`` does.",
         """\
 - Conv2D:
     filters: 32
@@ -99,7 +101,7 @@ model:
     ),
     "data source": (
         "sources",
-        "Where ``data.source`` takes the images from. "
+        "Sources of images for ``data.source``. "
         "[Your own images](../guide/data.md) shows how to use your own.",
         """\
 data:
@@ -109,7 +111,7 @@ data:
     "augmentation": (
         "augmentations",
         "Random changes of the training images, in the order of the list. "
-        "Each image of a batch is changed in its own way.",
+        "Each image of a batch is changed independently.",
         """\
 data:
   augment:
@@ -119,7 +121,7 @@ data:
     ),
     "optimizer": (
         "optimizers",
-        "The rule that changes the weights. In the formulas w is a weight and g its gradient.",
+        "The update rule of the weights. In the formulas, w is a weight and g its gradient.",
         """\
 train:
   optimizer: {Adam: 1e-3}
@@ -127,7 +129,7 @@ train:
     ),
     "schedule": (
         "schedules",
-        "How the learning rate changes over the run: a factor of ``optimizer.learning_rate``.",
+        "The learning rate over the run, as a factor of ``optimizer.learning_rate``.",
         """\
 train:
   optimizer: {SGD: {learning_rate: 0.1, momentum: 0.9}}
@@ -136,14 +138,14 @@ train:
     ),
     "loss": (
         "losses",
-        "What training makes small: the mean over the batch.",
+        "The loss to minimise: the mean over the batch.",
         """\
 train:
   loss: {categorical_crossentropy: {label_smoothing: 0.1}}
 """,
     ),
 }
-"""by the kind of the table: name, intro and example of its chapter"""
+"""by kind of table: name, introduction and example of its chapter"""
 SECTIONS_INTRO = (
     "The keys of ``model``, ``data`` and ``train``, and of the mappings inside them.",
     """\
@@ -161,22 +163,22 @@ train:
 
 
 def chapters() -> dict[str, Chapter]:
-    """The whole manual, by the names of its chapters."""
+    """Return all chapters by name."""
     definitions = schema()["$defs"]
-    found = {}
+    book = {}
     for table in TABLES:
         name, intro, example = INTROS[table.kind]
-        found[name] = Chapter(name, title_of(table), intro, example, entries_of(table, definitions))
+        book[name] = Chapter(name, title_of(table), intro, example, entries_of(table, definitions))
     sections = {
         name: Entry(name, "section", cls, definitions.get(cls.__name__) or fields_of(cls, {}))
         for name, cls in SECTIONS.items()
     }
-    found["sections"] = Chapter("sections", "Sections", *SECTIONS_INTRO, sections)
-    return found
+    book["sections"] = Chapter("sections", "Sections", *SECTIONS_INTRO, sections)
+    return book
 
 
 def title_of(table: Table) -> str:
-    """``Data sources``."""
+    """Return for instance ``Data sources``."""
     return f"{table.kind}{'es' if table.kind.endswith('s') else 's'}".capitalize()
 
 
@@ -184,6 +186,7 @@ def entries_of(table: Table, definitions: dict[str, dict[str, object]]) -> dict[
     entries = {}
     for name, cls in table.items():
         definition = definitions[f"{key_of(table.kind)}.{name}"]
-        first = table.name_of(cls)
-        entries[name] = Entry(name, table.kind, cls, definition, None if first == name else first)
+        main_name = table.name_of(cls)
+        alias_of = None if main_name == name else main_name
+        entries[name] = Entry(name, table.kind, cls, definition, alias_of)
     return entries

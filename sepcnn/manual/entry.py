@@ -1,6 +1,6 @@
-"""What the manual tells of one entry of a table or one section: text, and fields with their types.
+"""An entry of the manual: its text, and its fields with types, defaults and meanings.
 
-Nothing is written twice: the text is the docstring, a field's values are those of the JSON schema.
+The text is the docstring of the class. The values of a field come from the JSON schema.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 from sepcnn.config.json_schema import first_field
 from sepcnn.language.descriptions import field_descriptions
 from sepcnn.language.spec import Choice, Spec, to_plain
-from sepcnn.manual.words import kinds, words
+from sepcnn.manual.value_description import describe, references
 
-SAMPLES: dict[str, str | None] = {
+EXAMPLE_VALUES: dict[str, str | None] = {
     "activation": "relu",
     "alpha_initializer": None,
     "approximate": "true",
@@ -64,26 +64,26 @@ SAMPLES: dict[str, str | None] = {
     "x_factor": "0.2",
     "ZeroPadding2D.padding": "1",
 }
-"""values for examples, of fields without a default or with one that shows little"""
+"""example values of fields without a default, or with a default that is not a good example"""
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field as the manual tells it."""
+    """A field as shown in the manual."""
 
     name: str
     value: str
-    """what can be written, in words"""
-    kinds: frozenset[str]
-    """those of the words that name a chapter or section"""
+    """the allowed values, in words"""
+    references: frozenset[str]
+    """the kinds and sections that the value refers to"""
     default: str | None
-    """as a config would write it; None: it must be given"""
+    """in YAML; None if the field is required"""
     meaning: str
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing that a config can name."""
+    """A name of a table, such as a layer, or a section of the config."""
 
     name: str
     kind: str
@@ -93,29 +93,29 @@ class Entry:
     alias_of: str | None = None
 
     def paragraphs(self) -> list[str]:
-        """The docstring, each paragraph as one line."""
+        """Return the docstring, each paragraph as one line."""
         text = inspect.getdoc(self.cls) or ""
         return [" ".join(part.split()) for part in text.split("\n\n")]
 
     def summary(self) -> str:
-        """The first sentence."""
+        """Return the first sentence of the docstring."""
         first = self.paragraphs()[0]
         end = re.search(r"(?<!et al)\.(?= [A-Z`])", first)
         return first[: end.end()] if end else first
 
     def fields(self) -> list[Field]:
-        """Every field: the entry's own, then those that all of its kind have."""
+        """Return all fields: the entry's own, then those that its kind shares."""
         own = self.cls.own_fields()
         names = [*own, *(name for name in self.cls.model_fields if name not in own)]
         return [self.field(name) for name in names]
 
     def own_fields(self) -> list[Field]:
-        """The fields that are not as in all others of the kind."""
+        """Return the fields that the kind does not share, or that differ from the shared ones."""
         shared = self.shared_fields()
         return [field for field in self.fields() if field not in shared]
 
     def shared_fields(self) -> list[Field]:
-        """The fields of the kind's root class."""
+        """Return the fields of the kind's root class."""
         if not issubclass(self.cls, Choice):
             return []
         root = next(cls for cls in self.cls.__mro__ if issubclass(cls, Choice) and cls.is_root())
@@ -123,36 +123,36 @@ class Entry:
 
     def field(self, name: str, cls: type[Spec] | None = None) -> Field:
         info = (cls or self.cls).model_fields[name]
-        default = None if info.is_required() else written(info.default)
+        default = None if info.is_required() else to_yaml(info.default)
         part = self.definition["properties"][name]
         meaning = " ".join(field_descriptions(cls or self.cls).get(name, "").split())
-        return Field(name, words(part), kinds(part), default, meaning)
+        return Field(name, describe(part), references(part), default, meaning)
 
     def example(self) -> str:
-        """A valid use, the short form where there is one."""
+        """Return a valid use in YAML, in the short form if there is one."""
         required = [name for name, info in self.cls.model_fields.items() if info.is_required()]
         first = self.first_field()
         if len(required) > 1 or (required and required != [first]):
-            fields = ", ".join(f"{name}: {self.sample(name)}" for name in required)
+            fields = ", ".join(f"{name}: {self.example_value(name)}" for name in required)
             return f"{self.name}: {{{fields}}}"
-        sample = self.sample(first) if first else None
-        return f"{self.name}: {sample}" if sample else self.name
+        value = self.example_value(first) if first else None
+        return f"{self.name}: {value}" if value else self.name
 
     def first_field(self) -> str | None:
-        """The field of ``Name: value``, if there is one."""
+        """Return the field that ``Name: value`` sets, if there is one."""
         return first_field(self.cls, self.name) if issubclass(self.cls, Choice) else None
 
-    def sample(self, name: str) -> str | None:
-        """A value to show; None where only null could be shown."""
+    def example_value(self, name: str) -> str | None:
+        """Return a value for an example; None if there is none but null."""
         info = self.cls.model_fields[name]
         for key in (f"{self.name}.{name}", name):
-            if key in SAMPLES:
-                return SAMPLES[key]
-        return None if info.is_required() or info.default is None else written(info.default)
+            if key in EXAMPLE_VALUES:
+                return EXAMPLE_VALUES[key]
+        return None if info.is_required() or info.default is None else to_yaml(info.default)
 
 
-def written(value: object) -> str:
-    """A default as a config would write it."""
+def to_yaml(value: object) -> str:
+    """Return a default value in YAML."""
     if isinstance(value, Choice):
         fields = {
             name: to_plain(getattr(value, name))
@@ -162,5 +162,5 @@ def written(value: object) -> str:
         return f"{value.chosen_name}: {json.dumps(fields)}" if fields else value.chosen_name
     if isinstance(value, Spec) and value == type(value)():
         return "{}"
-    shown = to_plain(value)
-    return shown if isinstance(shown, str) else json.dumps(shown)
+    plain = to_plain(value)
+    return plain if isinstance(plain, str) else json.dumps(plain)

@@ -1,4 +1,4 @@
-"""The manual as plain text, wrapped to a width."""
+"""The manual as plain text, wrapped to the width of the terminal."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 
 from sepcnn.manual import Chapter
 from sepcnn.manual.entry import Entry
-from sepcnn.manual.finding import Mention
+from sepcnn.manual.lookup import FieldMatch
 
 NAME_COLUMNS = 24
-"""at least; a longer name widens the column"""
+"""minimum width of the column of names"""
 PLACES = {
     "layer": "model:\n  layers:\n    - {}",
     "data source": "data:\n  source: {{{}}}",
@@ -19,11 +19,11 @@ PLACES = {
     "schedule": "train:\n  schedule: {{{}}}",
     "loss": "train:\n  loss: {{{}}}",
 }
-"""where a config names what has a place of its own, by kind"""
+"""by kind, the place in a config where its entries are written"""
 
 
 def page(entry: Entry, width: int, title: str | None = None) -> str:
-    """The page of an entry: its docstring, then its fields."""
+    """Return the page of an entry: its docstring, an example, and its fields."""
     alias = [f"Another name of {entry.alias_of}.", ""] if entry.alias_of else []
     lines = [title or entry.name, "", *alias]
     for paragraph in entry.paragraphs():
@@ -37,34 +37,34 @@ def page(entry: Entry, width: int, title: str | None = None) -> str:
 
 
 def in_place(entry: Entry) -> str:
-    """YAML that shows where the entry is written."""
+    """Return an example of the entry at its place in a config."""
     example = entry.example()
     place = PLACES[entry.kind]
     return (place if ":" in example else place.replace("{{{}}}", "{}")).format(example)
 
 
-def field_page(mention: Mention, width: int) -> str:
-    """Where a field is, what it means, and what can be written."""
-    field, others = mention.field, len(mention.owners) - 1
+def field_page(match: FieldMatch, width: int) -> str:
+    """Return the page of a field: its place, meaning and allowed values."""
+    field, others = match.field, len(match.owners) - 1
     default = "required" if field.default is None else f"default {field.default}"
-    also = f", and of {others} more" if others else ""
-    value = "; ".join([field.value, *(f"sepcnn manual {name}" for name in mention.chapters())])
-    lines = [f"{mention.place} ({default}){also}", wrapped(field.meaning, width, indent=6)]
+    also = f", and in {others} more" if others else ""
+    value = "; ".join([field.value, *(f"sepcnn manual {name}" for name in match.chapters())])
+    lines = [f"{match.place} ({default}){also}", wrapped(field.meaning, width, indent=6)]
     return "\n".join([*lines, wrapped(f"value: {value}", width, indent=6)])
 
 
 def listing(entries: Iterable[Entry], width: int) -> str:
-    """A line for each entry: its name and its first sentence."""
+    """Return a line for each entry: its name and first sentence."""
     return columns([(entry.name, entry.summary()) for entry in entries], width)
 
 
 def contents(chapters: Iterable[Chapter], width: int) -> str:
-    """The names of every chapter."""
+    """Return a line for each chapter: its name and those of its entries."""
     return columns([(chapter.name, ", ".join(chapter.entries)) for chapter in chapters], width)
 
 
 def columns(rows: Sequence[tuple[str, str]], width: int) -> str:
-    """Names, and a text in the columns to the right of each."""
+    """Return two columns: names, and a wrapped text for each."""
     indent = max(NAME_COLUMNS, *(len(name) + 1 for name, _ in rows))
     return "\n".join(
         name.ljust(indent) + wrapped(text, width, indent)[indent:] for name, text in rows

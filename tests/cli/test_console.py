@@ -1,4 +1,4 @@
-"""What is printed for people fits their terminal."""
+"""Printed lines and tables fit the terminal."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from sepcnn.cli.console import Reading, table
-from sepcnn.cli.progress import epoch_line, fitted
+from sepcnn.cli.console import ReadingProgress, table
+from sepcnn.cli.progress import epoch_line, join_fitting
 from sepcnn.training.records import EpochRecord, Scores
 from tests.runs import command, environment, keep_few, write_config
 
@@ -55,13 +55,13 @@ RECORD = EpochRecord(
         (10, "epoch  3/10  val loss 0.6250  accuracy 50.0 %  best"),
     ],
 )
-def test_an_epoch_in_few_columns(columns: int, expected: str) -> None:
+def test_an_epoch_line_fits_into_the_columns(columns: int, expected: str) -> None:
     found = epoch_line(RECORD, 10, "macro_recall", True, columns)
     assert found == expected
     assert len(found) <= max(columns, 51)
 
 
-def test_an_epoch_of_training_alone() -> None:
+def test_an_epoch_line_without_validation() -> None:
     line = epoch_line(replace(RECORD, val=None), 10, "macro_recall", False, 160)
     assert line == "epoch  3/10  loss 0.5000  accuracy 75.0 %   8,570 images/s   1:05"
 
@@ -78,7 +78,7 @@ def test_the_columns_of_all_epochs_line_up(columns: int) -> None:
     ]
     for macro in (None, "macro_recall"):
         lines = [epoch_line(record, 10, macro, True, columns) for record in records]
-        # The numbers and words stand at the same columns, whatever they are.
+        # Each word starts at the same column, independent of the numbers.
         words = ("loss", "accuracy", "val", "macro", "images/s", "best")
         for word in words:
             first, *others = (starts(line.partition("\n")[0], word) for line in lines)
@@ -92,7 +92,7 @@ def starts(line: str, word: str) -> list[int]:
 
 def test_parts_are_left_out_by_rank_until_the_line_fits() -> None:
     parts = [(1, "aaaa"), (0, "bb"), (3, "c"), (2, "dd")]
-    lines = [fitted(parts, columns) for columns in (15, 14, 11, 9, 1)]
+    lines = [join_fitting(parts, columns) for columns in (15, 14, 11, 9, 1)]
     assert lines == ["aaaa  bb  c  dd", "aaaa  bb  dd", "aaaa  bb", "aaaa  bb", "bb"]
 
 
@@ -133,7 +133,7 @@ def test_a_run_on_a_terminal_of_80_columns(tmp_path: Path) -> None:
     assert max(map(len, lines)) <= 80
 
 
-def test_names_with_brackets_are_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+def test_brackets_in_names_are_not_markup(capsys: pytest.CaptureFixture[str]) -> None:
     names = ["[red]", "a[/b]", ":cat:"]
     table([names[0], names[1]], [[name, name] for name in names])
     first, _, *lines = [
@@ -143,13 +143,13 @@ def test_names_with_brackets_are_no_markup(capsys: pytest.CaptureFixture[str]) -
     assert lines == [[name, name] for name in names]
 
 
-def test_a_bar_of_reading_follows_each_phase(capsys: pytest.CaptureFixture[str]) -> None:
-    """`sepcnn check` looks at all files, then decodes those that are not in the cache."""
-    with Reading() as watch:
-        watch.live = True
+def test_the_reading_bar_shows_each_phase(capsys: pytest.CaptureFixture[str]) -> None:
+    """`sepcnn check` examines all files, then decodes those that are not in the cache."""
+    with ReadingProgress() as progress:
+        progress.live = True
         for done, total in ((50, 200), (50, 100)):
-            watch.last_line = 0
-            watch(done, total)
+            progress.last_line = 0
+            progress(done, total)
     shown = capsys.readouterr().err
     assert "25%|" in shown
     assert "50%|" in shown

@@ -1,4 +1,4 @@
-"""`sepcnn eval`: its numbers agree with training and with one another."""
+"""`sepcnn eval`: its numbers agree with each other and with those of training."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sepcnn.cli.eval import longest_names
+from sepcnn.cli.eval import name_length
 from sepcnn.training import checkpoint
 from tests.cli.conftest import Invoke
 from tests.runs import epochs, write_colours, write_config
@@ -59,7 +59,7 @@ def test_validation_equals_what_training_recorded(trained: Path, invoke: Invoke)
     assert result["macro_f1"] == recorded["macro_f1"]
 
 
-def test_a_run_folder_means_its_best(trained: Path, invoke: Invoke) -> None:
+def test_a_run_folder_means_its_best_checkpoint(trained: Path, invoke: Invoke) -> None:
     folder = measured(invoke, trained / "run", "--split", "val")
     file = measured(invoke, trained / "run" / "best.safetensors", "--split", "val")
     assert {**folder, "images_per_second": 0} == {**file, "images_per_second": 0}
@@ -72,7 +72,7 @@ def test_other_data(trained: Path, invoke: Invoke, tmp_path: Path) -> None:
 
 
 def write_classes(path: Path, trained: Path, names: list[str]) -> Path:
-    """The test images of red and blue, numbered as in ``names``."""
+    """Write the test images of red and blue, with labels that index ``names``."""
     arrays = dict(np.load(trained / "colours.npz"))
     before, chosen = arrays["class_names"][arrays["y_test"]], arrays["y_test"] != 1
     labels = np.array([names.index(name) for name in before[chosen]])
@@ -89,8 +89,8 @@ def test_some_of_the_classes_in_another_order(
     code, out, err = invoke("eval", trained / "run", *where, "--json")
     assert (code, err) == (
         0,
-        "note: there are no images of green, which the net knows, too\n"
-        "note: the train and val images are not those of the run (160 then, 20 now)\n",
+        "note: the data has no images of these classes of the model: green\n"
+        "note: the train and val images differ from those of the run (160 then, 20 now)\n",
     )
     found = json.loads(out)
     whole = measured(invoke, trained / "run")
@@ -101,7 +101,9 @@ def test_some_of_the_classes_in_another_order(
     assert found["macro_recall"] == pytest.approx(sum(recalls) / 2, rel=1e-15)
 
 
-def test_classes_that_the_net_does_not_know(trained: Path, invoke: Invoke, tmp_path: Path) -> None:
+def test_classes_that_the_model_does_not_have(
+    trained: Path, invoke: Invoke, tmp_path: Path
+) -> None:
     other = write_classes(tmp_path / "other.npz", trained, ["blue", "hat", "red", "shoe"])
     code, out, err = invoke("eval", trained / "run", "--set", f"data.source=Arrays: {other}")
     assert (code, out, err) == (
@@ -116,7 +118,7 @@ def scope(result: dict[str, object]) -> tuple[object, ...]:
     return result["split"], result["images"], result["total_images"]
 
 
-def test_what_was_measured_is_told(trained: Path, invoke: Invoke) -> None:
+def test_the_first_line_names_what_was_evaluated(trained: Path, invoke: Invoke) -> None:
     for split, count in (("test", 30), ("val", 33), ("train", 127), ("all", 190)):
         result = measured(invoke, trained / "run", "--split", split)
         assert scope(result) == (split, count, 190)
@@ -141,23 +143,23 @@ def test_all_is_the_sum_of_the_splits(trained: Path, invoke: Invoke) -> None:
         (
             [],
             (30, 90),
-            "the test images are not those of the run (30 then, 30 now); "
-            "--split all measures all 90 images",
+            "the test images differ from those of the run (30 then, 30 now); "
+            "--split all evaluates all 90 images",
         ),
         (
             ["--split", "val"],
             (12, 90),
-            "the val images are not those of the run (33 then, 12 now)",
+            "the val images differ from those of the run (33 then, 12 now)",
         ),
         (
             ["--split", "all"],
             (90, 90),
-            "the train, val and test images are not those of the run (190 then, 90 now)",
+            "the train, val and test images differ from those of the run (190 then, 90 now)",
         ),
     ],
     ids=["default", "val", "all"],
 )
-def test_other_images_are_told(
+def test_a_note_reports_changed_images(
     trained: Path,
     invoke: Invoke,
     tmp_path: Path,
@@ -172,7 +174,7 @@ def test_other_images_are_told(
     assert scope(json.loads(out))[1:] == counts
 
 
-def test_only_the_images_that_are_measured_are_compared(
+def test_only_the_evaluated_images_are_compared(
     trained: Path, invoke: Invoke, tmp_path: Path
 ) -> None:
     path = tmp_path / "moved.npz"
@@ -180,15 +182,18 @@ def test_only_the_images_that_are_measured_are_compared(
     np.savez(path, **{**arrays, "x_test": arrays["x_test"] // 2})
     where = ["--set", f"data.source.path={path}"]
     assert invoke("eval", trained / "run", *where, "--split", "val")[2] == ""
-    test = "note: the test images are not those of the run (30 then, 30 now)\n"
+    test = "note: the test images differ from those of the run (30 then, 30 now)\n"
     for split in (["--split", "test"], []):  # --split all would measure what was trained on
         assert invoke("eval", trained / "run", *where, *split)[2] == test
     # A larger share held out: some of these the net was trained on.
     code, _, err = invoke("eval", trained / "run", "--split=val", "--set", "data.validation=0.5")
-    assert (code, err) == (0, "note: the val images are not those of the run (33 then, 79 now)\n")
+    assert (code, err) == (
+        0,
+        "note: the val images differ from those of the run (33 then, 79 now)\n",
+    )
 
 
-def test_a_split_that_the_run_had_not(invoke: Invoke, tmp_path: Path) -> None:
+def test_a_split_that_the_run_did_not_have(invoke: Invoke, tmp_path: Path) -> None:
     config, run = write_config(tmp_path, epochs=1), tmp_path / "run"
     file, pair = tmp_path / "colours.npz", "data.source={Arrays: {train: colours.npz}}"
     assert invoke("train", config, "--run-dir", run, "--set", pair)[0] == 0
@@ -216,7 +221,7 @@ def test_a_name_that_is_too_long(invoke: Invoke) -> None:
     assert (code, err) == (2, f"error: {'x' * 300}: file name too long\n   check the path\n")
 
 
-def test_a_config_is_no_run(trained: Path, invoke: Invoke) -> None:
+def test_a_config_is_not_a_run(trained: Path, invoke: Invoke) -> None:
     path = trained / "colours.yaml"
     assert invoke("eval", path) == (
         2,
@@ -235,13 +240,13 @@ def test_tables_for_people(trained: Path, invoke: Invoke) -> None:
     assert "top" not in out.splitlines()[2]  # of three classes the five likeliest are all
 
 
-def test_names_above_a_confusion_matrix_are_cut_as_little_as_fits() -> None:
+def test_column_names_are_shortened_only_as_needed() -> None:
     names = ["long sleeve shirt", "short sleeve shirt", "hat"]
     # 18 columns of names, then at most 18 + 17 + 3 letters with 3 columns between each.
-    found = {columns: longest_names(names, columns) for columns in (200, 65, 64, 63, 62, 61)}
+    found = {columns: name_length(names, columns) for columns in (200, 65, 64, 63, 62, 61)}
     assert found == {200: 18, 65: 18, 64: 17, 63: 16, 62: 16, 61: 15}
-    assert [longest_names(names, columns) for columns in (47, 46, 45)] == [8, 8, 0]
-    assert longest_names(["a", "b"], 80) == 8
+    assert [name_length(names, columns) for columns in (47, 46, 45)] == [8, 8, 0]
+    assert name_length(["a", "b"], 80) == 8
 
 
 @pytest.mark.parametrize(
@@ -250,7 +255,7 @@ def test_names_above_a_confusion_matrix_are_cut_as_little_as_fits() -> None:
         (
             ["--set", "train.epochs=3"],
             "error: --set train.epochs=3: evaluation cannot change train.epochs\n"
-            "   only data.… and train.device; the net is what was trained\n",
+            "   only data.… and train.device can change after training\n",
         ),
         (
             ["--set", "train.device=cuda:7"],
@@ -264,6 +269,8 @@ def test_names_above_a_confusion_matrix_are_cut_as_little_as_fits() -> None:
         ),
     ],
 )
-def test_refused(trained: Path, invoke: Invoke, arguments: list[str], message: str) -> None:
+def test_invalid_arguments(
+    trained: Path, invoke: Invoke, arguments: list[str], message: str
+) -> None:
     code, out, err = invoke("eval", trained / "run", *arguments)
     assert (code, out, err) == (2, "", message)

@@ -1,4 +1,4 @@
-"""A folder of photos from training to prediction, as a user goes about it."""
+"""A folder of photos, from training to prediction."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_from_photos_to_names(config: Path, tmp_path: Path, invoke: Invoke) -> N
     np.testing.assert_allclose([g["probability"] for g in guesses], sorted(expected)[::-1])
 
 
-def test_of_a_folder_without_splits_the_part_that_is_measured_is_told(
+def test_a_folder_without_splits_is_evaluated_on_its_held_out_part(
     config: Path, tmp_path: Path, invoke: Invoke
 ) -> None:
     run = tmp_path / "run"
@@ -75,8 +75,8 @@ def test_of_a_folder_without_splits_the_part_that_is_measured_is_told(
     assert 0 < held < 10
     assert code == 0
     assert out.startswith(f"{run}/best.safetensors on val: {held} of 27 images\n")
-    note = f"(9 then, {held} now); --split all measures all 27 images\n"
-    assert err == f"note: the val images are not those of the run {note}"
+    note = f"(9 then, {held} now); --split all evaluates all 27 images\n"
+    assert err == f"note: the val images differ from those of the run {note}"
     code, out, _ = invoke("eval", run, *later, "--split", "all")
     assert out.startswith(f"{run}/best.safetensors on all: 27 of 27 images\n")
 
@@ -86,7 +86,7 @@ def epoch_lines(run: Path) -> list[str]:
     return [line for line in lines if '"event": "epoch"' in line]
 
 
-def test_a_run_goes_on_where_the_same_photos_lie_elsewhere(
+def test_a_run_resumes_with_the_same_photos_in_another_folder(
     config: Path, tmp_path: Path, invoke: Invoke
 ) -> None:
     whole, half = tmp_path / "whole", tmp_path / "half"
@@ -116,7 +116,7 @@ def test_a_run_goes_on_where_the_same_photos_lie_elsewhere(
 
 @pytest.fixture
 def another_pillow(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
-    """Make this Pillow one of another version, whose pixels are a little brighter."""
+    """Pretend that Pillow has another version, which decodes slightly brighter pixels."""
     original = pixel_cache.read_image
 
     def install(version: str, brighter: int) -> None:
@@ -129,7 +129,7 @@ def another_pillow(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None
     return install
 
 
-def test_a_pillow_that_decodes_otherwise_is_named(
+def test_a_pillow_that_decodes_differently_is_named(
     config: Path, tmp_path: Path, invoke: Invoke, another_pillow: Callable[[str, int], None]
 ) -> None:
     run, longer = tmp_path / "run", ["--set", "train.epochs=2"]
@@ -147,14 +147,14 @@ def test_a_pillow_that_decodes_otherwise_is_named(
     )
     _, _, err = invoke("eval", run, "--split", "val")
     how = "(9 then, 9 now; decoded by Pillow 11.0.0, now by Pillow 12.1.0)"
-    assert err == f"note: the val images are not those of the run {how}\n"
+    assert err == f"note: the val images differ from those of the run {how}\n"
 
     (tmp_path / "photos" / "train" / "red" / "000.jpg").unlink()
     other = f"error: the data is not what {run} was trained on"
     assert invoke("train", "--resume", run, *longer)[2].splitlines()[-2] == other
 
 
-def test_a_run_goes_on_with_a_pillow_that_decodes_alike(
+def test_a_run_resumes_with_a_pillow_that_decodes_the_same(
     config: Path, tmp_path: Path, invoke: Invoke, another_pillow: Callable[[str, int], None]
 ) -> None:
     run = tmp_path / "run"
@@ -168,7 +168,7 @@ def test_a_run_goes_on_with_a_pillow_that_decodes_alike(
     assert invoke("eval", run)[2] == ""
 
 
-def test_unreadable_photos_are_told_at_the_source(config: Path, tmp_path: Path) -> None:
+def test_unreadable_photos_are_an_error_at_the_source(config: Path, tmp_path: Path) -> None:
     bad = tmp_path / "photos" / "train" / "red" / "x.jpg"
     bad.write_bytes(b"no image")
     config.write_text(config.read_text().replace("skip_unreadable: true", "resize: crop", 1)
@@ -182,18 +182,18 @@ def test_unreadable_photos_are_told_at_the_source(config: Path, tmp_path: Path) 
     assert hint == "   mend or remove them, or set skip_unreadable: true"
 
 
-def test_reading_is_told_where_it_takes_time(
+def test_slow_reading_prints_its_progress(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(console, "SECONDS_BETWEEN_PLAIN_LINES", 0)
-    with console.Reading() as watch:
+    with console.ReadingProgress() as watch:
         watch(1, 2000)
         watch(1999, 2000)
     assert capsys.readouterr().err == "reading images 1/2,000\nreading images 1,999/2,000\n"
 
 
 def test_reading_shows_a_bar_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    with console.Reading() as watch:
+    with console.ReadingProgress() as watch:
         watch.live, watch.last_line = True, 0.0
         watch(500, 2000)
         watch(1999, 2000)
@@ -208,7 +208,7 @@ def test_reading_shows_a_bar_on_a_terminal(capsys: pytest.CaptureFixture[str]) -
         (0.125, 80, "\n  12.5 % waiting for images"),
     ],
 )
-def test_much_waiting_is_told(waiting: float, columns: int, end: str) -> None:
+def test_long_waiting_is_printed(waiting: float, columns: int, end: str) -> None:
     record = EpochRecord(1, 10, Scores(0.5, 0.5), None, 0.1, 50.0, 100.0, waiting)
     assert epoch_line(record, 3, None, False, columns) == (
         f"epoch 1/3  loss 0.5000  accuracy 50.0 %     100 images/s   0:50{end}"

@@ -15,7 +15,7 @@ from tests.runs import command, environment
 from tests.runs import sepcnn as run_sepcnn
 
 
-def test_help_and_import_leave_torch_alone() -> None:
+def test_help_and_import_do_not_import_torch() -> None:
     code = (
         "import sys, sepcnn.cli.main\n"
         "try: sepcnn.cli.main.main(['--help'])\n"
@@ -56,7 +56,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (
             ["eval", "runs/a/1", "my photos"],
             "Error: Got unexpected extra argument (my photos)\n"
-            "   to measure all images of a folder: sepcnn eval runs/a/1 --split all "
+            "   to evaluate all images of a folder: sepcnn eval runs/a/1 --split all "
             "--set 'data.source.Folder.path=my photos'\n",
         ),
         (["eval"], "Error: Missing argument 'CHECKPOINT_OR_RUN_DIR'."),
@@ -81,7 +81,7 @@ def test_a_bug_asks_for_a_report(
     assert main.run(["layers", "Dense"]) == 3
     err = capsys.readouterr().err
     assert "ZeroDivisionError: a bug" in err
-    assert "This is a bug in sepcnn. Please report it with the lines above." in err
+    assert "This is a bug in sepcnn. Please report it and include the lines above." in err
 
 
 def test_tracebacks_only_with_debug(capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,7 +94,7 @@ def test_tracebacks_only_with_debug(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     "arguments", [["schema"], ["layers"], ["summary", "keras_sequential.yaml"]]
 )
-def test_a_reader_that_goes_away(arguments: list[str]) -> None:
+def test_a_closed_pipe_is_not_an_error(arguments: list[str]) -> None:
     process = subprocess.Popen(
         command(*arguments),
         cwd=CONFIGS,
@@ -110,11 +110,11 @@ def test_a_reader_that_goes_away(arguments: list[str]) -> None:
     process.stderr.close()
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk here that is always full")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize(
     "arguments", [["schema"], ["layers"], ["summary", "keras_sequential.yaml"], ["--help"]]
 )
-def test_a_full_disk_is_no_bug(arguments: list[str]) -> None:
+def test_a_full_disk_is_not_a_bug(arguments: list[str]) -> None:
     with open("/dev/full", "w") as full:
         process = subprocess.run(
             command(*arguments),
@@ -128,7 +128,7 @@ def test_a_full_disk_is_no_bug(arguments: list[str]) -> None:
     assert process.stderr == "error: the output could not be written: No space left on device\n"
 
 
-def test_a_terminal_without_our_characters(tmp_path: Path) -> None:
+def test_an_output_encoding_without_our_characters(tmp_path: Path) -> None:
     environment_of_ascii = {**environment(), "PYTHONIOENCODING": "ascii"}
     result = subprocess.run(
         command("summary", CONFIGS / "keras_sequential.yaml"),
@@ -144,7 +144,7 @@ def test_a_terminal_without_our_characters(tmp_path: Path) -> None:
     "override",
     ["model.layers[0].filters=2000000000", "model.layers[0].filters=1000000000000000000"],
 )
-def test_too_little_memory_is_no_bug(
+def test_too_little_memory_is_not_a_bug(
     override: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     config = str(CONFIGS / "keras_sequential.yaml")
@@ -170,7 +170,7 @@ def test_completion_script(tmp_path: Path) -> None:
     assert "complete -o nosort -F _sepcnn_completion sepcnn" in result.stdout
 
 
-def test_no_colour_where_there_is_no_terminal(tmp_path: Path) -> None:
+def test_no_colour_without_a_terminal(tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text("model: 3\n")
     result = run_sepcnn("summary", "bad.yaml", cwd=tmp_path)
     assert result.returncode == 2

@@ -43,7 +43,7 @@ def test_unknown_layer(invoke: Invoke) -> None:
     assert err == "error: there is no layer 'MaxPool2D'\n   did you mean MaxPooling2D?\n"
 
 
-def test_an_optimizer_is_no_layer(invoke: Invoke) -> None:
+def test_an_optimizer_is_not_a_layer(invoke: Invoke) -> None:
     code, _, err = invoke("layers", "Adam")
     assert code == 2
     assert err == "error: there is no layer 'Adam'\n   it is an optimizer: sepcnn manual Adam\n"
@@ -60,7 +60,7 @@ def test_manual_lists_every_name(invoke: Invoke) -> None:
 
 
 @pytest.mark.parametrize("name", chapters())
-def test_manual_of_a_kind_lists_it(invoke: Invoke, name: str) -> None:
+def test_manual_of_a_chapter_lists_its_entries(invoke: Invoke, name: str) -> None:
     code, out, _ = invoke("manual", name)
     assert code == 0
     entries = chapters()[name].entries
@@ -95,7 +95,7 @@ def test_manual_of_a_word(invoke: Invoke) -> None:
     assert code == 0
     assert out == (
         "RandomRotation          Turns each image around its middle.\n\n"
-        "these speak of rotate; sepcnn manual NAME shows one\n"
+        "these mention rotate; sepcnn manual NAME shows the page of a name\n"
     )
 
 
@@ -144,6 +144,4 @@ def test_schema_command_prints_the_shipped_file(invoke: Invoke) -> None:
     code, out, _ = invoke("schema")
     assert code == 0
     assert json.loads(out)["title"] == "sepcnn config"
-    assert out == (CONFIGS / "sepcnn.schema.json").read_text(), (
-        "write it again: scripts/write-schema"
-    )
+    assert out == (CONFIGS / "sepcnn.schema.json").read_text(), "run scripts/write-schema"

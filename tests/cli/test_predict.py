@@ -15,7 +15,7 @@ from tests.cli.conftest import Invoke
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """Three readable pictures, one of them deeper down, and one that is not."""
+    """Three readable pictures, one of them in a subfolder, and an unreadable one."""
     folder = tmp_path / "pictures"
     (folder / "more").mkdir(parents=True)
     for name, colour in (("a.png", (220, 60, 60)), ("b.jpg", (60, 220, 60))):
@@ -49,14 +49,14 @@ def test_the_command_and_the_library_agree(trained: Path, pictures: Path, invoke
     assert shown == expected
 
 
-def test_lines_for_people(trained: Path, pictures: Path, invoke: Invoke) -> None:
+def test_printed_lines(trained: Path, pictures: Path, invoke: Invoke) -> None:
     code, out, err = invoke("predict", trained / "run", pictures / "a.png", pictures / "none.png")
     assert code == 1
     assert out.startswith(f"{pictures}/a.png  red ")
     assert err == f"not read: there is no file or folder {pictures}/none.png\n"
 
 
-def test_a_checkpoint_that_is_not_there(pictures: Path, invoke: Invoke) -> None:
+def test_a_missing_checkpoint(pictures: Path, invoke: Invoke) -> None:
     code, _, err = invoke("predict", "nowhere", pictures)
     assert code == 2
     assert err == "error: there is no checkpoint nowhere\n   check the path\n"

@@ -1,4 +1,4 @@
-"""``sepcnn preview``: the picture, its labels, and what cannot be drawn."""
+"""``sepcnn preview``: the picture, its labels, and its errors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_picture_of_the_training_images(tmp_path: Path, invoke: Invoke) -> Non
     assert np.array_equal(np.asarray(Image.open(again)), pixels)
 
 
-def test_each_row_shows_one_image_then_what_training_sees(tmp_path: Path) -> None:
+def test_each_row_shows_an_image_as_stored_and_augmented(tmp_path: Path) -> None:
     read = loading.load_config(write_config(tmp_path), ["data.augment=[RandomFlip: horizontal]"])
     dataset = read.open_data()
     rows = contact_sheet.augmented_views(read, dataset.train, dataset.class_names, 4)
@@ -82,8 +82,8 @@ def test_any_channels_and_sizes_are_drawn(channels: int, size: tuple[int, int]) 
 
 
 @pytest.mark.parametrize("count", [1, 3, 4, 5, 9, 300])
-def test_each_class_is_shown_where_there_is_room(count: int) -> None:
-    """Of a hundred images of one class and one of each of the others."""
+def test_each_class_is_shown_if_there_is_room(count: int) -> None:
+    """A hundred images of one class, and one image of each other class."""
     labels = torch.tensor([2] * 100 + [0, 1, 3, 4])
     found = [contact_sheet.random_order(labels, count, seed) for seed in range(20)]
     for order in found:
@@ -92,23 +92,23 @@ def test_each_class_is_shown_where_there_is_room(count: int) -> None:
     assert len({tuple(order.tolist()) for order in found}) == 20
 
 
-def test_a_picture_is_a_png(tmp_path: Path, invoke: Invoke) -> None:
+def test_the_output_must_be_a_png_file(tmp_path: Path, invoke: Invoke) -> None:
     code, _, error = invoke("preview", write_config(tmp_path), "--out", tmp_path / "x.txt")
     assert (code, error) == (
         2,
-        f"error: --out {tmp_path / 'x.txt'} is no name of a PNG file\n"
+        f"error: --out {tmp_path / 'x.txt'} is not the name of a PNG file\n"
         "   write it as in --out preview.png\n",
     )
 
 
-def test_what_cannot_be_written(tmp_path: Path, invoke: Invoke) -> None:
+def test_a_file_that_cannot_be_written(tmp_path: Path, invoke: Invoke) -> None:
     path, out = write_config(tmp_path), tmp_path / "absent" / "seen.png"
     code, _, error = invoke("preview", path, "--out", out)
     assert code == 1
     assert error == f"error: {out} could not be written: no such file or directory\n"
 
 
-def test_a_split_that_is_not_there(tmp_path: Path, invoke: Invoke) -> None:
+def test_a_missing_split(tmp_path: Path, invoke: Invoke) -> None:
     path = write_config(tmp_path)
     code, _, error = invoke("preview", path, "--split", "val", "--set", "data.validation=0")
     assert code != 0

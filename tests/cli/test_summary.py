@@ -50,11 +50,11 @@ def test_a_layer_and_the_dense_twin(invoke: Invoke) -> None:
     assert result["dense_twin"]["params"] == dense + 128 * 32 + 32 + 32 * 10 + 10
 
 
-def test_classes_that_are_not_known(invoke: Invoke, trained: Path) -> None:
+def test_an_unknown_number_of_classes(invoke: Invoke, trained: Path) -> None:
     config = trained / "colours.yaml"
     code, out, _ = invoke("summary", config)
     assert code == 0
-    assert "depends on the number of classes: give --classes N" in out
+    assert "depends on the number of classes; set it with --classes N" in out
     totals = [line for line in out.splitlines() if line.endswith(", without dense")]
     names = ["parameters", "multiply-adds", "activations", "with"]
     assert [line.split()[0] for line in totals] == names
@@ -78,5 +78,5 @@ def test_a_path_that_is_too_long(invoke: Invoke, tmp_path: Path) -> None:
 def test_table(invoke: Invoke) -> None:
     code, out, _ = invoke("summary", CONFIGS / "keras_sequential.yaml")
     assert code == 0
-    assert "parameters     38,949 (38,949 trainable, 0 not)" in out
+    assert "parameters     38,949 (38,949 trainable, 0 non-trainable)" in out
     assert "with Conv2D in place of SeparableConv2D: 282,282 parameters (7.2 ×)" in out

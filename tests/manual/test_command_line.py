@@ -1,4 +1,4 @@
-"""The page of the command line: current, and complete."""
+"""The command-line reference is current and complete."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_options_are_listed_with_their_help() -> None:
         assert f"| `{option}` | " in section
 
 
-def test_a_pipe_does_not_end_a_cell() -> None:
+def test_pipes_in_cells_are_escaped() -> None:
     assert r"| `--split [train\|val\|test\|all]` |" in PAGE
 
 

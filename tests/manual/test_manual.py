@@ -16,11 +16,11 @@ from sepcnn.errors import InputError
 from sepcnn.language import yaml_reader
 from sepcnn.language.spec import Choice, Context, Spec
 from sepcnn.manual import SECTIONS, Chapter, chapters
-from sepcnn.manual.entry import Entry, Field, written
-from sepcnn.manual.finding import Mention, find
+from sepcnn.manual.entry import Entry, Field, to_yaml
+from sepcnn.manual.lookup import FieldMatch, find
 from sepcnn.manual.markdown import pages, prose
 from sepcnn.manual.terminal import in_place, page, wrapped
-from sepcnn.manual.words import words
+from sepcnn.manual.value_description import describe
 from tests.conftest import ROOT
 
 DOCS = ROOT / "docs" / "reference"
@@ -41,10 +41,8 @@ def section(entry: Entry) -> str:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_the_pages_of_docs_are_current(name: str) -> None:
-    assert (DOCS / name).read_text(encoding="utf-8") == PAGES[name], (
-        "write it again: scripts/write-manual"
-    )
+def test_the_reference_pages_are_current(name: str) -> None:
+    assert (DOCS / name).read_text(encoding="utf-8") == PAGES[name], "run scripts/write-manual"
 
 
 def test_every_table_is_a_chapter() -> None:
@@ -53,7 +51,7 @@ def test_every_table_is_a_chapter() -> None:
     ]
 
 
-def test_every_mapping_within_a_section_has_a_place() -> None:
+def test_every_mapping_in_a_section_is_a_section() -> None:
     def specs(annotation: Any) -> Iterator[type[Spec]]:
         if isinstance(annotation, type) and issubclass(annotation, Spec):
             yield annotation
@@ -93,7 +91,7 @@ def test_every_field_is_on_the_page_of_the_terminal(entry: Entry) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in PAGES if name != "sections.md"])
-def test_what_all_of_a_kind_take_is_told_once(name: str) -> None:
+def test_shared_fields_are_listed_once(name: str) -> None:
     entries = BOOK[name.removesuffix(".md")].entries.values()
     for field in next(iter(entries)).shared_fields():
         others = {e.name for e in entries if field in e.own_fields()}
@@ -104,7 +102,7 @@ def test_what_all_of_a_kind_take_is_told_once(name: str) -> None:
 @pytest.mark.parametrize(
     "entry", [e for e in ENTRIES if e.kind != "section"], ids=lambda e: f"{e.kind}-{e.name}"
 )
-def test_examples_can_be_read(entry: Entry) -> None:
+def test_examples_are_valid(entry: Entry) -> None:
     root = next(c for c in entry.cls.__mro__ if issubclass(c, Choice) and c.is_root())
     value = plain(entry.example())
     chosen = TypeAdapter(root).validate_python(value, context=Context())
@@ -120,14 +118,14 @@ def test_links_lead_to_a_heading() -> None:
             assert anchor in [heading.lower() for heading in headings]
 
 
-def test_a_pipe_does_not_end_a_cell() -> None:
+def test_pipes_in_cells_are_escaped() -> None:
     for text in PAGES.values():
         for line in text.splitlines():
             if line.startswith("| "):
                 assert len(re.findall(r"(?<!\\)\|", line)) == 5, line
 
 
-def test_papers_are_links_and_code_is_code() -> None:
+def test_papers_become_links_and_code_is_marked() -> None:
     assert prose("``x · y``, Ba et al. 2016, arXiv:1607.06450.") == (
         "`x · y`, Ba et al. 2016, [arXiv:1607.06450](https://arxiv.org/abs/1607.06450)."
     )
@@ -159,21 +157,21 @@ def test_a_summary_is_the_first_sentence() -> None:
         ("model", "input_shape", "three whole numbers from 1"),
     ],
 )
-def test_values_in_words(name: str, field: str, expected: str) -> None:
+def test_values_are_described_in_words(name: str, field: str, expected: str) -> None:
     entry = next(entry for entry in ENTRIES if entry.name == name)
-    assert words(entry.definition["properties"][field]) == expected
+    assert describe(entry.definition["properties"][field]) == expected
 
 
 @every_entry
-def test_defaults_can_be_written(entry: Entry) -> None:
+def test_defaults_are_valid_yaml(entry: Entry) -> None:
     for field in entry.fields():
         if field.default is not None:
             default = entry.cls.model_fields[field.name].default
-            assert written(default) == field.default
+            assert to_yaml(default) == field.default
             plain(f"{field.name}: {field.default}")
 
 
-def test_what_a_name_finds() -> None:
+def test_finding_entries_by_name() -> None:
     def kinds(name: str) -> list[tuple[str, str]]:
         found = find(name)
         assert isinstance(found, list)
@@ -203,8 +201,8 @@ def test_what_a_name_finds() -> None:
         ("optimizer.nesterov", ["SGD.nesterov"]),
     ],
 )
-def test_a_field_is_found_by_name_and_by_place(name: str, places: list[str]) -> None:
-    assert [one.place for one in find(name) if isinstance(one, Mention)] == places
+def test_finding_fields_by_name_and_path(name: str, places: list[str]) -> None:
+    assert [match.place for match in find(name) if isinstance(match, FieldMatch)] == places
 
 
 @pytest.mark.parametrize(
@@ -215,7 +213,7 @@ def test_a_field_is_found_by_name_and_by_place(name: str, places: list[str]) -> 
         ("held out", "data.validation", "data.split_seed"),
     ],
 )
-def test_a_word_finds_what_speaks_of_it(word: str, first: str, among: str) -> None:
+def test_finding_texts_that_mention_a_word(word: str, first: str, among: str) -> None:
     rows = find(word)
     assert isinstance(rows, list)
     names = [name for name, _ in rows]
@@ -225,7 +223,7 @@ def test_a_word_finds_what_speaks_of_it(word: str, first: str, among: str) -> No
 
 
 @every_entry
-def test_an_example_stands_at_its_place(entry: Entry) -> None:
+def test_an_example_is_at_its_place_in_the_config(entry: Entry) -> None:
     if "Example:" in page(entry, 80):
         sections = plain(in_place(entry))
         (section,) = sections
@@ -246,7 +244,7 @@ def test_an_example_stands_at_its_place(entry: Entry) -> None:
         ("???", "sepcnn manual lists all names"),
     ],
 )
-def test_what_a_misspelt_name_finds(name: str, hint: str) -> None:
+def test_a_misspelt_name_is_an_error_with_a_hint(name: str, hint: str) -> None:
     with pytest.raises(InputError) as caught:
         find(name)
     assert (caught.value.message, caught.value.hint) == (f"the manual has no page '{name}'", hint)
@@ -265,8 +263,8 @@ def test_a_field() -> None:
     assert entry.field("momentum") == Field("momentum", value, frozenset(), "0.0", meaning)
 
 
-def test_a_word_to_write_is_no_link() -> None:
-    """``best: loss`` is a word; ``loss: …`` names an entry of a table."""
+def test_a_plain_value_is_not_a_link() -> None:
+    """``best: loss`` is a plain value; ``loss: …`` refers to an entry of a table."""
     train = PAGES["sections.md"].split("\n## train\n")[1]
     assert "| `best` | accuracy, loss, macro_recall or macro_f1 |" in train
     assert "| `loss` | [loss](losses.md) |" in train

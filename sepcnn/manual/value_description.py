@@ -1,4 +1,4 @@
-"""What can be written for a field, in words: read from its part of the JSON schema."""
+"""Describe the allowed values of a field in words, from its part of the JSON schema."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ DURATION = "steps?|epochs?|%"
 COUNTS = {2: "two", 3: "three"}
 
 
-def words(part: dict[str, Any]) -> str:
-    """One part of the schema in words, as in ``whole number above 0 or auto``."""
+def describe(part: dict[str, Any]) -> str:
+    """Describe a part of the schema, as in ``whole number above 0 or auto``."""
     if "$ref" in part:
-        return named(part["$ref"].rpartition("/")[2])
+        return reference_name(part["$ref"].rpartition("/")[2])
     if "anyOf" in part:
         return alternatives([option for option in part["anyOf"] if option != FRACTION_SCHEMA])
     if "const" in part:
@@ -30,25 +30,28 @@ def words(part: dict[str, Any]) -> str:
     return {"boolean": "true or false", "object": "mapping", "null": "null"}[part["type"]]
 
 
-def kinds(part: dict[str, Any]) -> frozenset[str]:
-    """Words for things that are told elsewhere: ``layer``, and not a value of that spelling."""
+def references(part: dict[str, Any]) -> frozenset[str]:
+    """Return the kinds and sections a part of the schema refers to, such as ``layer``.
+
+    A plain value with the same spelling, such as ``loss`` in an enumeration, does not count.
+    """
     if "$ref" in part:
-        return frozenset({words(part)})
+        return frozenset({describe(part)})
     if DURATION in part.get("pattern", ""):
         return frozenset({"duration"})
     inside = [*part.get("anyOf", []), *([part["items"]] if "items" in part else [])]
-    return frozenset().union(*map(kinds, inside))
+    return frozenset().union(*map(references, inside))
 
 
-def named(definition: str) -> str:
-    """``layer`` or ``data source`` for a table, ``early_stopping`` for a section."""
+def reference_name(definition: str) -> str:
+    """Return ``data source`` for the definition of a table, ``early_stopping`` for a section."""
     if definition[0].islower():
         return definition.replace("_", " ")
     return "".join(f"_{c.lower()}" if c.isupper() else c for c in definition).lstrip("_")
 
 
 def bounds(part: dict[str, Any]) -> str:
-    """`` above 0``, `` from 0 to 1``, or nothing."""
+    """Return for instance `` above 0`` or `` from 0 to 1``; empty without bounds."""
     low = f" from {part['minimum']:g}" if "minimum" in part else ""
     low = f" above {part['exclusiveMinimum']:g}" if "exclusiveMinimum" in part else low
     high = f" to {part['maximum']:g}" if "maximum" in part else ""
@@ -57,35 +60,35 @@ def bounds(part: dict[str, Any]) -> str:
 
 
 def alternatives(options: list[dict[str, Any]]) -> str:
-    """Several parts of which one fits; one thing or two of it are told together."""
-    told: list[str] = []
+    """Describe alternatives. One value or a pair of the same become ``one or two …``."""
+    described: list[str] = []
     for option in options:
         items = option.get("items")
-        single = words(items) if items and option.get("maxItems") == 2 else None
-        if single and told == [single]:
-            told = [f"one or two {plural(single)}"]
-        elif single and told and single == f"one or two {plural(told[0])}":
-            told = [single, "two pairs"]
+        single = describe(items) if items and option.get("maxItems") == 2 else None
+        if single and described == [single]:
+            described = [f"one or two {plural(single)}"]
+        elif single and described and single == f"one or two {plural(described[0])}":
+            described = [single, "two pairs"]
         else:
-            told.append(words(option))
-    return either(told)
+            described.append(describe(option))
+    return either(described)
 
 
 def either(options: list[str]) -> str:
-    """``a, b or c``."""
+    """Return for instance ``a, b or c``."""
     return " or ".join(filter(None, [", ".join(options[:-1]), options[-1]]))
 
 
 def array(part: dict[str, Any]) -> str:
     if "items" not in part:
         return "list"
-    items = plural(words(part["items"])).replace(" or null", " and nulls")
+    items = plural(describe(part["items"])).replace(" or null", " and nulls")
     fixed = part.get("minItems") == part.get("maxItems") is not None
     return f"{COUNTS[part['minItems']]} {items}" if fixed else f"list of {items}"
 
 
 def plural(text: str) -> str:
-    """``whole numbers above 0``, ``lists of layers``."""
+    """Return a description in the plural: ``whole numbers above 0``, ``lists of layers``."""
     for noun in ("number", "list", "text", "layer", "augmentation"):
         if noun in text.split() or text.startswith(noun):
             return text.replace(noun, f"{noun}s", 1)
