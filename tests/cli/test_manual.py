@@ -136,8 +136,10 @@ def test_init_writes_a_config_that_loads(tmp_path: Path, invoke: Invoke) -> None
     assert load_config(path).train.epochs == 10
     code, _, err = invoke("init", tmp_path / "new")
     assert code == 2
-    expected = f"error: {path} is there already\n   move it away, or give another folder\n"
-    assert err == expected
+    assert err == (
+        f"error: {path} exists already\n"
+        "   move it to another name, or run the command in another folder\n"
+    )
 
 
 def test_schema_command_prints_the_shipped_file(invoke: Invoke) -> None:

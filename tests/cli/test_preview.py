@@ -97,7 +97,7 @@ def test_the_output_must_be_a_png_file(tmp_path: Path, invoke: Invoke) -> None:
     assert (code, error) == (
         2,
         f"error: --out {tmp_path / 'x.txt'} is not the name of a PNG file\n"
-        "   write it as in --out preview.png\n",
+        "   use a name such as preview.png\n",
     )
 
 
