@@ -40,7 +40,22 @@ class _Moments(_CStruct):
 
 
 class _Geometry(_CStruct):
-    _fields_ = [(name, c_int) for name in ("down", "across", "top", "left", "height", "width")]
+    _fields_ = [
+        *((name, c_int) for name in ("stride_down", "stride_across")),
+        *((name, c_int) for name in ("padding_top", "padding_left")),
+        *((name, c_int) for name in ("height", "width")),
+    ]
+
+
+class _Input(_CStruct):
+    _fields_ = [("x", c_void_p), ("shape", _Shape), ("read_as", _ClampedAffine)]
+
+
+class _OutputGradients(_CStruct):
+    _fields_ = [
+        *((name, c_void_p) for name in ("gradient", "y", "mean")),
+        ("of_moments", _Moments),
+    ]
 
 
 class _ConvolutionWeights(_CStruct):
@@ -140,11 +155,25 @@ class ConvolutionWeights(NamedTuple):
         return _ConvolutionWeights.of(*self, self.filters(channels))
 
 
-def c_moment_gradients(like: torch.Tensor, given: tuple[torch.Tensor | None, ...]) -> Structure:
-    """The gradients of mean and variance. One that is None is 0, unless both are None."""
-    if any(gradient is not None for gradient in given):
-        given = tuple(torch.zeros_like(like) if g is None else g.contiguous() for g in given)
-    return _Moments.of(*given)
+def c_input(x: torch.Tensor, read_as: ClampedAffine) -> Structure:
+    return _Input.of(x, c_shape(x), read_as.c_struct())
+
+
+def c_output_gradients(
+    gradient: torch.Tensor,
+    y: torch.Tensor,
+    mean: torch.Tensor,
+    of_moments: tuple[torch.Tensor | None, ...],
+) -> Structure:
+    """The gradients of an output y, and of its mean and variance.
+
+    A gradient of a moment that is None is 0; if both are None, y is not read.
+    """
+    if any(g is not None for g in of_moments):
+        of_moments = tuple(
+            torch.zeros_like(mean) if g is None else g.contiguous() for g in of_moments
+        )
+    return _OutputGradients.of(gradient, y, mean, _Moments.of(*of_moments))
 
 
 def c_convolution_gradients(*buffers: torch.Tensor | None) -> Structure:
@@ -175,7 +204,7 @@ def run_kernel(name: str, dtype: torch.dtype, *arguments: Any) -> None:
     """Run the kernel of an element type on as many threads as torch uses."""
     compiled = library.load_kernels(DTYPES[dtype])
     assert compiled is not None
-    function = getattr(compiled, f"{name}_{DTYPES[dtype]}")
+    function = getattr(compiled, f"sepcnn_{name}")
     function.restype = None
     function(*map(_pointer, arguments), torch.get_num_threads())
 

@@ -14,8 +14,8 @@ from sepcnn.backends.native.arguments import (
     Limits,
     Moments,
     c_convolution_gradients,
-    c_moment_gradients,
-    c_shape,
+    c_input,
+    c_output_gradients,
     channels_last,
     empty_image,
     gradient_buffer,
@@ -46,16 +46,11 @@ class _ConvolutionFunction(torch.autograd.Function):
         filters = weights.filters(channels)
         y = empty_image((len(x), filters, *geometry.output_size), x)
         moments = Moments.empty(filters)
-        read_as = ClampedAffine(scale, offset, limits)
-        settings = (
-            c_shape(x),
-            read_as.c_struct(),
-            geometry.c_struct(),
-            weights.c_struct(channels),
-        )
-        run_kernel("convolution", x.dtype, x, *settings, y, moments.c_struct())
+        read = c_input(x, ClampedAffine(scale, offset, limits))
+        settings = (geometry.c_struct(), weights.c_struct(channels))
+        run_kernel("convolution", x.dtype, read, *settings, y, moments.c_struct())
         ctx.save_for_backward(x, scale, offset, *weights, y, moments.mean)
-        ctx.settings = settings
+        ctx.limits, ctx.settings = limits, settings
         ctx.set_materialize_grads(False)
         return y, *moments
 
@@ -74,9 +69,10 @@ class _ConvolutionFunction(torch.autograd.Function):
             *(gradient_buffer(True, weight) for weight in weights),
         )
         gradient = torch.zeros_like(y) if gradient is None else channels_last(gradient)
-        output = (gradient, y, mean, c_moment_gradients(mean, moment_gradients))
+        output = c_output_gradients(gradient, y, mean, moment_gradients)
+        read = c_input(x, ClampedAffine(scale, offset, ctx.limits))
         to = c_convolution_gradients(*buffers)
-        run_kernel("convolution_backward", x.dtype, *output, x, *ctx.settings, to)
+        run_kernel("convolution_backward", x.dtype, output, read, *ctx.settings, to)
         return (*buffers, None, None)
 
 

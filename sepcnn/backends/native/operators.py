@@ -20,7 +20,7 @@ from sepcnn.backends.native.arguments import (
     Geometry,
     Limits,
     Moments,
-    c_moment_gradients,
+    c_output_gradients,
     c_shape,
     channels_last,
     empty_image,
@@ -144,9 +144,9 @@ class _MomentsFunction(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor, *moment_gradients: torch.Tensor) -> Any:
         x, mean = ctx.saved_tensors
-        output = (channels_last(gradient), x, mean, c_moment_gradients(mean, moment_gradients))
+        output = c_output_gradients(channels_last(gradient), x, mean, moment_gradients)
         to = torch.empty_like(x)
-        run_kernel("moments_backward", x.dtype, *output, *_c_pixels(x), to)
+        run_kernel("moments_backward", x.dtype, output, *_c_pixels(x), to)
         return to
 
 

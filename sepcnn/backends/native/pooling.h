@@ -1,11 +1,13 @@
-// Max pooling, with windows of 2×2 and 3×3.
+// Max pooling over K × K pixels.
 //
-// A view puts values in the same order as they have in x or, where its scale is below zero, in the
-// opposite one. So the values of x itself are chosen; what is seen of them is left to the reader.
+// A ClampedAffine keeps the order of values or, if its scale is negative, reverses it. So pooling
+// chooses among the values of x in memory, by the sign of the scale, and leaves the function to the
+// reader of the result. It remembers the place of each value chosen, row · K + column, so that the
+// way back compares nothing.
 
 #pragma once
 
-#include "window.h"
+#include "rows.h"
 
 namespace {
 
@@ -28,7 +30,8 @@ void store_places(uint8_t *to, Mask value, int count) {
     const __m128i places = _mm512_cvtepi32_epi8((__m512i)value);
 #elif defined(__AVX2__)
     const __m256i wide = (__m256i)value;
-    const __m128i halves = _mm_packus_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
+    const __m128i halves =
+        _mm_packus_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
     const __m128i places = _mm_packus_epi16(halves, halves);
 #else
     const Places places = __builtin_convertvector(value, Places);
@@ -36,105 +39,122 @@ void store_places(uint8_t *to, Mask value, int count) {
     std::memcpy(to, &places, std::min(count, LANES));
 }
 
-// The value of one window that is largest as seen, and its place, row · SIZE + column.
-template <int SIZE> struct Largest {
+// The value under one kernel for which sign · value is largest, and its place. Of equal values the
+// first is chosen; NaN is chosen before numbers, so that it is not hidden.
+template <int K> struct Largest {
     Vector value = ZERO, key = ZERO;
     Mask place = {};
 
-    // `here` tells which places are inside of the image. The first of equals wins; NaN is not hidden.
-    template <class T, class Here, class Count>
-    Largest(const T *corner, int row_stride, int stride, Vector sign, Here here, Count count) {
+    // `inside(i, j)` is whether a place is inside the image.
+    template <class Inside, class Count>
+    Largest(const Element *corner, int row_stride, int stride, Vector sign, Inside inside,
+            Count count) {
         Mask none = {};
         none = ~none;
         UNROLLED
-        for (int i = 0; i < SIZE; i++)
+        for (int i = 0; i < K; i++) {
             UNROLLED
-            for (int j = 0; j < SIZE; j++) {
-                if (!here(i, j)) continue;
-                const Vector next = load(corner + i * row_stride + j * stride, count), next_key = next * sign;
+            for (int j = 0; j < K; j++) {
+                if (!inside(i, j)) continue;
+                const Vector next = load(corner + i * row_stride + j * stride, count);
+                const Vector next_key = next * sign;
                 const Mask wins = none | (next_key > key) | (next_key != next_key);
                 value = wins ? next : value;
                 key = wins ? next_key : key;
-                place = wins ? Mask{} + (i * SIZE + j) : place;
+                place = wins ? Mask{} + (i * K + j) : place;
                 none = Mask{};
             }
+        }
     }
 };
 
-template <class T, int SIZE>
-void max_pool(const T *x, Shape in, const float *scale, Grid pool, T *y, uint8_t *places, int threads) {
-    const int channels = in.channels;
-    Aligned<float> signs(whole(channels), 1.0f);
+template <int K>
+void max_pool(const Element *x, Shape shape, const float *scale, Geometry geometry, Element *y,
+              uint8_t *places, int threads) {
+    const int channels = shape.channels;
+    Aligned<float> signs(round_up_to_lanes(channels), 1.0f);
     for (int c = 0; scale && c < channels; c++) signs[c] = float((scale[c] > 0) - (scale[c] < 0));
-    over_bands(threads, in.images, pool.height, [&](int, int n, int first, int last) {
-        const T *image = x + size_t(n) * in.height * in.width * channels;
-        size_t to = (size_t(n) * pool.height + first) * pool.width * channels;
-        for (int row = first; row < last; row++)
-            for (int col = 0; col < pool.width; col++, to += channels) {
-                const int top = row * pool.down - pool.top, left = col * pool.across - pool.left;
-                const auto here = [=](int i, int j) {
-                    return top + i >= 0 && top + i < in.height && left + j >= 0 && left + j < in.width;
+    const auto pool_pixel = [&](int image, int row, int column) {
+        const int top = geometry.top(row);
+        const int left = column * geometry.stride_across - geometry.padding_left;
+        const Element *corner =
+            x + image * shape.image_size() + (long(top) * shape.width + left) * channels;
+        const size_t to = (geometry.start(image, row) + column) * channels;
+        const auto inside = [=](int i, int j) {
+            return top + i >= 0 && top + i < shape.height && left + j >= 0 &&
+                   left + j < shape.width;
+        };
+        const bool all_inside = inside(0, 0) && inside(K - 1, K - 1);
+        with_fit(channels, [&](auto fit) {
+            for (int c = 0; c < channels; c += LANES) {
+                const auto count = lane_count(fit, channels - c);
+                const auto choose = [&](auto inside) {
+                    const Largest<K> largest(corner + c, shape.width * channels, channels,
+                                             load(&signs[c]), inside, count);
+                    store(y + to + c, largest.value, count);
+                    store_places(places + to + c, largest.place, count);
                 };
-                const T *corner = image + (long(top) * in.width + left) * channels;
-                const bool inside = here(0, 0) && here(SIZE - 1, SIZE - 1);
-                with_fit(channels, [&](auto fit) {
-                    for (int c = 0; c < channels; c += LANES) {
-                        const auto count = counted(fit, channels - c);
-                        auto find = [&](auto here) {
-                            const Largest<SIZE> found(corner + c, in.width * channels, channels, load(&signs[c]),
-                                                      here, count);
-                            store(y + to + c, found.value, count);
-                            store_places(places + to + c, found.place, count);
-                        };
-                        if (inside) find([](int, int) { return true; });
-                        else find(here);
-                    }
-                });
+                if (all_inside) choose([](int, int) { return true; });
+                else choose(inside);
             }
+        });
+    };
+    for_each_band(threads, shape.images, geometry.height, [&](int, int image, int first, int last) {
+        for (int row = first; row < last; row++)
+            for (int column = 0; column < geometry.width; column++) pool_pixel(image, row, column);
     });
 }
 
-// The first window that reaches a row or column, counted from the first window's edge.
-int first_window(int at, int size, int stride) { return at < size ? 0 : (at - size) / stride + 1; }
+// The first output row or column whose kernel reaches position `at`, counted from the padding on.
+int first_reaching(int at, int kernel_size, int stride) {
+    return at < kernel_size ? 0 : (at - kernel_size) / stride + 1;
+}
 
-// Row y of the gradient of image n: each pixel has the gradients of the windows that chose it.
-template <int SIZE, class Fit, class T>
-APART void route_row(Fit fit, const T *gradient, const uint8_t *places, Shape in, Grid pool, int n, int y, T *to) {
-    const int channels = in.channels;
-    const size_t start = size_t(n) * pool.height * pool.width * channels;
-    const int from_top = y + pool.top, top = first_window(from_top, SIZE, pool.down);
-    const int bottom = std::min(pool.height - 1, from_top / pool.down);
-    for (int x = 0; x < in.width; x++, to += channels) {
-        const int from_left = x + pool.left, left = first_window(from_left, SIZE, pool.across);
-        const int right = std::min(pool.width - 1, from_left / pool.across);
-        // The windows that this pixel lies in, and its place in each.
-        const T *gradients[SIZE * SIZE];
-        const uint8_t *chosen[SIZE * SIZE];
-        int own[SIZE * SIZE], windows = 0;
+// Writes row y of the gradient of x: the sum of the gradients of the outputs that chose a pixel.
+// It gathers them per input pixel, so that each pixel is written once, by one thread.
+template <int K, class Fit>
+NOINLINE void max_pool_gradient_row(Fit fit, const Element *gradient, const uint8_t *places,
+                                    Shape shape, Geometry geometry, int image, int y, Element *to) {
+    const int channels = shape.channels;
+    const int from_top = y + geometry.padding_top;
+    const int top = first_reaching(from_top, K, geometry.stride_down);
+    const int bottom = std::min(geometry.height - 1, from_top / geometry.stride_down);
+    for (int x = 0; x < shape.width; x++, to += channels) {
+        const int from_left = x + geometry.padding_left;
+        const int left = first_reaching(from_left, K, geometry.stride_across);
+        const int right = std::min(geometry.width - 1, from_left / geometry.stride_across);
+        // The outputs that read this pixel, and its place under the kernel of each.
+        const Element *gradients[K * K];
+        const uint8_t *chosen[K * K];
+        int own[K * K], outputs = 0;
         for (int row = top; row <= bottom; row++)
-            for (int col = left; col <= right; col++, windows++) {
-                const size_t at = start + (size_t(row) * pool.width + col) * channels;
-                gradients[windows] = gradient + at, chosen[windows] = places + at;
-                own[windows] = (from_top - row * pool.down) * SIZE + from_left - col * pool.across;
+            for (int column = left; column <= right; column++, outputs++) {
+                const size_t at = (geometry.start(image, row) + column) * channels;
+                gradients[outputs] = gradient + at, chosen[outputs] = places + at;
+                own[outputs] = (from_top - row * geometry.stride_down) * K + from_left -
+                               column * geometry.stride_across;
             }
         for (int c = 0; c < channels; c += LANES) {
-            const auto count = counted(fit, channels - c);
+            const auto count = lane_count(fit, channels - c);
             Vector sum = ZERO;
-            for (int i = 0; i < windows; i++)
-                sum += load_places(chosen[i] + c, count) == own[i] ? load(gradients[i] + c, count) : ZERO;
+            for (int i = 0; i < outputs; i++) {
+                const Mask is_own = load_places(chosen[i] + c, count) == own[i];
+                sum += is_own ? load(gradients[i] + c, count) : ZERO;
+            }
             store(to + c, sum, count);
         }
     }
 }
 
-template <class T, int SIZE>
-void max_pool_backward(const T *gradient, const uint8_t *places, Shape in, Grid pool, T *x_gradient, int threads) {
-    const size_t row_size = size_t(in.width) * in.channels;
-    over_bands(threads, in.images, in.height, [&](int, int n, int first, int last) {
-        with_fit(in.channels, [&](auto fit) {
+template <int K>
+void max_pool_backward(const Element *gradient, const uint8_t *places, Shape shape,
+                       Geometry geometry, Element *x_gradient, int threads) {
+    for_each_band(threads, shape.images, shape.height, [&](int, int image, int first, int last) {
+        with_fit(shape.channels, [&](auto fit) {
             for (int y = first; y < last; y++)
-                route_row<SIZE>(fit, gradient, places, in, pool, n, y,
-                                x_gradient + (size_t(n) * in.height + y) * row_size);
+                max_pool_gradient_row<K>(
+                    fit, gradient, places, shape, geometry, image, y,
+                    x_gradient + image * shape.image_size() + y * shape.row_size());
         });
     });
 }

@@ -15,13 +15,16 @@
 #include <immintrin.h>
 #endif
 
-// A function of its own, with its values in registers: the compiler must take any store to an image
-// for one that changes what it has not copied.
-#define APART __attribute__((noinline))
+// Inner loops are functions of their own and copy what they read into local variables. Inlined into
+// a caller, the compiler must assume that any store to an image changes the caller's variables, and
+// reloads them in every iteration.
+#define NOINLINE __attribute__((noinline))
+// For loops over the registers of a block: with a constant index each register is a variable.
 #define UNROLLED _Pragma("GCC unroll 32")
 
 namespace {
 
+// The widest vectors of the processor, and the number of its vector registers.
 #if defined(__AVX512F__)
 constexpr int LANES = 16, REGISTERS = 32;
 #elif defined(__AVX__)
@@ -38,17 +41,28 @@ typedef uint32_t Bits __attribute__((vector_size(4 * LANES)));
 typedef uint16_t Halves __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
 typedef uint16_t bfloat16;
 
-constexpr Vector ZERO = {};
-constexpr int LINE = 64;  // bytes that caches hold together
+// The type of an image's values in memory: one for each compiled library.
+#if defined(FLOAT32)
+typedef float Element;
+#elif defined(BFLOAT16)
+typedef bfloat16 Element;
+#else
+#error "compile with -DFLOAT32 or -DBFLOAT16"
+#endif
 
-int whole(int channels) { return (channels + LANES - 1) / LANES * LANES; }
+constexpr Vector ZERO = {};
+constexpr int CACHE_LINE = 64;  // bytes
+
+int round_up_to_lanes(int channels) { return (channels + LANES - 1) / LANES * LANES; }
 
 Vector load(const float *from) { return *reinterpret_cast<const Vector *>(from); }
 void store(float *to, Vector value) { *reinterpret_cast<Vector *>(to) = value; }
 
+#if defined(BFLOAT16)
 Vector load(const bfloat16 *from) {
 #if defined(__AVX512F__)
-    __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i *>(from)));
+    __m512i wide =
+        _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i *>(from)));
     return (Vector)_mm512_slli_epi32(wide, 16);
 #elif defined(__AVX2__)
     __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i *>(from)));
@@ -59,7 +73,7 @@ Vector load(const bfloat16 *from) {
 #endif
 }
 
-// To the nearest, ties to even.
+// Rounds to the nearest bfloat16, ties to even.
 void store(bfloat16 *to, Vector value) {
 #if defined(__AVX512BF16__)
     __m256bh rounded = _mm512_cvtneps_pbh((__m512)value);
@@ -67,23 +81,27 @@ void store(bfloat16 *to, Vector value) {
 #else
     Bits bits = reinterpret_cast<Bits>(value);
     Bits rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-    Bits quiet = (bits >> 16) | 0x40;
-    rounded = (value == value) ? rounded : quiet;
+    Bits quiet_nan = (bits >> 16) | 0x40;
+    rounded = (value == value) ? rounded : quiet_nan;
 #if defined(__AVX2__) && !defined(__AVX512F__)
     __m256i wide = (__m256i)rounded;
-    __m128i halves = _mm_packus_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
+    __m128i halves =
+        _mm_packus_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
     _mm_storeu_si128(reinterpret_cast<__m128i *>(to), halves);
 #else
     *reinterpret_cast<Halves *>(to) = __builtin_convertvector(rounded, Halves);
 #endif
 #endif
 }
+#endif
 
-// Memory is slow to begin with: what will be needed is asked for while something else is computed.
-void fetch(const void *from) { __builtin_prefetch(from, 0, 2); }
-void fetch_to_write(const void *to) { __builtin_prefetch(to, 1, 2); }
+// Memory has a long latency: the kernels ask for what the next row or chunk needs while they
+// compute this one. Locality 2 puts it into the second cache and leaves the first to the current
+// row.
+void prefetch(const void *from) { __builtin_prefetch(from, 0, 2); }
+void prefetch_to_write(const void *to) { __builtin_prefetch(to, 1, 2); }
 
-// The last channels may be fewer than a vector.
+// Load or store the first `count` lanes; the last channels may be fewer than a vector.
 template <class T> Vector load(const T *from, int count) {
     if (count >= LANES) return load(from);
     T some[LANES] = {};
@@ -98,7 +116,7 @@ template <class T> void store(T *to, Vector value, int count) {
     for (int i = 0; i < count; i++) to[i] = some[i];
 }
 
-// The second where one is not a number, so that this is not hidden.
+// The second argument if one of them is NaN. `clamp` passes its value second, so that NaN stays.
 #if defined(__AVX512F__)
 Vector larger(Vector a, Vector b) { return (Vector)_mm512_max_ps((__m512)a, (__m512)b); }
 Vector smaller(Vector a, Vector b) { return (Vector)_mm512_min_ps((__m512)a, (__m512)b); }
@@ -114,27 +132,29 @@ Vector clamp(Vector value, float low, float high) {
     return smaller(ZERO + high, larger(ZERO + low, value));
 }
 
-// Gives work what is known of its vectors: std::true_type where the lanes fill whole ones.
+// Calls work(fit), where fit is std::true_type if the lanes fill whole vectors. The loops are
+// compiled twice: without a remainder they need no test for each vector.
 template <class Work> void with_fit(int lanes, Work work) {
     if (lanes % LANES) work(std::false_type());
     else work(std::true_type());
 }
 
-// How many values of a vector there are: known before, where they fill whole vectors.
-template <class Fit> auto counted(Fit, int left) {
+// The lanes to load or store of the next vector: a constant if all vectors are whole.
+template <class Fit> auto lane_count(Fit, int left) {
     if constexpr (Fit::value) return std::integral_constant<int, LANES>();
     else return left;
 }
 
-// Vectors do not straddle lines of the cache.
+// Memory that begins on a cache line, so that aligned vectors do not straddle two lines.
 template <class Value> struct Allocator {
     typedef Value value_type;
     Allocator() = default;
     template <class Other> Allocator(const Allocator<Other> &) {}
     Value *allocate(size_t count) {
-        return static_cast<Value *>(::operator new(count * sizeof(Value), std::align_val_t(64)));
+        return static_cast<Value *>(
+            ::operator new(count * sizeof(Value), std::align_val_t(CACHE_LINE)));
     }
-    void deallocate(Value *at, size_t) { ::operator delete(at, std::align_val_t(64)); }
+    void deallocate(Value *at, size_t) { ::operator delete(at, std::align_val_t(CACHE_LINE)); }
     template <class Other> bool operator==(const Allocator<Other> &) const { return true; }
     template <class Other> bool operator!=(const Allocator<Other> &) const { return false; }
 };

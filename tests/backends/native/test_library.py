@@ -105,7 +105,7 @@ def test_without_a_temporary_folder_there_are_no_kernels(
     assert library.load_kernels.__wrapped__("float32") is None
 
 
-@pytest.mark.parametrize("source", ["kernels.cpp", "view.h"])
+@pytest.mark.parametrize("source", ["kernels.cpp", "rows.h"])
 def test_other_sources_are_other_kernels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
