@@ -23,7 +23,7 @@ from sepcnn.backends.native import processor
 from sepcnn.cache import cache_folder, keep
 
 SOURCES = Path(__file__).parent
-FLAGS = ("-std=c++17", "-O2", "-march=native", "-fno-math-errno", "-fopenmp", "-fPIC", "-w")
+FLAGS = ("-std=c++17", "-O2", "-march=native", "-fno-math-errno", "-fopenmp", "-fPIC")
 CHECKSUM_BYTES = 16
 COMPILER_SECONDS = 120
 """a compiler that takes longer is stopped"""

@@ -1,4 +1,4 @@
-"""Compiling and loading the kernels, with and without a compiler, on good and bad disks."""
+"""Compiling and loading the kernels, with and without a compiler or a writable cache."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ needs_compiler = pytest.mark.skipif(
 
 
 def loads(cache: Path, **environment: str) -> bool:
-    """Whether a new process has the kernels; torch comes first, since its OpenMP is used."""
+    """Whether a new process loads the kernels. It imports torch first, since its OpenMP is used."""
     code = (
         "import torch; from sepcnn.backends.native import library, processor; "
         "print(library.load_kernels('float32') is not None)"
@@ -48,7 +48,7 @@ def test_compiled_once_and_kept(tmp_path: Path) -> None:
 
 @needs_compiler
 def test_compiling_starts_before_torch_is_imported(tmp_path: Path) -> None:
-    """Another process compiles, once, and this one waits for it."""
+    """One other process compiles, and this one waits for it."""
     code = (
         "from sepcnn.backends.native import library, processor; "
         "library.start_compiling(); library.start_compiling(); import torch; "
@@ -78,8 +78,8 @@ def test_a_damaged_file_is_compiled_again(tmp_path: Path) -> None:
 
 
 @needs_compiler
-def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path: Path) -> None:
-    (tmp_path / "sepcnn").write_text("a file in the folder's place")
+def test_without_a_writable_cache_kernels_are_compiled_and_loaded(tmp_path: Path) -> None:
+    (tmp_path / "sepcnn").write_text("a file in place of the folder")
     assert loads(tmp_path)
 
 
@@ -92,7 +92,7 @@ def test_without_a_compiler_there_are_no_kernels(tmp_path: Path, compiler: str) 
 
 
 @pytest.mark.parametrize("compiler", ["  ", "g++ 'open", "/"], ids=["blank", "quotation", "folder"])
-def test_a_compiler_that_is_none(tmp_path: Path, compiler: str) -> None:
+def test_a_command_that_is_no_compiler(tmp_path: Path, compiler: str) -> None:
     assert not loads(tmp_path, CXX=compiler)
 
 
@@ -106,7 +106,7 @@ def test_without_a_temporary_folder_there_are_no_kernels(
 
 
 @pytest.mark.parametrize("source", ["kernels.cpp", "rows.h"])
-def test_other_sources_are_other_kernels(
+def test_a_changed_source_is_compiled_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
     shutil.copytree(library.SOURCES, tmp_path / "native")
@@ -118,18 +118,25 @@ def test_other_sources_are_other_kernels(
 
 
 PROCESSORS = ("x86-64", "sandybridge", "x86-64-v3", "skylake-avx512", "cooperlake")
-"""with SSE alone, AVX, AVX2, AVX-512, and that with products of bfloat16"""
+"""only SSE; AVX; AVX2; AVX-512; AVX-512 that multiplies bfloat16"""
 
 
 @needs_compiler
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="g++ compiles here for other processors")
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the processors are x86")
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("processor", PROCESSORS)
 def test_other_processors(processor: str, precision: str) -> None:
-    """The code for what this one lacks, or has no need of, is C++, too."""
+    """The branches of the source that this processor does not compile have no warnings either."""
     program = library.compiler()
     assert program is not None
-    flags = [*library.FLAGS, f"-march={processor}", "-fsyntax-only", f"-D{precision.upper()}"]
+    flags = [
+        *library.FLAGS,
+        "-Wall",
+        "-Wextra",
+        f"-march={processor}",
+        "-fsyntax-only",
+        f"-D{precision.upper()}",
+    ]
     source = str(library.SOURCES / "kernels.cpp")
     result = subprocess.run([*program, *flags, source], capture_output=True, text=True)
     assert result.stderr == ""
