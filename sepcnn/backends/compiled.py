@@ -1,7 +1,7 @@
-"""The compiled form of a net: the plain one's layers through torch.compile.
+"""The compiled form of a model: its layers through torch.compile.
 
-Layers that draw random numbers are left as they are, since generators cannot be compiled: the net
-is compiled in the pieces between them.
+torch.compile does not support random generators, so layers that draw random numbers stay as they
+are. The layers between them are compiled in pieces.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from sepcnn.nn.model import PLAIN, LayerCall, Net
 
 Values = dict[str, torch.Tensor]
 MOST_GRAPHS = 10_000
-"""torch counts the pieces of all nets together, and goes on without compiling from 8 on"""
+"""torch stops compiling after 8 recompilations, counted over the pieces of all models"""
 
 NOT_FOR_USERS = (
-    "TensorFloat32 tensor cores",  # float32 that is not rounded is meant
-    "The .grad attribute of a Tensor that is not a leaf",  # read by torch, not by us
+    "TensorFloat32 tensor cores",  # float32 is not rounded, on purpose
+    "The .grad attribute of a Tensor that is not a leaf",  # torch reads it, we do not
 )
 
 
 class Compiled:
-    """Computes the logits of a net; each shape of a batch is compiled when it first comes."""
+    """Computes the logits of a model. Each batch shape is compiled when it first occurs."""
 
     def __init__(self, net: Net) -> None:
-        from torch._dynamo import config  # takes a second
+        from torch._dynamo import config  # takes a second to import
 
         config.recompile_limit = config.accumulated_recompile_limit = MOST_GRAPHS
         for message in NOT_FOR_USERS:
@@ -55,7 +55,7 @@ class Compiled:
 
 
 def compiled(net: Net, steps: Sequence[LayerCall]) -> Callable[[Values], Values]:
-    """Some layers of a net in a row."""
+    """Compile consecutive layers of a model."""
 
     def walk(values: Values) -> Values:
         return net.run_layers(steps, values, PLAIN)

@@ -1,8 +1,9 @@
-"""The middle of a training step as a CUDA graph: kernels are recorded once, then launched as one.
+"""Forward and backward of a training step as a CUDA graph: record once, then replay.
 
-A step of a small net is bound by launching several hundred of them from Python. In a graph they
-read and write the memory they were recorded with: each batch is copied there, and what else differs
-from step to step must lie there, too (limits in buffers), or in a generator that lasts.
+A step of a small model spends most of its time launching several hundred kernels from Python. A
+graph launches them together. Its kernels read and write the memory that they were recorded with,
+so each batch is copied there. Whatever else differs between steps must be in that memory as well
+(limits are buffers), or come from a generator that lives as long as the graph.
 """
 
 from __future__ import annotations
@@ -17,31 +18,31 @@ from sepcnn.nn.layers.dropout import RandomModule
 from sepcnn.nn.model import Net
 
 Results = tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]
-"""logits, loss and gradients of a batch; none of them remembers how it was computed"""
+"""logits, loss and gradients of a batch, without autograd history"""
 Inputs = tuple[torch.Tensor | None, ...]
 """tensors of a batch; None for those that it does not have"""
 Work = Callable[[Inputs], Results]
 WARM_UP = 3
-"""times that work is done before it is recorded: torch's number; libraries set themselves up"""
+"""runs before recording, as torch recommends, in which libraries initialise themselves"""
 
 
 class Recorder(Protocol):
-    """What records work; the tests have one that needs no GPU."""
+    """Records work. Tests use one that needs no GPU."""
 
     def aside(self) -> AbstractContextManager[None]:
-        """Where work is done before it is recorded."""
+        """Context for the runs before recording."""
 
     def record(
         self, work: Callable[[], Results], generators: Iterable[torch.Generator]
     ) -> tuple[Results, Callable[[], None]]:
-        """What the work gives, and what does it again into the same tensors.
+        """The results of the work, and a function that computes them again in the same tensors.
 
-        Before that is called for the first time, what the tensors hold means nothing.
+        The tensors have no meaningful values before that function is first called.
         """
 
 
 class CudaRecorder:
-    """Records on a stream of its own, as torch asks for."""
+    """Records on a separate stream, as torch requires."""
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.stream = device, torch.cuda.Stream(device)
@@ -59,8 +60,9 @@ class CudaRecorder:
     def record(
         self, work: Callable[[], Results], generators: Iterable[torch.Generator]
     ) -> tuple[Results, Callable[[], None]]:
-        # The outer context is for the device, and for the stream where recording fails: torch's own
-        # leaves it current then. Other threads may do as they like, such as one that pins memory.
+        # The outer context selects the device, and restores the stream if recording fails: torch's
+        # own context does not. "thread_local" allows other threads to use CUDA, such as one that
+        # pins memory.
         with torch.cuda.stream(self.stream):
             graph = torch.cuda.CUDAGraph()
             for generator in generators:
@@ -71,7 +73,7 @@ class CudaRecorder:
 
 
 class Recording:
-    """Work on batches of one shape."""
+    """Recorded work for inputs of one shape."""
 
     def __init__(self, net: Net, work: Work, inputs: Inputs) -> None:
         self.inputs = tuple(one if one is None else one.clone() for one in inputs)
@@ -88,7 +90,7 @@ class Recording:
         return shapes(inputs) == shapes(self.inputs)
 
     def replay(self, inputs: Inputs) -> Results:
-        """The results of another batch; the next replay overwrites them."""
+        """The results for other inputs. The next replay overwrites them."""
         for kept, given in zip(self.inputs, inputs, strict=True):
             if kept is not None and given is not None:
                 kept.copy_(given)
@@ -97,30 +99,30 @@ class Recording:
 
 
 class GraphedStep:
-    """Does work by replaying what it recorded of it, as long as that works."""
+    """Records work and replays it. If recording fails, it runs the work without a graph."""
 
     def __init__(self, tell: Callable[[str], None] = lambda text: None) -> None:
-        """``tell`` hears in one sentence why nothing is recorded any more."""
+        """``tell`` is called with one sentence if recording fails."""
         self.tell = tell
         self.recording: Recording | None = None
         self.failure: str | None = None
 
     def __call__(self, net: Net, work: Work, inputs: Inputs) -> Results:
         if self.failure is None and (self.recording is None or not self.recording.fits(inputs)):
-            self.recording = None  # its memory is free for the next: images only grow
+            self.recording = None  # frees its memory; the old shape does not return
             try:
                 self.recording = Recording(net, work, inputs)
             except RuntimeError as error:
                 self.failure = str(error).partition("\n")[0] or type(error).__name__
                 for module in random(net):
-                    module.generators.clear()  # recorded by halves, torch may refuse them
-                self.tell(f"training goes on without CUDA graphs, which failed: {self.failure}")
+                    module.generators.clear()  # partly recorded: torch may refuse to use them
+                self.tell(f"training continues without CUDA graphs, which failed: {self.failure}")
         return work(inputs) if self.recording is None else self.recording.replay(inputs)
 
 
 @contextmanager
 def without_trace(net: Net) -> Iterator[None]:
-    """What happens within moves no statistic, and the step's random numbers begin anew."""
+    """Restore statistics and random streams afterwards."""
     before = [(buffer, buffer.clone()) for buffer in net.buffers()]
     try:
         yield

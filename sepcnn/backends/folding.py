@@ -1,4 +1,4 @@
-"""A net for inference alone: normalizations become part of the layers that they follow.
+"""A model for inference only: batch normalizations are folded into the layers before them.
 
 ``scale · (W·x + b) + offset = (scale · W)·x + (scale · b + offset)``
 """
@@ -23,7 +23,7 @@ from sepcnn.nn.model import Net
 
 @torch.no_grad()
 def folded(net: Net) -> Net:
-    """What ``net`` is in inference: fewer layers, on weights of their own, which do not train."""
+    """An equivalent of ``net`` for inference, with fewer layers and its own frozen weights."""
     hosts = foldable(net.graph)
     if not hosts:
         return deepcopy(net).requires_grad_(False).eval()
@@ -32,7 +32,9 @@ def folded(net: Net) -> Net:
     modules, state = dict(net.named_children()), net.state_dict()
     like = next(iter(state.values()))
     for name, host in hosts.items():
-        normalization = deepcopy(modules[name]).cpu().double()  # in this order: MPS has no float64
+        normalization = (
+            deepcopy(modules[name]).cpu().double()
+        )  # to the CPU first: MPS has no float64
         assert isinstance(normalization, BatchNormalizationModule)
         scale, offset = normalization.inference_coefficients()
         for weight in normalization.state_dict():
@@ -49,7 +51,7 @@ def folded(net: Net) -> Net:
 
 
 def foldable(graph: Graph) -> dict[str, str]:
-    """The normalizations that can be left out, each with the layer that takes it."""
+    """The batch normalizations that can be folded, each with the layer that it is folded into."""
     layers = {leaf.name: leaf.layer for leaf in graph.leaves}
     readers = graph.consumers()
     hosts: dict[str, str] = {}
@@ -63,7 +65,7 @@ def foldable(graph: Graph) -> dict[str, str]:
 
 
 def is_linear(layer: LeafLayer | None) -> bool:
-    """Whether a layer is a kernel and a bias and nothing else."""
+    """Whether a layer only applies a kernel and a bias."""
     match layer:
         case Conv2D() | SeparableConv2D() | DepthwiseConv2D() | Conv2DTranspose() | Dense():
             return layer.activation is None or isinstance(layer.activation, Linear)
@@ -71,7 +73,7 @@ def is_linear(layer: LeafLayer | None) -> bool:
 
 
 def without(graph: Graph, hosts: dict[str, str]) -> Graph:
-    """The graph with the normalizations left out, and a bias in the layers that take them."""
+    """The graph without the folded normalizations; their layers have a bias."""
     leaves = []
     for leaf in graph.leaves:
         if leaf.name in hosts:

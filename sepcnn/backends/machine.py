@@ -1,4 +1,4 @@
-"""How this machine runs a net: device, precision, memory format, allocator and threads."""
+"""How this machine computes a model: device, precision, memory format, allocator, threads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 Form = Literal["plain", "fused", "compiled"]
 
 WORTH_COMPILING = 1000
-"""steps from which on compiling pays on a GPU: a guess, for it was not measured"""
+"""steps of a run above which compiling saves time on a GPU; an estimate, not measured"""
 
 # glibc's parameter numbers and our values: see mallopt(3).
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
@@ -32,7 +32,7 @@ _TOP_PAD_BYTES = 256 << 20
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """The settings a run resolved to; they are recorded with it."""
+    """The resolved settings of a run. Checkpoints record them."""
 
     device: torch.device
     precision: Literal["float32", "bfloat16"]
@@ -44,13 +44,13 @@ class Machine:
     """whether a step's kernels are launched as one, as `sepcnn.backends.cuda_graph` does"""
 
     def autocast(self) -> AbstractContextManager[object]:
-        """Compute in bfloat16 where that is the precision; weights stay float32."""
+        """Context that computes in the precision of the machine. Weights stay float32."""
         if self.precision == "float32":
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
 
     def describe(self) -> str:
-        """One line for people."""
+        """The machine in one line, for the user."""
         if self.device.type == "cpu":
             where = f"{processor.name()}, {counted(self.threads, 'thread')}"
         elif self.device.type == "cuda":
@@ -62,7 +62,7 @@ class Machine:
         return f"{where}, {self.precision}, channels_last{form}{graphs}"
 
     def facts(self) -> dict[str, object]:
-        """What a checkpoint and ``environment.json`` keep."""
+        """The settings as a checkpoint and ``environment.json`` store them."""
         return {
             "device": str(self.device),
             "precision": self.precision,
@@ -90,45 +90,45 @@ def choose_machine(
 
 
 def missing_speedups(machine: Machine, fused: bool) -> list[str]:
-    """What would make it faster and is not there, for people."""
+    """Notes for the user about speed-ups that are not available here."""
     if machine.device.type != "cpu" or machine.form != "plain" or not fused:
         return []
     if not sys.platform.startswith("linux"):
         return []
-    return ["no C++ compiler here makes the kernels: with g++ (GCC) training would be faster"]
+    return ["no C++ compiler was found for the kernels: with g++ (GCC), training would be faster"]
 
 
 def compiling_pays(device: torch.device, steps: int) -> bool:
-    """Whether a run of so many steps wins back the time that compiling takes."""
+    """Whether a run of ``steps`` steps saves more time than compiling takes."""
     return device.type == "cuda" and steps >= WORTH_COMPILING and supports_compile(device)
 
 
 @cache
 def supports_compile(device: torch.device) -> bool:
-    """Whether torch.compile works on a device: it needs Triton, compilers and their headers."""
-    # What torch says to itself: of a CUDA_HOME without a GPU, and more.
+    """Whether torch.compile works on a device. It needs Triton, compilers and their headers."""
+    # torch logs warnings here that do not concern the user, such as a CUDA_HOME without a GPU.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     with warnings.catch_warnings(action="ignore"):
         try:
             torch.compile(torch.square, dynamic=False)(torch.ones(8, device=device))
-        except Exception:  # each of them fails in its own way
+        except Exception:  # each missing part raises another exception
             return False
     return True
 
 
 def supports_cuda_graphs(device: torch.device) -> bool:
-    """Whether there are CUDA graphs on a device."""
+    """Whether a device supports CUDA graphs."""
     return device.type == "cuda"
 
 
 def cuda(index: int) -> torch.device:
-    """A GPU on which float32 means float32: torch lets convolutions round to TF32 otherwise."""
+    """A CUDA device with TF32 switched off: by default, torch rounds convolutions to TF32."""
     torch.backends.cudnn.allow_tf32 = False
     return torch.device("cuda", index)
 
 
 def use_threads(count: int) -> None:
-    """Compute with as many threads as a run did before: sums are added in the same order."""
+    """Set the number of threads. The same number adds up sums in the same order."""
     torch.set_num_threads(count)
 
 
@@ -143,7 +143,7 @@ def choose_device(name: str) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     kind, _, number = name.partition(":")
     if kind == "cuda" and (number.isdecimal() or name == "cuda"):
-        # torch.device would take a number above 127 for a negative one.
+        # torch.device reads a number above 127 as negative.
         index = int(number or 0)
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if index < count:
@@ -156,9 +156,10 @@ def choose_device(name: str) -> torch.device:
 
 
 def copy_to(values: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """The tensor on a device, to which it is copied unless it is there already.
+    """Copy a tensor to a device, unless it is already there.
 
-    Pinned for a GPU: a copy from ordinary memory may wait for all that it was asked to do before.
+    The copy to a GPU is from pinned memory, since a copy from pageable memory may wait for all
+    earlier work of the GPU.
     """
     if device.type == "cuda" and values.device.type == "cpu":
         values = values.pin_memory()
@@ -166,10 +167,10 @@ def copy_to(values: torch.Tensor, device: torch.device) -> torch.Tensor:
 
 
 def memory_exhausted(error: BaseException) -> MemoryExhaustedError | None:
-    """What an error means if it says that memory was not enough, on the CPU or a GPU."""
+    """The error to show if ``error`` means that memory is exhausted, on the CPU or a GPU."""
     signs = ("can't allocate memory", "not enough memory", "Storage size calculation overflowed")
-    told = isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)
-    if not told and not isinstance(error, MemoryError | torch.OutOfMemoryError):
+    matches = isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)
+    if not matches and not isinstance(error, MemoryError | torch.OutOfMemoryError):
         return None
     where = "of the GPU " if isinstance(error, torch.OutOfMemoryError) else ""
     hint = "use a smaller train.batch_size, smaller images, or a smaller net"
@@ -177,14 +178,14 @@ def memory_exhausted(error: BaseException) -> MemoryExhaustedError | None:
 
 
 def processor_count() -> int:
-    """How many this process may use: on a shared machine fewer than there are."""
+    """Number of processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def free_memory(device: torch.device | None = None) -> int | None:
-    """Bytes that can be had, of the system or of a GPU; None where nobody tells."""
+    """Free bytes of the system's or a GPU's memory; None if they cannot be determined."""
     if device is not None and device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     try:
@@ -196,29 +197,29 @@ def free_memory(device: torch.device | None = None) -> int | None:
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether the processor multiplies bfloat16 in hardware, not by way of float32."""
+    """Whether the device multiplies bfloat16 in hardware, without conversion to float32."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     return device.type == "cpu" and processor.multiplies_bfloat16()
 
 
 def trains_in_bfloat16(device: torch.device, fused: bool) -> bool:
-    """Whether that is the faster: where it is multiplied, and where images move through kernels."""
+    """Whether bfloat16 is faster: if it is multiplied in hardware, or if the kernels store it."""
     if multiplies_bfloat16(device):
         return True
     return fused and processor.unpacks_bfloat16() and library.load_kernels("bfloat16") is not None
 
 
 def keep_freed_memory() -> bool:
-    """Let glibc keep freed memory for the next step; whether that was possible.
+    """Make glibc keep freed memory for the next step. Returns whether it was possible.
 
-    Otherwise every large activation goes back to the system after use and is mapped and zeroed
-    again in the next step, which takes a third to a half of the time of training on a CPU.
+    By default, glibc returns every large activation to the system, which maps and zeroes the memory
+    again in the next step. That takes a third to a half of the training time on a CPU.
     """
     if not sys.platform.startswith("linux"):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None:  # another C library than glibc
+    if mallopt is None:  # not glibc
         return False
     settings = {
         _M_MMAP_THRESHOLD: _KEEP_BYTES,

@@ -17,6 +17,7 @@ from sepcnn.cli.options import PATH, as_json, overrides
 from sepcnn.config.config import Config
 from sepcnn.data.dataset import SPLITS, Dataset
 from sepcnn.errors import SepcnnError
+from sepcnn.language.mismatch import Mismatch
 from sepcnn.training import checkpoint, evaluation
 from sepcnn.training.evaluation import Evaluation
 from sepcnn.training.records import finite
@@ -54,7 +55,9 @@ def command(path: Path, split: str | None, overrides: tuple[str, ...], as_json: 
     settings = stored.config.with_overrides(
         overrides,
         lambda key: key.startswith("data.") or key == DEVICE,
-        ("evaluation cannot change", "only data.… and train.device can change after training"),
+        Mismatch(
+            "evaluation cannot change", "only data.… and train.device can change after training"
+        ),
     )
     device = choose_device(settings, asked=any(o.startswith(DEVICE) for o in overrides))
     dataset = open_data(settings, stored.class_names)

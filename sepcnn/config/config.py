@@ -1,4 +1,4 @@
-"""The config: its sections together, and how a file with its overrides is read."""
+"""The config: its three sections, and the file that it was read from."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import (
-    PrivateAttr,
-)
+from pydantic import PrivateAttr
 
 from sepcnn.config.consistency import at_source
 from sepcnn.config.layer_defaults import with_defaults
@@ -33,11 +31,11 @@ from sepcnn.nn.layers.base import Layer, Shape
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a config was read: for errors that are found later, and for writing it again."""
+    """The file that a config was read from: for errors found later, and to save its text."""
 
     name: str
     text: str
-    """the file's text with the overrides spliced in"""
+    """text of the file, with the overrides in it"""
     node: Node
     overrides: tuple[str, ...] = ()
 
@@ -46,11 +44,11 @@ class Config(Spec):
     """A whole config file."""
 
     model: Model
-    """the net"""
+    """the model: its input and its layers"""
     data: Data = Data()
-    """the images"""
+    """the images: source, validation split, augmentation"""
     train: Train = Train()
-    """the training run"""
+    """the training run: length, optimizer, loss, device"""
 
     _origin: Origin | None = PrivateAttr(default=None)
 
@@ -59,25 +57,25 @@ class Config(Spec):
         return self._origin
 
     def with_origin(self, origin: Origin) -> Config:
-        """The same config, knowing where it stands."""
+        """The same config with this origin."""
         located = self.model_copy()
         located._origin = origin
         return located
 
     def with_overrides(
-        self, overrides: Sequence[str], allowed: Callable[[str], bool], refusal: tuple[str, str]
+        self, overrides: Sequence[str], allowed: Callable[[str], bool], forbidden: Mismatch
     ) -> Config:
         """A stored config with a few values changed, as when a run resumes.
 
-        Errors: `ConfigError` at the override; ``refusal`` is message and hint for a key that is
-        not allowed.
+        Errors: `ConfigError` for an override that is wrong, `InputError` with the text of
+        ``forbidden`` for a key that is not allowed.
         """
         config = self
         for override in overrides:
             key = override.partition("=")[0].strip()
             if not allowed(key):
-                message, hint = refusal
-                raise InputError(f"--set {override}: {message} {key}", hint)
+                message = f"--set {override}: {forbidden.message} {key}"
+                raise InputError(message, forbidden.hint)
             config = config._with_override(override)
         return config
 
@@ -95,7 +93,7 @@ class Config(Spec):
     def problem(
         self, path: KeyPath, message: str, hint: str = "", *, at_key: bool = False
     ) -> ConfigError:
-        """An error at a place of the config, found after reading."""
+        """An error at a place in the config that was found after reading."""
         location = None
         if self._origin:
             node, of_layer = self._origin.node, bool(path) and path[-1] in LAYERS
@@ -104,14 +102,14 @@ class Config(Spec):
 
     @property
     def known_classes(self) -> int | None:
-        """The number of classes if it is known before any file is read."""
+        """The number of classes, if it is known without reading the data."""
         names = self.data.source.known_class_names()
         return len(names) if names else None
 
     def graph(self, classes: int | None = None, size: tuple[int, int] | None = None) -> Graph:
-        """The flat graph, for images of height and width ``size`` unless of the net's own.
+        """The graph of the model. ``size`` is another height and width than the model's own.
 
-        Errors: `ConfigError` at the layer, or loss, that does not fit.
+        Errors: `ConfigError` at the layer or loss that does not fit.
         """
         *own, channels = self.model.input_shape
         height, width = size or own
@@ -124,21 +122,21 @@ class Config(Spec):
             raise self._located(mismatch.below("train", "loss", loss.chosen_name))
         return graph
 
-    def open_data(self, watch: ProgressCallback = no_progress) -> Dataset:
-        """Read the images. Errors: `ConfigError` at the source that does not fit."""
+    def open_data(self, progress: ProgressCallback = no_progress) -> Dataset:
+        """Read the images. Errors: `ConfigError` at the data source."""
         data = self.data
-        request = Request(self.model.input_shape, data.validation, data.split_seed, watch)
+        request = Request(self.model.input_shape, data.validation, data.split_seed, progress)
         try:
             return self.data.source.open(request)
         except DataError as error:
             raise self.source_problem(error) from None
 
     def source_problem(self, error: DataError) -> ConfigError:
-        """An error of the images at the place that names their source."""
+        """An error about the images, at the place that names their source."""
         return self._located(at_source(self.data, error))
 
     def raise_mismatches(self, mismatches: Iterable[Mismatch]) -> None:
-        """Errors: `ConfigError` with each at its place, if there are any."""
+        """Errors: `ConfigError` with every mismatch at its place, if there are any."""
         errors = [self._located(mismatch) for mismatch in mismatches]
         if errors:
             raise ConfigError([problem for error in errors for problem in error.problems])
@@ -147,9 +145,9 @@ class Config(Spec):
         return self.problem(mismatch.path, mismatch.message, mismatch.hint, at_key=mismatch.at_key)
 
     def resolved(self) -> dict[str, Any]:
-        """Plain data with every default explicit; `from_resolved` reads it back."""
+        """Plain data with every default written out; `from_resolved` reads it back."""
         data: dict[str, Any] = to_plain(self)
-        data["model"]["defaults"] = {}  # every layer says all of it
+        data["model"]["defaults"] = {}  # applied already: every layer has all its fields
         return data
 
     @classmethod
@@ -159,7 +157,7 @@ class Config(Spec):
 
 @lru_cache(maxsize=16)
 def _graph(layers: tuple[Layer, ...], input_shape: Shape, classes: int | None) -> Graph:
-    """Layers are frozen, so a run expands them once although several parts of it ask."""
+    """Layers are frozen, so the graph is computed once, however often a run needs it."""
     return make_graph(layers, input_shape, classes)
 
 

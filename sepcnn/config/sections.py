@@ -1,4 +1,4 @@
-"""The sections of a config file: what its keys are and mean."""
+"""The sections of a config file: their keys, types and defaults."""
 
 from __future__ import annotations
 
@@ -39,42 +39,44 @@ assert SOURCES  # filled by the import: Source.table is what `Data.source` reads
 
 
 class Model(Spec):
-    """The net."""
+    """The model: its input and its layers."""
 
     data_format: DataFormat = CHANNELS_LAST
-    """channels_first: this file names an image's axes channels, height, width, everywhere"""
+    """order in which this file lists the axes of an image: channels_last means height, width,
+    channels; channels_first means channels, height, width"""
     input_shape: ImageShape
-    """height, width and channels of the images"""
+    """height, width and channels of the input images"""
     defaults: Defaults = {}
-    """fields for every layer of a name that does not say otherwise: {Conv2D: {padding: same}}"""
+    """default fields by layer name, as in {Conv2D: {padding: same}}; a layer can override them"""
     layers: LayerList
-    """the layers from input to output"""
+    """list of layers, from input to output"""
 
 
 class Data(Spec):
-    """The images."""
+    """The images: source, validation split and augmentation."""
 
     source: Source = Shapes()
-    """where they come from"""
+    """data set to read the images from"""
     validation: Annotated[NonNegativeNumber, Field(lt=1)] = 0.1
-    """share of the training images held out where the set brings no validation split"""
+    """fraction of the training images held out for validation, if the data set has no validation
+    split"""
     split_seed: NonNegativeInt = 0
-    """decides which images are held out, whatever train.seed is"""
+    """seed for choosing the images held out; independent of train.seed"""
     augment: Annotated[tuple[Augmentation, ...], Field(strict=False)] = ()
-    """random changes of the training images, in this order"""
+    """random augmentations of the training images, applied in this order"""
     progressive_resizing: ProgressiveResizing | None = None
-    """train on smaller images at first: {start: 1/2, until: 50%}"""
+    """start training on smaller images, as in {start: 1/2, until: 50%}"""
 
 
 class EarlyStopping(Spec):
-    """Ends the run when it no longer improves."""
+    """Stop training when the best result no longer improves."""
 
     elsewhere: ClassVar[Mapping[str, str]] = {
-        "monitor": "train.best says what decides, as in best: loss",
+        "monitor": "set train.best to the metric, as in best: loss",
     }
 
     patience: PositiveInt = 5
-    """epochs without a new best validation result after which the run ends"""
+    """number of epochs without a new best result before training stops"""
 
 
 BestMetric = Literal["accuracy", "loss", "macro_recall", "macro_f1"]
@@ -86,7 +88,7 @@ def _device(value: object) -> str:
     if isinstance(value, str) and re.fullmatch(DEVICE, value):
         return value
     message = f"expected auto, cpu, mps, cuda or cuda:1, found {quote(value)}"
-    raise invalid(message, "cuda is an NVIDIA GPU, mps that of a Mac; auto takes what is there")
+    raise invalid(message, "cuda is an NVIDIA GPU, mps a Mac GPU; auto uses a GPU if there is one")
 
 
 Device = Annotated[
@@ -97,7 +99,10 @@ Device = Annotated[
 def _compile(value: object) -> bool | str:
     if value == "auto" or isinstance(value, bool):
         return value
-    raise invalid(f"expected auto, true or false, found {quote(value)}", "auto knows where it pays")
+    raise invalid(
+        f"expected auto, true or false, found {quote(value)}",
+        "auto compiles only on a CUDA GPU, for long runs",
+    )
 
 
 Compile = Annotated[
@@ -106,48 +111,49 @@ Compile = Annotated[
 
 
 class Train(Spec):
-    """The training run."""
+    """The training run: length, optimizer, loss, and how it is computed."""
 
     elsewhere: ClassVar[Mapping[str, str]] = {
         "learning_rate": "it belongs to the optimizer, as in optimizer: {Adam: 1e-3}",
-        "sample_weight": "class_weights is the weight of each class",
-        "metrics": "loss and accuracy are always there; sepcnn eval gives the rest",
-        "verbose": "the bar is shown on a terminal, plain lines elsewhere",
+        "sample_weight": "use class_weights to weight the classes",
+        "metrics": "loss and accuracy are always measured; sepcnn eval shows the others",
+        "verbose": "a terminal shows a progress bar, other outputs plain lines",
     }
 
     epochs: PositiveInt = 10
-    """passes over the training images"""
+    """number of passes over the training images"""
     batch_size: PositiveInt = 64
-    """images a step, over all processes; the last batch of an epoch may be smaller"""
+    """number of images per step, over all processes; the last batch of an epoch may be smaller"""
     optimizer: Optimizer = RMSprop()
-    """the rule that changes the weights"""
+    """optimizer that updates the weights"""
     schedule: Schedule = Constant()
-    """how the learning rate changes over the run"""
+    """learning rate schedule: a factor of the learning rate that changes over the run"""
     loss: Loss = CategoricalCrossentropy()
-    """what is made small"""
+    """loss to minimise"""
     class_weights: ClassWeights = None
-    """factor of the loss of each class: balanced (images / (classes · images of the class)), a
-    number for each class by name (1 for those not named), or a list in the order of the classes"""
+    """weight of each class in the loss: balanced (images / (classes · images of the class)), a
+    mapping from class name to number (1 for other classes), or a list in class order"""
     sampling: Literal["shuffle", "balanced"] = "shuffle"
-    """shuffle: each image once an epoch; balanced: as many, the same share of every class"""
+    """shuffle: each image once per epoch; balanced: as many images, equally many of each class"""
     best: BestMetric = "accuracy"
-    """what decides which epoch is the best: accuracy, loss, macro_recall or macro_f1"""
+    """metric that decides which epoch is the best: accuracy, loss, macro_recall or macro_f1"""
     early_stopping: EarlyStopping | None = None
-    """end the run when validation no longer improves"""
+    """stop training when validation no longer improves"""
     precision: Precision = "auto"
-    """auto: bfloat16 where the processor or GPU multiplies it, or the kernels of fused keep images
-    in it (with AVX2), else float32. Weights, statistics and loss are float32"""
+    """number format of the computation. auto: bfloat16 if the processor or GPU multiplies it in
+    hardware, or if the kernels of fused store activations in it (AVX2); else float32. Weights,
+    statistics and loss are always float32"""
     device: Device = "auto"
-    """auto, cpu, cuda, cuda:1, mps"""
+    """device to train on: auto, cpu, cuda, cuda:1 or mps"""
     fused: bool = True
-    """on a CPU, compute with kernels that are compiled for it, where there is a C++ compiler"""
+    """on a CPU, use kernels compiled for this processor; needs a C++ compiler"""
     compile: Compile = "auto"
-    """compute with torch.compile; auto: on a CUDA GPU in runs of 1,000 steps and more. The
-    first step waits for it, and it takes the place of fused"""
+    """use torch.compile instead of fused; the first step waits for the compiler. auto: on a CUDA
+    GPU, for runs of at least 1,000 steps"""
     cuda_graphs: bool = False
-    """on a CUDA GPU, record a step's kernels once and launch them as one from then on: for small
-    nets and batches. Not measured yet: sepcnn benchmark --tune tells whether it is faster"""
+    """on a CUDA GPU, record the kernels of a step once and launch them together afterwards; meant
+    for small models and batches. Not measured yet: sepcnn benchmark --tune compares it"""
     seed: NonNegativeInt = 0
-    """decides first weights, order, augmentation and dropout"""
+    """seed for initial weights, order of the images, augmentation and dropout"""
     checkpoint_minutes: PositiveNumber = 3.0
-    """time between checkpoints within an epoch"""
+    """minutes between checkpoints within an epoch"""

@@ -1,7 +1,7 @@
-"""State to and from one safetensors file, which alone is enough to resume, evaluate or predict.
+"""Save and read checkpoints: one safetensors file is enough to resume, evaluate or predict.
 
-Tensors stand under ``model/…``, ``optimizer/<slot>/…`` and ``sums``; everything else is JSON in
-the file's header. No pickle. Written to a temporary name, flushed, renamed.
+Tensors are named ``model/…``, ``optimizer/<slot>/…`` and ``sums``. Everything else is JSON in the
+header of the file. Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from sepcnn.training.state import State, check_finite, new_state
 FORMAT = 1
 HEADER = "sepcnn"
 LAST, BEST = "last.safetensors", "best.safetensors"
-"""names of the checkpoints in a run folder"""
+"""file names of the checkpoints in a run folder"""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file holds, checked."""
+    """The content of a checkpoint file, checked."""
 
     path: Path
     config: Config
     facts: dict[str, Any]
-    """of the data: class names, counts, fingerprints, decoder"""
+    """about the data: class names, counts, fingerprints, decoder"""
     machine: dict[str, Any]
     step: int
     epochs: list[EpochRecord]
@@ -51,13 +51,13 @@ class Checkpoint:
         return tuple(self.facts["class_names"])
 
     def net(self) -> Net:
-        """The trained net, on the CPU, in inference mode."""
+        """The trained model, on the CPU, in inference mode."""
         net = build(self.config.graph(len(self.class_names)))
         self._restore(net.state_dict(), "model/")
         return net.eval()
 
     def state(self, config: Config, device: torch.device) -> State:
-        """The state to go on from, under the stored config or one that only trains longer."""
+        """The state to continue from. ``config`` may train longer than the stored one."""
         graph = config.graph(len(self.class_names))
         state = new_state(config, graph, device)
         self._restore(state.tensors(), "")
@@ -66,7 +66,7 @@ class Checkpoint:
 
     @torch.no_grad()
     def _restore(self, targets: dict[str, torch.Tensor], prefix: str) -> None:
-        """Copy the file's tensors into those of the same names. Errors: `CheckpointError`."""
+        """Copy the stored tensors into ``targets`` by name. Errors: `CheckpointError`."""
         stored = {
             n.removeprefix(prefix): t for n, t in self.tensors.items() if n.startswith(prefix)
         }
@@ -80,8 +80,9 @@ class Checkpoint:
 def save(
     path: Path, config: Config, facts: dict[str, Any], machine: dict[str, Any], state: State
 ) -> None:
-    """Write the file whole or leave the old one. Errors: `StorageError`; `DivergedError` for bad
-    weights, which are never saved.
+    """Write a checkpoint; an older file of that name is replaced only by a complete one.
+
+    Errors: `StorageError`; `DivergedError` for weights that are not finite, which are never saved.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors().items()}
     check_finite(state, tensors)
@@ -105,7 +106,7 @@ def save(
 
 
 def content_hash(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> str:
-    """BLAKE2 of the header and of all names and bytes: safetensors itself has no checksum."""
+    """BLAKE2 hash of the header and of all tensors. safetensors has no checksum of its own."""
     rest = {key: value for key, value in header.items() if key != "hash"}
     digest = hashlib.blake2b(json.dumps(rest, sort_keys=True).encode(), digest_size=16)
     for name in sorted(tensors):
@@ -123,7 +124,10 @@ def versions() -> dict[str, str]:
 
 
 def read(path: Path) -> Checkpoint:
-    """Errors: `CheckpointError` for a file that is missing, damaged, foreign or newer."""
+    """Read and check a file.
+
+    Errors: `CheckpointError` if it is missing, damaged, not a checkpoint, or of a newer format.
+    """
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
@@ -131,14 +135,14 @@ def read(path: Path) -> Checkpoint:
     except FileNotFoundError:
         raise CheckpointError(f"there is no checkpoint {path}", "check the path") from None
     except (OSError, SafetensorError, ValueError) as error:
-        message = f"{path}: not a whole checkpoint ({error})"
+        message = f"{path}: not a complete checkpoint ({error})"
         raise CheckpointError(message, "it is damaged, or another kind of file") from None
     if HEADER not in metadata:
         message = f"{path}: a safetensors file, but not written by sepcnn"
         raise CheckpointError(message, "give a checkpoint such as last.safetensors of a run")
     header = read_header(path, metadata[HEADER])
     if header.get("hash") != content_hash(header, tensors):
-        message = f"{path}: damaged, its content does not match its checksum"
+        message = f"{path}: damaged, the content does not match the checksum"
         raise CheckpointError(message, "use another checkpoint of the run")
     try:
         return Checkpoint(
@@ -151,19 +155,19 @@ def read(path: Path) -> Checkpoint:
             tensors=tensors,
         )
     except (KeyError, TypeError, ValidationError, ConfigError) as error:
-        message = f"{path}: the header does not say what it should ({error})"
+        message = f"{path}: the header is not valid ({error})"
         raise CheckpointError(message, "it is damaged") from None
 
 
 def read_header(path: Path, text: str) -> dict[str, Any]:
-    """The JSON header in today's format. Errors: `CheckpointError`."""
+    """The header in the current format. Errors: `CheckpointError`."""
     try:
         header: dict[str, Any] = json.loads(text)
     except json.JSONDecodeError:
-        raise CheckpointError(f"{path}: damaged, its header is not JSON") from None
+        raise CheckpointError(f"{path}: damaged, the header is not JSON") from None
     version = header.get("format") if isinstance(header, dict) else None
     if not isinstance(version, int):
-        raise CheckpointError(f"{path}: damaged, its header names no format")
+        raise CheckpointError(f"{path}: damaged, the header has no format number")
     if version > FORMAT:
         message = f"{path}: format {version}, but this sepcnn reads up to format {FORMAT}"
         raise CheckpointError(message, "update sepcnn")
@@ -171,7 +175,7 @@ def read_header(path: Path, text: str) -> dict[str, Any]:
 
 
 def config_of(header: dict[str, Any]) -> Config:
-    """The resolved config, so that a later change of a default changes nothing."""
+    """The resolved config. Every default is stored, so later changes of defaults do not matter."""
     config = Config.from_resolved(header["resolved"])
     written = header["config"]
     if not written["text"]:
@@ -183,15 +187,15 @@ def config_of(header: dict[str, Any]) -> Config:
 
 
 def locate(path: Path) -> Path:
-    """The checkpoint that a path means: a file, or a run folder's best, else its last.
+    """The checkpoint file for a path: the file itself, or of a run folder the best, else the last.
 
     Errors: `CheckpointError`.
     """
     try:
         if not path.is_dir():
             if path.suffix in (".yaml", ".yml") and path.exists():
-                hint = "give the run folder that sepcnn train named, as in runs/starter/1"
-                raise CheckpointError(f"{path} is a config, no trained net", hint)
+                hint = "give the run folder that sepcnn train printed, as in runs/starter/1"
+                raise CheckpointError(f"{path} is a config, not a trained model", hint)
             return path
         for name in (BEST, LAST):
             if (path / name).exists():

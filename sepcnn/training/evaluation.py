@@ -1,4 +1,4 @@
-"""Evaluation and prediction: no gradients, no state, float32 unless asked otherwise."""
+"""Evaluation and prediction, in float32 and without gradients."""
 
 from __future__ import annotations
 
@@ -24,38 +24,38 @@ from sepcnn.training.metrics import ClassMetrics
 from sepcnn.training.records import Scores
 
 PIXELS_A_BATCH = 1 << 20
-"""images are evaluated in batches of about this many pixels: enough to be fast, small in memory"""
+"""pixels per evaluation batch, about: fast enough, and small in memory"""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """How good a net is on a split."""
+    """The metrics of a model on a set of images. All but `confusion` are means or fractions."""
 
     loss: float
     accuracy: float
     top5: float
-    """share of images whose class is among the 5 likeliest, or fewer if there are fewer classes"""
+    """fraction of images whose class is among the 5 most likely ones"""
     macro_precision: float
-    """means over the classes that have images, each counting alike"""
+    """mean over the classes that have images, not weighted by their size"""
     macro_recall: float
     """also called balanced accuracy"""
     macro_f1: float
     per_class: list[ClassMetrics]
     confusion: list[list[int]]
-    """counts [true class][predicted class]"""
+    """number of images [true class][predicted class]"""
     ece: float
     """expected calibration error"""
     images_per_second: float
 
 
 def to_input(images: torch.Tensor) -> torch.Tensor:
-    """uint8 N×H×W×C to what the net takes: float32 N×C×H×W, channels_last in memory."""
+    """Convert images uint8 [N, H, W, C] to the model's input: float32 N×C×H×W, channels_last."""
     return images.permute(0, 3, 1, 2).float()
 
 
 @torch.no_grad()
 def logits_of(net: Net, split: Split) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits float32 N×classes and labels int64 N of a whole split, on the CPU."""
+    """Logits, float32 [N, classes], and labels, int64 [N], of a split, on the CPU."""
     was_training = net.training
     net.eval()
     logits, labels = [], []
@@ -74,7 +74,7 @@ def batch_size(shape: tuple[int, ...]) -> int:
 
 
 def score(net: Net, split: Split, loss: Loss) -> Scores:
-    """Mean loss, accuracy and macro metrics over a split."""
+    """Mean loss, accuracy and macro metrics of a split."""
     logits, labels = logits_of(net, split)
     predicted, classes = logits.argmax(dim=1), logits.shape[1]
     correct = (predicted == labels).double().mean().item()
@@ -86,14 +86,14 @@ def score(net: Net, split: Split, loss: Loss) -> Scores:
 
 @torch.no_grad()
 def total_loss(net: Net, loss: Loss, logits: torch.Tensor, labels: torch.Tensor) -> float:
-    """The loss with what the regularizers add to it, as Keras reports it."""
+    """The mean loss plus the penalties of the regularizers, as Keras reports it."""
     return loss(logits.double(), labels).item() + float(penalty(net))
 
 
 def evaluate(
     net: Net, splits: Sequence[Split], loss: Loss, class_names: tuple[str, ...]
 ) -> Evaluation:
-    """Everything `sepcnn eval` tells, of the images of all ``splits`` together."""
+    """All metrics of ``sepcnn eval``, over the images of all ``splits`` together."""
     start = time.perf_counter()
     parts = [logits_of(net, split) for split in splits]
     seconds = time.perf_counter() - start
@@ -117,7 +117,7 @@ def evaluate(
 
 
 class Predictor:
-    """A trained net that names what it sees."""
+    """A trained model that classifies images."""
 
     def __init__(
         self, model: Net, class_names: tuple[str, ...], config: Config, device: str = "cpu"
@@ -129,9 +129,10 @@ class Predictor:
 
     @torch.no_grad()
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Probabilities, float32 N×classes, for images uint8 N×H×W×C of the net's size.
+        """Class probabilities, float32 [N, classes], of images uint8 [N, H, W, C].
 
-        Errors: ValueError for another shape or type.
+        Height, width and channels are those of ``config.model.input_shape``.
+        Errors: ValueError for another shape or dtype.
         """
         shape = self.config.model.input_shape
         images = np.ascontiguousarray(images)
@@ -148,7 +149,7 @@ class Predictor:
 
 
 def load_predictor(path: Path | str, device: str = "cpu") -> Predictor:
-    """A trained net from a checkpoint or a run folder (its best, else its last).
+    """Load a trained model from a checkpoint file or a run folder (the best, else the last).
 
     ``device`` is auto, cpu, cuda, cuda:1 or mps. Errors: `CheckpointError`, `InputError`.
     """

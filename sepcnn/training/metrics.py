@@ -1,4 +1,4 @@
-"""Numbers that tell how good predictions are, from probabilities and true labels."""
+"""Metrics of predictions, from class probabilities and true labels."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 
 CALIBRATION_BINS = 15
-"""bins of confidence, as in Guo et al. 2017, arXiv:1706.04599"""
+"""number of confidence bins, as in Guo et al. 2017, arXiv:1706.04599"""
 
 
 @dataclass(frozen=True, slots=True)
 class ClassMetrics:
-    """How one class was recognised; a quotient of nothing by nothing is 0."""
+    """The metrics of one class; 0/0 counts as 0."""
 
     name: str
     precision: float
@@ -23,13 +23,13 @@ class ClassMetrics:
 
 
 def confusion_matrix(predicted: torch.Tensor, labels: torch.Tensor, classes: int) -> torch.Tensor:
-    """Counts, int64 [true class, predicted class]."""
+    """Number of images, int64 [true class, predicted class]."""
     cells = torch.bincount(labels * classes + predicted, minlength=classes * classes)
     return cells.reshape(classes, classes)
 
 
 def per_class(confusion: torch.Tensor, names: tuple[str, ...]) -> list[ClassMetrics]:
-    """Precision, recall and their harmonic mean for each class."""
+    """Precision, recall and F1 of each class."""
     counts = confusion.double()
     hits, support, claimed = counts.diagonal(), counts.sum(1), counts.sum(0)
     precision = hits / claimed.clamp(min=1)
@@ -41,7 +41,7 @@ def per_class(confusion: torch.Tensor, names: tuple[str, ...]) -> list[ClassMetr
 
 @dataclass(frozen=True, slots=True)
 class MacroMetrics:
-    """Means over the classes that have images, each counting alike; of nothing, NaN."""
+    """Unweighted means over the classes that have images; NaN if none has."""
 
     precision: float
     recall: float
@@ -50,7 +50,7 @@ class MacroMetrics:
 
 
 def macro(classes: list[ClassMetrics]) -> MacroMetrics:
-    """Of the metrics of each class."""
+    """The macro metrics, from the metrics of each class."""
     present = [c for c in classes if c.support]
 
     def mean(values: list[float]) -> float:
@@ -64,14 +64,14 @@ def macro(classes: list[ClassMetrics]) -> MacroMetrics:
 
 
 def top_k(probabilities: torch.Tensor, labels: torch.Tensor, k: int) -> float:
-    """Share of images whose class is among the k likeliest (k at most the classes)."""
+    """Fraction of images whose class is among the k most likely ones."""
     k = min(k, probabilities.shape[1])
     likeliest = probabilities.topk(k, dim=1).indices
     return (likeliest == labels[:, None]).any(dim=1).double().mean().item()
 
 
 def calibration_error(probabilities: torch.Tensor, labels: torch.Tensor) -> float:
-    """Expected calibration error: |confidence − accuracy| over 15 bins, weighted by their size."""
+    """Expected calibration error: mean |confidence − accuracy| of 15 bins, weighted by bin size."""
     confidence, predicted = probabilities.double().max(dim=1)
     correct = (predicted == labels).double()
     bins = (confidence * CALIBRATION_BINS).long().clamp(0, CALIBRATION_BINS - 1)

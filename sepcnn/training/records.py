@@ -1,4 +1,4 @@
-"""Records: the numbers of one step or epoch, as the loop yields and metrics.jsonl keeps them."""
+"""Records: the numbers of one step or epoch. The loop yields them, metrics.jsonl stores them."""
 
 from __future__ import annotations
 
@@ -11,25 +11,24 @@ from sepcnn.config.sections import BestMetric
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Mean loss and accuracy over some images; shares are fractions."""
+    """Means over a set of images; accuracy and macro metrics are fractions."""
 
     loss: float
     accuracy: float
     macro_recall: float | None = None
-    """mean over the classes, each counting alike; None for training images, and where it was not
-    measured yet"""
+    """mean recall of the classes; None for training images and in records of older versions"""
     macro_f1: float | None = None
-    """as macro_recall"""
+    """mean F1 of the classes; None as for macro_recall"""
 
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
-    """One training step. Its running means stay on the device until someone asks for them."""
+    """One training step. Loss and accuracy stay on the device, in ``State.sums``."""
 
     epoch: int
     """counts from 1"""
     step: int
-    """completed steps of the run"""
+    """number of completed steps of the run"""
     learning_rate: float
 
 
@@ -40,23 +39,23 @@ class EpochRecord:
     epoch: int
     """counts from 1"""
     step: int
-    """completed steps of the run"""
+    """number of completed steps of the run"""
     train: Scores
-    """means over the epoch's steps, as the net was at each"""
+    """means over the steps of the epoch, each with the weights before that step"""
     val: Scores | None
-    """after the epoch; None without a validation set"""
+    """with the weights after the epoch; None without validation images"""
     learning_rate: float
-    """of the last step"""
+    """learning rate of the last step"""
     seconds: float
-    """of training, without validation; since the last resume if there was one within"""
+    """training time without validation, since the start of the epoch or the last resume"""
     images_per_second: float
-    """of training"""
+    """training images per second"""
     waiting: float = 0.0
-    """share of the seconds in which the images of the next step were read; 0 in old records"""
+    """fraction of ``seconds`` spent on reading images; 0 in records of older versions"""
 
     @property
     def monitored(self) -> Scores:
-        """What decides about ``best``: validation if there is one."""
+        """The scores that decide the best epoch: validation if there is any, else training."""
         return self.val or self.train
 
 
@@ -64,7 +63,7 @@ SPLITS_SCORED = ("train", "val")
 
 
 def to_json(record: StepRecord | EpochRecord) -> dict[str, Any]:
-    """A line of metrics.jsonl; NaN and infinity are null."""
+    """The record as a line of metrics.jsonl. NaN and infinity become null."""
     event = "epoch" if isinstance(record, EpochRecord) else "step"
     line = asdict(record)
     for key in SPLITS_SCORED:
@@ -90,7 +89,7 @@ def _scores(value: dict[str, float | None] | None) -> Scores | None:
 
 
 def finite(value: Any) -> Any:
-    """The same structure with NaN and infinity as None, which JSON can hold."""
+    """The same structure with None for NaN and infinity, which JSON cannot represent."""
     if isinstance(value, dict):
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -99,12 +98,12 @@ def finite(value: Any) -> Any:
 
 
 def better(record: EpochRecord, best: EpochRecord | None, by: BestMetric = "accuracy") -> bool:
-    """Whether a record is the new best: by what decides, then lower loss, then earlier."""
+    """Whether a record is better: by the metric, then by loss. The earlier record wins a tie."""
     return best is None or _rank(record.monitored, by) > _rank(best.monitored, by)
 
 
 def _rank(scores: Scores, by: BestMetric) -> tuple[float, float]:
-    # NaN and infinity count alike: a record that was read back has NaN for both.
+    # A record that was read back has NaN for infinity, so both are ranked last.
     by_loss = -scores.loss if math.isfinite(scores.loss) else -math.inf
     if by == "loss":
         return by_loss, scores.accuracy

@@ -1,11 +1,11 @@
-"""The run folder: config, environment, metrics, checkpoints, and the lock that guards them.
+"""The run folder: config, environment, metrics, checkpoints, and a lock.
 
 runs/<name>/<number>/
-  config.yaml            the text as used, overrides spliced in, comments kept
+  config.yaml            the config as used, with overrides and comments
   environment.json       machine and versions
-  metrics.jsonl          one line a record
-  last.safetensors       to go on from
-  best.safetensors       the best epoch so far
+  metrics.jsonl          one line per record
+  last.safetensors       the latest checkpoint
+  best.safetensors       the checkpoint of the best epoch so far
 """
 
 from __future__ import annotations
@@ -40,20 +40,20 @@ class Run:
     folder: Path
     config: Config
     facts: dict[str, Any]
-    """of the data"""
+    """about the data: class names, counts, fingerprints, decoder"""
     machine: Machine
     lock: FileLock
     last_saved: float = 0.0
     last_step_record: float = 0.0
 
     def begin(self, state: State) -> None:
-        """Write what a new run starts with; the checkpoint first, for it is enough alone."""
+        """Write the files of a new run. The checkpoint comes first: it is enough to resume."""
         self.save(state)
         self._write_config()
         write_text(self.folder / "metrics.jsonl", "")
 
-    def go_on(self, state: State) -> None:
-        """Forget the records after the checkpoint: they are about to be made again."""
+    def resume(self, state: State) -> None:
+        """Remove the records after the checkpoint, since those steps are repeated."""
         path = self.folder / "metrics.jsonl"
         lines = read_lines(path)
         write_text(path, "".join(f"{line}\n" for line in lines if is_before(line, state)))
@@ -66,7 +66,10 @@ class Run:
         write_text(self.folder / "environment.json", json.dumps(environment, indent=2) + "\n")
 
     def save(self, state: State, *, best: bool = False) -> None:
-        """Write the checkpoint. Errors: `DivergedError`, `StorageError`; the old one stays."""
+        """Write the last checkpoint, and the best one if the epoch is the best so far.
+
+        Errors: `DivergedError`, `StorageError`; the older files are then unchanged.
+        """
         facts, machine = self.facts, self.machine.facts()
         if best:
             checkpoint.save(self.folder / BEST, self.config, facts, machine, state)
@@ -96,13 +99,13 @@ class Run:
 
 
 def create(folder: Path, config: Config, facts: dict[str, Any], machine: Machine) -> Run:
-    """A new run folder; it must be absent or empty.
+    """Make and lock a run folder.
 
-    Errors: `InputError` if it is not, `StorageError` if it cannot be made.
+    Errors: `InputError` if it exists and is not empty, `StorageError` if it cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        check_empty(folder)  # before the lock's own file is put there
+        check_empty(folder)  # before the lock file is created
         lock = acquire(folder)
         check_empty(folder)
     except OSError as error:
@@ -111,8 +114,9 @@ def create(folder: Path, config: Config, facts: dict[str, Any], machine: Machine
 
 
 def check_empty(folder: Path) -> None:
-    """Errors: `InputError` if there is more than what a run killed at its very start leaves,
-    `StorageError` if that cannot be seen.
+    """Check that a run can use the folder. A run that was killed at its start leaves only a lock.
+
+    Errors: `InputError` for a folder that is not empty, `StorageError` if it cannot be read.
     """
     try:
         if not folder.exists():
@@ -128,7 +132,7 @@ def check_empty(folder: Path) -> None:
 
 
 def next_folder(name: str) -> Path:
-    """A new folder ``runs/<name>/<number>``, one above the highest number there is.
+    """Make the folder ``runs/<name>/<number>``; the number is one above the highest in use.
 
     Errors: `StorageError`.
     """
@@ -146,9 +150,9 @@ def next_folder(name: str) -> Path:
 
 
 def acquire(folder: Path) -> FileLock:
-    """Lock a run folder; the system lets go of the lock when the process ends, however it ends.
+    """Lock a run folder. The system releases the lock whenever the process ends.
 
-    Errors: `InputError` if another process has it, `StorageError` if it cannot be locked.
+    Errors: `InputError` if another process holds it, `StorageError` if it cannot be locked.
     """
     lock = FileLock(folder / LOCK)
     try:
@@ -162,7 +166,7 @@ def acquire(folder: Path) -> FileLock:
 
 
 def find_last(folder: Path) -> Path:
-    """The checkpoint to resume from. Errors: `InputError`, `CheckpointError`."""
+    """The checkpoint file to resume from. Errors: `InputError`, `CheckpointError`."""
     try:
         is_folder, holds_last = folder.is_dir(), (folder / LAST).exists()
     except OSError:  # a name that is too long, a folder that may not be entered
@@ -171,13 +175,13 @@ def find_last(folder: Path) -> Path:
         raise InputError(f"there is no run folder {folder}", "give a folder such as runs/name/1")
     if not holds_last:
         runs = sorted(str(found.parent) for found in folder.glob(f"*/{LAST}"))
-        hint = f"did you mean {runs[-1]}?" if runs else "the run never began; start it again"
+        hint = f"did you mean {runs[-1]}?" if runs else "the run was never started; start a new one"
         raise CheckpointError(f"{folder} holds no {LAST}", hint)
     return folder / LAST
 
 
 def is_before(line: str, state: State) -> bool:
-    """Whether a line of metrics.jsonl is whole and speaks of what the state has behind it."""
+    """Whether a line of metrics.jsonl is complete and describes a step that the state includes."""
     try:
         record = json.loads(line)
         if record["event"] == "epoch":
@@ -188,7 +192,10 @@ def is_before(line: str, state: State) -> bool:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a text, damaged or not; none where there is no file. Errors: `StorageError`."""
+    """The lines of a text file, which may be damaged; empty without a file.
+
+    Errors: `StorageError`.
+    """
     try:
         return path.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:

@@ -17,6 +17,7 @@ from sepcnn.data.dataset import Dataset
 from sepcnn.data.progress import ProgressCallback
 from sepcnn.data.validation import validation_note
 from sepcnn.errors import DataError, SepcnnError
+from sepcnn.language.mismatch import Mismatch
 from sepcnn.nn.graph import Graph
 from sepcnn.nn.model import Net
 from sepcnn.training import checkpoint, loop, run_folder
@@ -109,9 +110,9 @@ def resume(
     config = stored.config.with_overrides(
         overrides,
         {*RESUMABLE, *IMAGE_LOCATIONS}.__contains__,
-        (
+        Mismatch(
             "a resumed run cannot change",
-            f"only {', '.join(RESUMABLE)} and where the images lie; start a new run instead",
+            f"only {', '.join(RESUMABLE)} and the location of the images; start a new run instead",
         ),
     )
     hardware = choose_machine(config, stored.machine)
@@ -129,7 +130,7 @@ def resume(
         raise _other_data(folder, dataset, stored.facts)
     state = stored.state(config, hardware.device)
     run = Run(folder, config, facts, hardware, lock)
-    run.go_on(state)
+    run.resume(state)
     return Session(run, dataset, state)
 
 

@@ -15,24 +15,25 @@ from sepcnn.nn.optimizers import Slots
 from sepcnn.training.records import EpochRecord, better
 
 LOSS, CORRECT, IMAGES, FIRST_BAD_STEP = range(4)
-"""places in `State.sums`"""
+"""indices into `State.sums`"""
 
 
 @dataclass
 class State:
-    """Everything that training changes; complete whenever the loop yields."""
+    """Everything that training changes. It is complete whenever the loop yields."""
 
     model: Net
     slots: Slots
-    """the optimizer's memory, lists parallel to the weights that are trained"""
+    """the optimizer's slots: for each name, one tensor per trained weight, in the same order"""
     sums: torch.Tensor
-    """of the running epoch, on the device: loss × images, correct, images, first bad step or 0"""
+    """float64 [4] on the device, sums of the current epoch: loss × images, correct predictions,
+    images, and the first step whose loss was not finite (0 if none)"""
     step: int = 0
-    """completed steps"""
+    """number of completed steps"""
     epochs: list[EpochRecord] = field(default_factory=list)
-    """one record a finished epoch"""
+    """one record per finished epoch"""
     best_by: BestMetric = "accuracy"
-    """what decides about `best`"""
+    """the metric that decides `best`"""
 
     @property
     def best(self) -> EpochRecord | None:

@@ -249,7 +249,7 @@ def test_where_recording_fails(
     config = config_of(tmp_path, NETS["all"])
     (graphs, told, ours), (eager, _, theirs) = run(config, GRAPHS), run(config, EAGER)
     why = "CUDA error: operation not permitted"
-    assert told == [f"training goes on without CUDA graphs, which failed: {why}"]
+    assert told == [f"training continues without CUDA graphs, which failed: {why}"]
     assert len(tapes) == 1
     assert [(one.train, one.val) for one in ours] == [(one.train, one.val) for one in theirs]
     assert_equal(graphs, eager)

@@ -228,7 +228,9 @@ def test_without_kernels_it_is_told(
 ) -> None:
     monkeypatch.setattr(library, "load_kernels", lambda precision: None)
     _, _, err = invoke("benchmark", config, "--classes", 3, *SHORT)
-    note = "note: no C++ compiler here makes the kernels: with g++ (GCC) training would be faster"
+    note = (
+        "note: no C++ compiler was found for the kernels: with g++ (GCC), training would be faster"
+    )
     assert (note in err.splitlines()) == sys.platform.startswith("linux")
 
 

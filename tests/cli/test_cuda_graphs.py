@@ -48,7 +48,7 @@ def test_where_they_fail_the_run_goes_on(
     monkeypatch.setattr(Tape, "record", failing)
     code, _, err = invoke("train", config_of(tmp_path, epochs=2), "--run-dir", tmp_path / "run")
     assert code == 0
-    told = "note: training goes on without CUDA graphs, which failed: operation not permitted"
+    told = "note: training continues without CUDA graphs, which failed: operation not permitted"
     assert err.splitlines().count(told) == 1
 
 

@@ -226,8 +226,8 @@ def test_a_config_is_not_a_run(trained: Path, invoke: Invoke) -> None:
     assert invoke("eval", path) == (
         2,
         "",
-        f"error: {path} is a config, no trained net\n"
-        "   give the run folder that sepcnn train named, as in runs/starter/1\n",
+        f"error: {path} is a config, not a trained model\n"
+        "   give the run folder that sepcnn train printed, as in runs/starter/1\n",
     )
 
 

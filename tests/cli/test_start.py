@@ -52,7 +52,7 @@ def test_a_compiler_that_fails_is_no_error(tmp_path: Path) -> None:
     write_config(tmp_path, epochs=1)
     called, code, said = started(tmp_path, "train", "colours.yaml")
     assert (called, code) == (True, 0), said
-    assert "no C++ compiler here makes the kernels" in said
+    assert "no C++ compiler was found for the kernels" in said
 
 
 def test_reading_a_net_loads_nothing_slow() -> None:

@@ -244,7 +244,8 @@ def test_early_stopping(tmp_path: Path, invoke: Invoke) -> None:
         ),
         (
             ["--resume", "full"],
-            "error: full holds no last.safetensors\n   the run never began; start it again\n",
+            "error: full holds no last.safetensors\n"
+            "   the run was never started; start a new one\n",
         ),
     ],
 )

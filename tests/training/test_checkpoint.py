@@ -110,7 +110,7 @@ def test_a_newer_format(file: Path) -> None:
 
 def test_a_wrong_checksum(file: Path) -> None:
     expected = (
-        "damaged, its content does not match its checksum\n   use another checkpoint of the run"
+        "damaged, the content does not match the checksum\n   use another checkpoint of the run"
     )
     assert message(rewritten(file, hash="0" * 32)) == expected
 
@@ -119,28 +119,28 @@ def test_one_changed_letter_of_the_header(file: Path) -> None:
     content = file.read_bytes()
     assert content.count(b"green") == 1
     file.write_bytes(content.replace(b"green", b"grown"))
-    assert message(file).startswith("damaged, its content does not match its checksum")
+    assert message(file).startswith("damaged, the content does not match the checksum")
 
 
 def test_one_changed_bit_of_a_weight(file: Path) -> None:
     content = bytearray(file.read_bytes())
     content[-5] ^= 1
     file.write_bytes(content)
-    assert message(file).startswith("damaged, its content does not match its checksum")
+    assert message(file).startswith("damaged, the content does not match the checksum")
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99], ids=str)
 def test_a_file_that_is_cut_off(file: Path, share: float) -> None:
     content = file.read_bytes()
     file.write_bytes(content[: int(len(content) * share)])
-    assert message(file).startswith("not a whole checkpoint (")
+    assert message(file).startswith("not a complete checkpoint (")
 
 
 @pytest.mark.parametrize("content", [b"", b"model:\n  - a", b"PK\x03\x04" + bytes(100)])
 def test_another_kind_of_file(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "other"
     path.write_bytes(content)
-    assert message(path).startswith("not a whole checkpoint (")
+    assert message(path).startswith("not a complete checkpoint (")
 
 
 def test_a_foreign_safetensors_file(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_a_foreign_safetensors_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", ["resolved", "data", "machine", "epochs", "config"])
 def test_a_header_with_nonsense(file: Path, key: str) -> None:
-    assert message(rewritten(file, **{key: 3})).startswith("the header does not say what it should")
+    assert message(rewritten(file, **{key: 3})).startswith("the header is not valid")
 
 
 def test_a_weight_of_another_shape(file: Path) -> None:
