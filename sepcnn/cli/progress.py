@@ -120,7 +120,7 @@ class Display:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def wants_scores(self) -> bool:
+    def is_due(self) -> bool:
         """Return whether it is time to show a step. Reading its scores waits for a GPU."""
         wait = 0.2 if self.live else SECONDS_BETWEEN_PLAIN_LINES
         first = self.last_line == self.started

@@ -1,4 +1,4 @@
-"""How a run is stopped from outside: by a signal that is heard after the running step."""
+"""Stop a run at a signal such as Ctrl-C, after the current step."""
 
 from __future__ import annotations
 
@@ -11,35 +11,37 @@ from typing import Any
 SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]
-"""what stops a run: Ctrl-C, the system, and a terminal that is closed"""
+"""signals that stop a run: Ctrl-C, a request of the system, and a closed terminal"""
 
 
-class Stop:
-    """The wish to stop: set by one of `SIGNALS`, heard after the running step.
+class StopRequest:
+    """A context manager that records one of `SIGNALS` in ``requested``.
 
-    A second signal does not wait: it ends the process where it is. A signal that whoever started
-    the process had it ignore, as nohup does, is still ignored.
+    While ``deferred`` is true, the first signal only sets ``requested``, so that the run can finish
+    its step and save. A second signal, or one while ``deferred`` is false, raises
+    KeyboardInterrupt. Signals that the process ignores, for instance because nohup started it, stay
+    ignored.
     """
 
     def __init__(self) -> None:
-        self.wanted = False
-        self.listening = False  # before the first step there is nothing to save: end at once
+        self.requested = False
+        self.deferred = False  # before the first step there is nothing to save
         self.previous: dict[int, Any] = {}
 
-    def __enter__(self) -> Stop:
+    def __enter__(self) -> StopRequest:
         for number in SIGNALS:
             if signal.getsignal(number) not in (signal.SIG_IGN, None):
-                self.previous[number] = signal.signal(number, self._hear)
+                self.previous[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self.previous.items():
             signal.signal(number, handler)
 
-    def _hear(self, number: int, frame: FrameType | None) -> None:
-        if self.wanted or not self.listening:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.requested or not self.deferred:
             raise KeyboardInterrupt
-        self.wanted = True
-        # Written past the streams, which may be in the middle of a line; a terminal may be gone.
+        self.requested = True
+        # Not through sys.stderr, which may be writing a line. The terminal may be closed.
         with suppress(OSError):
-            os.write(2, b"\nstopping after this step; once more to stop without saving\n")
+            os.write(2, b"\nstopping after this step; repeat to stop without saving\n")

@@ -1,4 +1,4 @@
-"""``sepcnn train``: follow a run, show its progress and save its checkpoints."""
+"""``sepcnn train``: train a run, show its progress and save its checkpoints."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sepcnn.backends import machine
 from sepcnn.cli import console, progress
-from sepcnn.cli.signals import Stop
+from sepcnn.cli.signals import StopRequest
 from sepcnn.data.class_balance import is_imbalanced
 from sepcnn.errors import DivergedError
 from sepcnn.training import checkpoint, loop, session
@@ -27,9 +27,9 @@ def train_run(
     run_dir: Path | None,
     overrides: tuple[str, ...],
 ) -> int:
-    """Start or resume a run and train it to its end. Returns the exit code."""
+    """Start or resume a run and train it to its end. Return the exit code."""
     machine.keep_freed_memory()
-    with Stop() as stop:
+    with StopRequest() as stop:
         with console.ReadingProgress() as reading:
             if resume is not None:
                 prepared = session.resume(resume, overrides, reading.note, reading)
@@ -37,13 +37,13 @@ def train_run(
                 assert config_path is not None
                 prepared = session.start(config_path, run_dir, overrides, reading.note, reading)
         try:
-            return follow(prepared, stop)
+            return train(prepared, stop)
         finally:
             prepared.run.lock.release()
 
 
-def follow(session: Session, stop: Stop) -> int:
-    """Train to the end, or until the user stops the run. Returns the exit code."""
+def train(session: Session, stop: StopRequest) -> int:
+    """Train to the end, or until the user stops the run. Return the exit code."""
     run, state, world = session.run, session.state, World()
     options = session.config.train
     steps = loop.steps_per_epoch(session.config, session.dataset.train)
@@ -51,7 +51,7 @@ def follow(session: Session, stop: Stop) -> int:
         console.note(f"finished already; train longer with --set train.epochs={2 * options.epochs}")
     macro = macro_metric(session)
     display = progress.Display(options.epochs, steps, options.batch_size, state.step, macro)
-    stop.listening = True
+    stop.deferred = True
     try:
         with display:
             records = loop.train(
@@ -63,15 +63,15 @@ def follow(session: Session, stop: Stop) -> int:
                     run.record_epoch(record)
                     run.save(state, best=best)
                     display.epoch(record, best)
-                elif not stop.wanted:  # after SIGHUP the terminal is closed
-                    if display.wants_scores():
+                elif not stop.requested:  # after SIGHUP the terminal is closed
+                    if display.is_due():
                         scores = loop.running_scores(state, world)
                         display.step(record.epoch, record.step, scores)
                     if run.wants_step_record():
                         run.record_step(record, loop.running_scores(state, world))
                     if run.wants_checkpoint():
                         run.save(state)
-                if world.any(stop.wanted):
+                if world.any(stop.requested):
                     run.save(state)
                     display.close()
                     console.note(f"stopped at step {state.step:,}; continue with")
@@ -80,13 +80,13 @@ def follow(session: Session, stop: Stop) -> int:
     except DivergedError as error:
         raise with_advice(error, session, steps) from None
     finally:
-        stop.listening = False
+        stop.deferred = False
     print_result(run, state, macro)
     return 0
 
 
 def with_advice(error: DivergedError, session: Session, steps_per_epoch: int) -> DivergedError:
-    """The error with the learning rate of that step, and the checkpoint that is still good."""
+    """Return the error with the learning rate of its step and the last good checkpoint."""
     run = session.run
     step = TrainingStep(session.config, run.machine, steps_per_epoch)
     rate = step.learning_rate(max(0, error.step - 1))
@@ -98,7 +98,7 @@ def with_advice(error: DivergedError, session: Session, steps_per_epoch: int) ->
 
 
 def macro_metric(session: Session) -> str | None:
-    """The macro metric to show: the one that decides, or recall if classes are unbalanced."""
+    """Return the macro metric to show: that of train.best, or recall if classes are unbalanced."""
     best, data = session.config.train.best, session.dataset
     if best.startswith("macro"):
         return best
