@@ -7,6 +7,9 @@
 // computes the gradients of x, scale and offset in one pass. What a row needs stays in the first
 // caches.
 //
+// Why it is built like this: docs/internals/decisions/0007-kernels-of-our-own-for-cpus.md. What was
+// measured: docs/internals/performance-log.md. Comments call these measurements "the log".
+//
 // The functions below are called from Python by name: their names begin with sepcnn_. The kernel
 // size becomes a template argument here, K: with it the loops over taps are unrolled and their
 // values stay in registers. Depthwise and dense convolutions have K = 3, pooling 2 or 3.
