@@ -2,9 +2,10 @@
 // no gradient of the input.
 //
 // All values under a kernel are gathered into one row of a matrix, and multiplied by the filters.
-// For the way back let P[t, c, f] = Σ x[p + t, c] · dy[p, f] over all pixels p, for each tap t,
-// channel c and filter f. P is the gradient of a dense kernel. A separable convolution with
-// depthwise kernel D and pointwise kernel W has the gradients
+// Images of three channels have 27 values under a kernel, nearly two vectors of 16. For the way
+// back let P[t, c, f] = Σ x[p + t, c] · dy[p, f] over all pixels p, for each tap t, channel c and
+// filter f. P is the gradient of a dense kernel. A separable convolution with depthwise kernel D
+// and pointwise kernel W has the gradients
 //     dW[f, c] = Σ D[c, t] · P[t, c, f] over t,    dD[c, t] = Σ W[f, c] · P[t, c, f] over f.
 
 #pragma once

@@ -17,7 +17,7 @@
 
 // Inner loops are functions of their own and copy what they read into local variables. Inlined into
 // a caller, the compiler must assume that any store to an image changes the caller's variables, and
-// reloads them in every iteration.
+// reloads them in every iteration (3 of 94 ms in the log).
 #define NOINLINE __attribute__((noinline))
 // For loops over the registers of a block: with a constant index each register is a variable.
 #define UNROLLED _Pragma("GCC unroll 32")
@@ -96,8 +96,9 @@ void store(bfloat16 *to, Vector value) {
 #endif
 
 // Memory has a long latency: the kernels ask for what the next row or chunk needs while they
-// compute this one. Locality 2 puts it into the second cache and leaves the first to the current
-// row.
+// compute this one. That saved 14 of 94 ms in the log. Locality 2 puts it into the second cache and
+// leaves the first to the current row. Stores go through the caches: past them they were a quarter
+// slower.
 void prefetch(const void *from) { __builtin_prefetch(from, 0, 2); }
 void prefetch_to_write(const void *to) { __builtin_prefetch(to, 1, 2); }
 
