@@ -1,6 +1,6 @@
-"""Edits of a config: a value put into the tree, or spliced into the text at its marks.
+"""Change one value of a config, in the node tree or in the text.
 
-Comments and layout elsewhere are kept. What can be edited, and what it means, is decided elsewhere.
+Comments and layout of the rest of the text are kept.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PLAIN = re.compile(r"(?=.*\w)[\w.~/]([\w .%/~+-]*[\w.%/~+-])?", re.ASCII)
 
 
 def yaml_scalar(text: str) -> str:
-    """Text as YAML that may stand inside brackets, in quotes only where it needs them."""
+    """A text as a YAML scalar that is valid inside brackets, quoted only if necessary."""
     plain = _PLAIN.fullmatch(text) and isinstance(_resolved(text), str)
     return text if plain else json.dumps(text, ensure_ascii=False)
 
@@ -32,7 +32,7 @@ def _resolved(text: str) -> object:
 
 
 def to_yaml(value: object) -> str:
-    """Plain data as YAML on one line."""
+    """Plain data as one line of YAML."""
     if isinstance(value, Mapping):
         return f"{{{', '.join(f'{yaml_scalar(key)}: {to_yaml(v)}' for key, v in value.items())}}}"
     if isinstance(value, list | tuple):
@@ -58,17 +58,17 @@ def graft(root: Node, path: KeyPath, child: Node) -> Node:
 
 
 def splice(text: str, path: KeyPath, value: str) -> str:
-    """`text` with `value`, YAML on one line, at `path`, which has at least one part.
+    """`text` with `value`, one line of YAML, at `path`. `path` is not empty.
 
-    Comments and layout elsewhere are kept.
+    Errors: `ConfigError` if the text cannot be changed there.
     """
     root = parse(text, "config")
     expected = graft(root, path, parse(value, "value")).plain()
     parents = _parents(root, path)
     for shared in parents:
         if text.startswith("*", shared.start):
-            message = "the value belongs to an alias; a change would reach other places"
-            raise config_error(message, shared.location, "write the value out in place of it", path)
+            message = "the value belongs to an alias; a change would affect other places"
+            raise config_error(message, shared.location, "replace the alias with its value", path)
     parent, last = parents[-1], path[-1]
     entry = f"{yaml_scalar(str(last))}: {value}"
     if old := parent.child(last):
@@ -78,18 +78,18 @@ def splice(text: str, path: KeyPath, value: str) -> str:
     else:
         edited = _add(text, parent, entry)
     try:
-        # Layouts that are not foreseen here are refused; a text that says something else is worse.
-        # The comparison is of what is shown, for nan differs from itself and 1 equals true.
+        # Reject layouts that are not supported here, rather than write a wrong config. Compare
+        # representations, because nan differs from itself and 1 equals True.
         if repr(parse(edited, "config").plain()) == repr(expected):
             return edited
     except ConfigError:
         pass
     hint = "put the new value in quotes, or edit the file by hand"
-    raise config_error("the value cannot be changed in this place", root.locate(path), hint, path)
+    raise config_error("the value cannot be changed here", root.locate(path), hint, path)
 
 
 def _parents(root: Node, path: KeyPath) -> list[Node]:
-    """The nodes on the way to the last part of `path`, which may be a new key of its parent."""
+    """The parents of the last part of `path`, which may be a new key."""
     nodes = [root]
     for depth, part in enumerate(path, 1):
         node = nodes[-1]
@@ -111,7 +111,7 @@ def _replace(text: str, node: Node, value: str) -> str:
         return f"{text[:start]} {value}{text[start:]}"
     flow = text[start] in "[{"
     if isinstance(node.value, dict | list) and not flow and LINE_BREAK.search(text, start, end):
-        # The comments of a block go with it, all but the one on the line of its key.
+        # The comments of a block are replaced with it, except the one on the line of its key.
         end = _line_end(text, end)
         if text[start].isspace():
             comment = re.compile(r"[ \t]*(#[^\r\n]*)?").match(text, start)
@@ -120,14 +120,14 @@ def _replace(text: str, node: Node, value: str) -> str:
 
 
 def _add(text: str, mapping: Node, entry: str) -> str:
-    """`text` with `entry` as the last one of `mapping`."""
+    """`text` with `entry` as the last entry of `mapping`."""
     if text[mapping.start] == "{":
         ends = [child.end for child in children(mapping)]
         position = max(ends, default=mapping.start + 1)
         return f"{text[:position]}{', ' if ends else ''}{entry}{text[position:]}"
     column = min(key.column for key in mapping.keys.values())
     position = _line_end(text, mapping.end)
-    # Comments that are indented deeper belong to the entry above.
+    # Comments with deeper indentation belong to the entry above.
     if comments := re.compile(rf"(?:\s*[\r\n] {{{column},}}#[^\r\n]*)+").match(text, position):
         position = comments.end()
     line_break = found.group() if (found := LINE_BREAK.search(text)) else "\n"

@@ -20,12 +20,12 @@ LONGEST_SHOWN = 60
 
 
 def invalid(message: str, hint: str = "") -> PydanticCustomError:
-    """The error a validator raises: what is wrong with the value, and what to do about it."""
+    """The error for a validator to raise: what is wrong with the value, and what to do."""
     return _refusal(message, hint, at="value")
 
 
 def unknown_name(message: str, name: str, known: Iterable[str]) -> PydanticCustomError:
-    """The error for a key or a name that does not exist, with the nearest that does."""
+    """The error for an unknown key or name. The hint is the closest known name, if there is one."""
     choices = sorted(known)
     hint = f"known: {', '.join(choices)}" if choices else "it takes no fields"
     before_colon = name.partition(":")[0]
@@ -37,20 +37,20 @@ def unknown_name(message: str, name: str, known: Iterable[str]) -> PydanticCusto
 
 
 def _refusal(message: str, hint: str, at: Literal["value", "key", "parent"]) -> PydanticCustomError:
-    """``at``: what to point at, the value at the error's place, its key, or what it belongs to."""
+    """``at`` selects the position to show: the value, its key, or the parent of the value."""
     context = {"message": message, "hint": hint, "at": at}
     return PydanticCustomError("refused", "{message}", context)
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that was probably meant."""
+    """The known name that the user probably meant."""
     choices = {choice.lower(): choice for choice in known}
     near = difflib.get_close_matches(name.lower(), choices, n=1)
     return choices[near[0]] if near else None
 
 
 def quote(value: object) -> str:
-    """A value as an error message quotes it: short, in the words of YAML."""
+    """A value as error messages quote it: short, and as YAML."""
     if value is None:
         return "nothing"
     text = f"'{value}'" if isinstance(value, str) else to_yaml(value)
@@ -61,7 +61,7 @@ def quote(value: object) -> str:
 
 
 def error_at(error: PydanticCustomError, path: tuple[str | int, ...], value: object) -> Exception:
-    """An error of what stands at ``path`` below the value that is being read."""
+    """An error at ``path`` below the value that is being read."""
     details = InitErrorDetails(type=error, loc=path, input=value)
     return ValidationError.from_exception_data("config", [details])
 
@@ -72,7 +72,7 @@ def translate_errors(
     error: ValidationError,
     unless: Callable[[ErrorDetails], bool] = lambda detail: False,
 ) -> ValidationError:
-    """Errors of reading a ``cls`` at ``path`` in our words, without those that are left out."""
+    """The errors of reading a ``cls`` at ``path`` with our messages, except those to leave out."""
     details = error.errors(include_url=False)
     found = [detail for detail in details if not (_follows(detail) or unless(detail))]
     misspelt = {nearest(str(d["loc"][-1]), cls.model_fields) for d in found if _extra(d)}
@@ -83,7 +83,7 @@ def translate_errors(
                 type=_translate(cls, detail), loc=path + detail["loc"], input=detail["input"]
             )
             for detail in found
-            # The unknown key right beside it says it all.
+            # The error for the misspelt key is enough.
             if not (detail["type"] == "missing" and detail["loc"][-1] in misspelt)
         ],
     )
@@ -94,7 +94,9 @@ def _extra(detail: ErrorDetails) -> bool:
 
 
 def _follows(detail: ErrorDetails) -> bool:
-    """A list is called too short also when its items were there but wrong."""
+    """Whether an error only follows from another: pydantic drops wrong items of a list, and then
+    calls the list too short.
+    """
     least = detail.get("ctx", {}).get("min_length", 0)
     return detail["type"] == "too_short" and len(detail["input"]) >= least
 
@@ -156,7 +158,7 @@ def _translate(cls: type[BaseModel], detail: ErrorDetails) -> PydanticCustomErro
 
 
 def _about(cls: type[BaseModel], detail: ErrorDetails) -> str:
-    """What the field is for, where the error is the field's own and not of something inside it."""
+    """The description of the field, unless the error is inside its value."""
     field, *inside = detail["loc"] or ("",)
     if field not in cls.model_fields or not all(isinstance(part, int) for part in inside):
         return ""
@@ -165,14 +167,14 @@ def _about(cls: type[BaseModel], detail: ErrorDetails) -> str:
 
 
 def _type_hint(cls: type[BaseModel], expected: str, value: object) -> str:
-    """How to write what was meant, where that can be told from the value."""
+    """How to write the value, if the intention is clear."""
     if expected == "true or false" and isinstance(value, str):
         words = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false"}
         word = words.get(value.lower())
-        return f"write {word}; only true and false have that meaning" if word else ""
+        return f"write {word}; YAML 1.2 knows only true and false" if word else ""
     if expected == "a list":
         if isinstance(value, Mapping) or value is None:
-            return "write each item on a line of its own, behind '- '"
+            return "write each item on its own line, after '- '"
         return f"write it as a list: [{to_yaml(value)}]"
     if expected == "a mapping of fields":
         return f"write its fields below it: {', '.join(cls.model_fields)}"

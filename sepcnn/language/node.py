@@ -1,4 +1,4 @@
-"""Nodes: the values of a text, and where each of them stands."""
+"""Nodes: the values of a YAML text, each with its position."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KeyPath = tuple[str | int, ...]
 
 BYTE_ORDER_MARK = "\ufeff"
 LINE_BREAK = re.compile(r"\r\n|\n|\r")
-# What YAML forbids, and the line breaks that only PyYAML and no editor takes for line breaks.
+# Characters that YAML forbids, and those that PyYAML, unlike editors, reads as line breaks.
 FORBIDDEN = re.compile(
     "(?!\\A\ufeff)"
     "[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
@@ -26,14 +26,14 @@ _PATH_PART = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A YAML value and where it stands."""
+    """A YAML value and its position."""
 
     value: dict[str, Node] | list[Node] | Scalar
     location: Location
     keys: dict[str, Location] = field(default_factory=dict)
-    """of a mapping: where each key stands"""
+    """position of each key, if the value is a mapping"""
     start: int = 0
-    """where the text of the value begins; a block below its key begins behind the key's colon"""
+    """index of the first character of the value; a block below its key starts after the colon"""
     end: int = 0
 
     def plain(self) -> object:
@@ -52,9 +52,11 @@ class Node:
         return None
 
     def locate(self, path: KeyPath) -> Location:
-        """Where to point for the deepest part of `path` that exists: at a scalar, else at its key.
+        """The position to show for the deepest part of `path` that exists.
 
-        A list item that is a mapping of one key, such as ``- Dense: {units: 3}``, is known by it.
+        A scalar is shown itself; a mapping or list is shown as its key.
+
+        A list item with a single key, such as ``- Dense: {units: 3}``, is shown as that key.
         """
         node, key = self._descend(path)
         if key and (node.value is None or isinstance(node.value, dict | list)):
@@ -62,14 +64,14 @@ class Node:
         return next(iter(node.keys.values())) if len(node.keys) == 1 else node.location
 
     def locate_key(self, path: KeyPath) -> Location:
-        """At the key that ends `path`, also where a scalar is behind it; else as `locate`."""
+        """The position of the last key of `path`, even if its value is a scalar."""
         parent, _ = self._descend(path[:-1])
         return (parent.keys.get(str(path[-1])) if path else None) or self.locate(path)
 
     def _descend(self, path: KeyPath) -> tuple[Node, Location | None]:
-        """The deepest existing node on `path`, and its key unless it is a list item.
+        """The deepest existing node on `path`, and the position of its key (None for a list item).
 
-        A list may stand for the field it fills: ``Add: [a, b]`` means ``Add: {inputs: [a, b]}``.
+        A list may be the value of the first field: ``Add: [a, b]`` is ``Add: {inputs: [a, b]}``.
         """
         node, key = self, None
         for part in path:
@@ -120,7 +122,7 @@ def parse_path(text: str) -> KeyPath:
 
 
 class Page:
-    """A text and the places in it."""
+    """A text, to convert indices of characters into lines and columns."""
 
     def __init__(self, source: str, text: str) -> None:
         self.source, self.text = source, text
@@ -130,7 +132,7 @@ class Page:
         self.lines = LINE_BREAK.split(shown)
 
     def location(self, start: int, end: int) -> Location:
-        """The span if it fits one line, else its first character."""
+        """The position of a span. A span over several lines is shown as its first character."""
         number = max(1, bisect_right(self.starts, start))
         first, line = self.starts[number - 1], self.lines[number - 1]
         column = min(max(0, start - first), max(0, len(line) - 1))

@@ -1,8 +1,8 @@
-"""``--set KEY=VALUE``: an override of the config, as an edit of its text and of its tree.
+"""``--set KEY=VALUE``: change a config in its text and in its node tree.
 
-An override means the same whatever form the file chose: ``train.optimizer.rho`` reaches
-``optimizer: RMSprop`` (which becomes ``{RMSprop: {rho: …}}``), ``{RMSprop: 0.01}``,
-``{RMSprop: {…}}``, and the default where nothing is written.
+An override works for every form that the file may use. ``train.optimizer.rho`` changes
+``optimizer: RMSprop`` (to ``{RMSprop: {rho: …}}``), ``{RMSprop: 0.01}``, ``{RMSprop: {…}}``, and
+the default if the file has no optimizer.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from sepcnn.language.yaml_reader import config_error, parse
 
 
 def apply_override(text: str, node: Node, override: str, cls: type[Spec]) -> tuple[str, Node]:
-    """The text and its node with ``KEY=VALUE`` applied. Errors: `ConfigError`."""
+    """Apply ``KEY=VALUE``. Returns the new text and node. Errors: `ConfigError`."""
     shown = FORBIDDEN.sub("\ufffd", " ".join(override.splitlines()))
     place = Location(f"--set {shown}", 0, 0)
     key, equals, value = override.partition("=")
     if not equals or not re.match(r"\s*[^\s#]", value):
-        hint = "as in --set train.epochs=20; null stands for no value"
+        hint = "as in --set train.epochs=20; null means no value"
         raise config_error("expected KEY=VALUE", place, hint)
     try:
         keys = parse_path(key.strip())
@@ -36,7 +36,7 @@ def apply_override(text: str, node: Node, override: str, cls: type[Spec]) -> tup
         if found := _inside(cls, keys[0]):
             hint = f"did you mean {format_path((found, *keys))}?"
             raise config_error(f"unknown key '{keys[0]}'", None, hint)
-        path, value = _Reach(_on_one_line(value)).into(node, cls, keys)
+        path, value = _Target(_on_one_line(value)).into(node, cls, keys)
         child = _relocated(parse(value, "value"), place)
         return splice(text, path, value), graft(node, path, child)
     except ConfigError as error:
@@ -45,7 +45,7 @@ def apply_override(text: str, node: Node, override: str, cls: type[Spec]) -> tup
 
 
 def _inside(cls: type[Spec], key: str | int) -> str | None:
-    """The section that has a key which the config itself has not: train, of epochs."""
+    """The section with a key that the config itself does not have: ``train`` for ``epochs``."""
     if key in cls.model_fields:
         return None
     sections = {name: specs_in(field.annotation) for name, field in cls.model_fields.items()}
@@ -53,7 +53,7 @@ def _inside(cls: type[Spec], key: str | int) -> str | None:
 
 
 def _on_one_line(value: str) -> str:
-    """The YAML of a value, fit to stand inside brackets."""
+    """A value as YAML that is valid inside brackets."""
     node = parse(value, "value")
     if isinstance(node.value, str):
         return yaml_scalar(node.value)
@@ -62,7 +62,7 @@ def _on_one_line(value: str) -> str:
 
 
 def _relocated(node: Node, place: Location) -> Node:
-    """The same values, all standing at one place."""
+    """The same values, all with the same position."""
     value = node.value
     if isinstance(value, dict):
         value = {key: _relocated(child, place) for key, child in value.items()}
@@ -72,14 +72,14 @@ def _relocated(node: Node, place: Location) -> Node:
 
 
 @dataclass
-class _Reach:
-    """Finds the place in a file that an override means, whatever form the choices there have."""
+class _Target:
+    """Finds the value in a file that an override changes, for every form of a choice."""
 
     value: str
     path: list[str | int] = field(default_factory=list)
 
     def into(self, node: Node, cls: type[Spec] | None, keys: KeyPath) -> tuple[KeyPath, str]:
-        """The path in the file and the YAML text to put there."""
+        """The path in the file, and the YAML text to write there."""
         if not keys:
             return tuple(self.path), self.value
         first, *rest = keys
@@ -104,7 +104,7 @@ class _Reach:
         elif isinstance(node.value, dict) and len(node.value) == 1:
             name, content = next(iter(node.value.items()))
         else:
-            # Not a choice at all: reading the result tells what is wrong with it.
+            # Not a valid choice: reading the result reports the problem.
             return (*self.path, keys[0]), self._nested(None, None, keys[1:])
         chosen = cls.table.get(name)
         if keys[0] == name:
@@ -123,19 +123,21 @@ class _Reach:
         except PydanticCustomError as error:
             raise config_error(error.message(), None, (error.context or {})["hint"]) from None
         if keys[0] == first:
-            # ``Name: value`` stays in this form.
+            # Keep the form ``Name: value``.
             return self.into(content, _field(chosen, first)[0], keys[1:])
         fields = self._nested(chosen, None, keys).removeprefix("{")
         return tuple(self.path), f"{{{first}: {to_yaml(content.plain())}, {fields}"
 
     def _nested(self, cls: type[Spec] | None, default: object, keys: KeyPath) -> str:
-        """The value below keys that the file does not have yet."""
+        """The value, nested in keys that the file does not have yet."""
         if not keys:
             return self.value
         first, *rest = keys
         if isinstance(first, int):
             hint = "as in --set 'data.augment=[RandomFlip]'"
-            raise config_error("a list that the file does not have is set as a whole", None, hint)
+            raise config_error(
+                "a list that is not in the file can only be set as a whole", None, hint
+            )
         if isinstance(default, Choice) and first not in default.table:
             return f"{{{default.chosen_name}: {self._nested(type(default), None, keys)}}}"
         inner, default = _field(cls, first)
@@ -154,12 +156,12 @@ class _Reach:
 
 
 def _is_choice(cls: type[Spec]) -> TypeGuard[type[Choice]]:
-    """Whether ``cls`` stands for whatever its table names."""
+    """Whether ``cls`` is the root of a kind, chosen by the names of its table."""
     return issubclass(cls, Choice) and cls.is_root()
 
 
 def _field(cls: type[Spec] | None, key: str | int) -> tuple[type[Spec] | None, object]:
-    """What a field of ``cls`` holds, and its default; an item of a list is of the list's class."""
+    """The spec class of a field of ``cls``, and its default. A list item has class ``cls``."""
     if isinstance(key, int) or cls is None or key not in cls.model_fields:
         return cls if isinstance(key, int) else None, None
     found = cls.model_fields[key]

@@ -1,13 +1,13 @@
-"""Located node → typed spec: the grammar of choices, own value types, and errors mapped to places.
+"""Read nodes into typed specs, and report errors at their positions.
 
-One grammar serves wherever something is chosen (a layer, an optimizer, a data set, …)::
+Wherever a config chooses something (a layer, an optimizer, a data set, …), it has three forms::
 
-    Name                    the bare name: every field has its default
-    Name: value             the first field of the class
-    Name: {field: value}    a mapping always means fields
+    Name                    every field has its default
+    Name: value             the value of the first field
+    Name: {field: value}    the values of the fields
 
-A section (``train:``) is a `Spec`; what is chosen by name is a `Choice` with a `Table` of names.
-This module knows the grammar and no entry of any table.
+A section (``train:``) is a `Spec`. Whatever is chosen by name is a `Choice`; its `Table` maps names
+to classes. This module knows no entry of any table.
 """
 
 from __future__ import annotations
@@ -64,7 +64,10 @@ class Context:
 
 
 class Spec(BaseModel):
-    """A frozen, typed description read from the config. Unknown keys and coercions are refused."""
+    """A frozen, typed description read from the config.
+
+    Unknown keys are errors, and values are not converted to other types.
+    """
 
     model_config = ConfigDict(
         frozen=True,
@@ -75,11 +78,11 @@ class Spec(BaseModel):
     )
 
     elsewhere: ClassVar[Mapping[str, str]] = {}
-    """keys that are looked for here, and where what they mean is said"""
+    """hints for keys that users may expect here but that belong elsewhere"""
 
     @classmethod
     def own_fields(cls) -> list[str]:
-        """The fields a user fills in, in order; the first is the one of ``Name: value``."""
+        """The fields that are specific to this class. ``Name: value`` sets the first."""
         return list(cls.model_fields)
 
     @classmethod
@@ -96,24 +99,24 @@ class Spec(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _explain(cls, value: Any, handler: ModelWrapValidatorHandler[SpecType]) -> SpecType:
-        """Translate pydantic's errors here, where the class and so its known keys are at hand."""
+        """Translate errors of pydantic here, where the class and its fields are known."""
         try:
-            # A section with nothing in it, or with all its lines commented out, is all defaults.
+            # An empty section, or one with all lines commented out, has all defaults.
             return handler({} if value is None else value)
         except ValidationError as error:
             raise translate_errors(cls, (), error) from None
 
 
 class Table(Mapping[str, type["Choice"]]):
-    """The explicit table of one kind of thing: names as the user writes them → classes."""
+    """The table of one kind: name in a config → class."""
 
     def __init__(self, kind: str, several: str = "keep one") -> None:
-        """``several``: what to do where one is expected and several were written."""
+        """``several`` is the hint if a config gives several where one is expected."""
         self.kind, self.several = kind, several
         self._entries: dict[str, type[Choice]] = {}
 
     def fill(self, entries: Mapping[str, type[Choice]]) -> None:
-        """Fill the table, which is declared before its classes: a block holds layers."""
+        """Fill the table. It is declared before its classes, since a block contains layers."""
         self._entries.update(entries)
 
     def __getitem__(self, name: str) -> type[Choice]:
@@ -129,7 +132,7 @@ class Table(Mapping[str, type["Choice"]]):
         return next(name for name, entry in self._entries.items() if entry is chosen)
 
     def read(self, value: object, info: ValidationInfo) -> Choice:
-        """A chosen spec from plain data in one of the three forms."""
+        """The spec that plain data in one of the three forms describes."""
         if isinstance(value, Choice):
             return value
         name, content = self._open(value)
@@ -180,13 +183,13 @@ class Table(Mapping[str, type["Choice"]]):
 
 
 class Choice(Spec):
-    """A spec that is chosen by its name. The root of each kind carries the kind's table."""
+    """A spec that is chosen by its name. The root class of each kind has the table."""
 
     table: ClassVar[Table]
 
     @classmethod
     def shorthand(cls, name: str) -> str:
-        """The field that ``Name: value`` fills."""
+        """The field that ``Name: value`` sets."""
         fields = cls.own_fields()
         if not fields:
             raise invalid(f"'{name}' takes no value", f"write {name} alone")
@@ -194,7 +197,7 @@ class Choice(Spec):
 
     @property
     def chosen_name(self) -> str:
-        """The name in the table, as the user writes it."""
+        """The name in the table, as in a config."""
         return self.table.name_of(type(self))
 
     @classmethod
@@ -240,7 +243,7 @@ def read_spec(cls: type[SpecType], node: Node, context: Context) -> SpecType:
 
 
 def to_plain(value: object) -> Any:
-    """A spec as plain data that reads back as the same spec: every default explicit."""
+    """A spec as plain data with every default written out. Reading it gives the same spec."""
     if isinstance(value, Spec):
         fields = {name: to_plain(getattr(value, name)) for name in type(value).model_fields}
         return {value.chosen_name: fields} if isinstance(value, Choice) else fields
@@ -254,7 +257,7 @@ def to_plain(value: object) -> Any:
 
 
 def specs_in(annotation: object) -> type[Spec] | None:
-    """The spec class that an annotation such as ``tuple[Layer, ...]`` or ``X | None`` is about."""
+    """The spec class in an annotation such as ``tuple[Layer, ...]`` or ``X | None``."""
     if isinstance(annotation, type) and issubclass(annotation, Spec):
         return annotation
     found = (specs_in(argument) for argument in typing.get_args(annotation))

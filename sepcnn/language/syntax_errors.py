@@ -1,4 +1,4 @@
-"""What is wrong with a text that is not YAML, from PyYAML's words for it."""
+"""Syntax errors in plain words, derived from the messages of PyYAML."""
 
 from __future__ import annotations
 
@@ -8,30 +8,34 @@ from typing import Any
 from sepcnn.errors import Problem
 from sepcnn.language.node import Page
 
-# What PyYAML's words, in part, mean to a user: the message and the hint; the first match counts.
+# Part of PyYAML's message, our message, and a hint. The first match is used.
 _SYNTAX = (
     ("expected ',' or ']'", "the '[' is not closed", "add a ']' or a missing comma"),
     ("expected ',' or '}'", "the '{' is not closed", "add a '}' or a missing comma"),
     ("found unexpected", "the quote is not closed", "add the closing quote"),
-    ("not find expected ':'", "a ':' is missing behind this key", "write it as 'key: value'"),
+    ("not find expected ':'", "a ':' is missing after this key", "write it as 'key: value'"),
     ("alphabetic", "an alias or anchor has no name", "quote text that starts with '*' or '&'"),
-    ("mapping values", "a ':' is not allowed here", "indent keys alike, and quote text with ': '"),
+    (
+        "mapping values",
+        "a ':' is not allowed here",
+        "indent keys equally, and quote text with ': '",
+    ),
     ("sequence entries", "a '-' is not allowed here", "start the list on a line of its own"),
-    ("'<scalar>'", "text stands behind a value that has ended", "quote the value as a whole"),
-    ("<block end>", "this does not line up with what stands above", "indent keys and items alike"),
-    ("escape", "double quotes do not know this escape", "use single quotes"),
-    ("tag handle", "tags are not part of a config", "delete the tag"),
+    ("'<scalar>'", "there is text after the end of a value", "quote the value as a whole"),
+    ("<block end>", "this is not aligned with the lines above", "indent keys and items equally"),
+    ("escape", "this escape does not exist in double quotes", "use single quotes"),
+    ("tag handle", "a config cannot use tags", "delete the tag"),
     ("any token", "a value cannot start with this character", "quote the text"),
     ("content, but found '<stream", "the text ends inside brackets", "close the brackets"),
     ("node content", "a value is missing before this", "write the value, or quote the text"),
-    ("document start", "this stands behind the end of the value", "delete it"),
+    ("document start", "this follows the end of the value", "delete it"),
 )
 _UNFINISHED = _SYNTAX[:5]
-"""these are shown where they start, not where PyYAML gave up"""
+"""shown at the start of the construct, not where PyYAML stopped"""
 
 
 def syntax_problem(page: Page, error: Any) -> Problem:
-    """What the user did, and where, from PyYAML's ``MarkedYAMLError``."""
+    """The problem to show for a ``MarkedYAMLError`` of PyYAML."""
     mark = error.problem_mark.index
     place = page.location(mark, mark)
     if place.text[place.column - 1 : place.column] == "\t":
@@ -53,7 +57,10 @@ _KEY_WITHOUT_SPACE = re.compile(r"([ -]*)([A-Za-z_]\w*):(?!//)[^\s:]")
 
 
 def _missing_space(page: Page, error: Any) -> Problem | None:
-    """``epochs:3`` is text for YAML, which goes on in the next line: PyYAML fails only there."""
+    """The problem for a missing space, as in ``epochs:3``.
+
+    YAML reads this as text that continues in the next line, so PyYAML fails only there.
+    """
     if "mapping values" in error.problem:
         lines = page.lines[: error.problem_mark.line + 1]
         column = len(lines[-1]) - len(lines[-1].lstrip(" -"))

@@ -1,6 +1,7 @@
-"""The value types of the config: numbers, pairs, durations, paths, each with one clear refusal.
+"""Value types of the config: numbers, pairs, durations and paths.
 
-They are validated types instead of unions, since a union reports every branch that failed.
+Each has one clear error message. They are not unions, because pydantic reports every branch of a
+union.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def _is_whole(value: object) -> bool:
 
 
 def _fraction(value: object) -> object:
-    """``1/255`` as a number; anything else goes on to the ordinary check."""
+    """Convert ``1/255`` to a number. pydantic checks other values."""
     if not isinstance(value, str):
         return value
     try:
@@ -39,7 +40,7 @@ def _fraction(value: object) -> object:
 
 
 def finite_number(value: object) -> float | None:
-    """A number or fraction as a finite float; None for anything else."""
+    """A number or fraction as a finite float, or None."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -50,7 +51,7 @@ def finite_number(value: object) -> float | None:
 
 
 def numbers(value: object) -> tuple[float, ...]:
-    """A number, or a list of them, as finite floats; empty for anything else."""
+    """A number or a list of numbers as finite floats; empty if any item is not a number."""
     values = value if isinstance(value, list | tuple) else [value]
     found = tuple(number for number in map(finite_number, values) if number is not None)
     return found if len(found) == len(values) else ()
@@ -60,14 +61,14 @@ FRACTION_SCHEMA = {"type": "string", "pattern": r"^[-+.\deE]+ ?/ ?[-+.\deE]+$"}
 
 
 def number_schema(**bounds: float) -> dict[str, Any]:
-    """Of a number or a fraction."""
+    """The JSON schema of a number or a fraction."""
     return {"anyOf": [{"type": "number", **bounds}, FRACTION_SCHEMA]}
 
 
 def number_or_list_schema(
     least: int = 1, most: int | None = None, **bounds: float
 ) -> dict[str, Any]:
-    """Of what `numbers` takes; a list has from ``least`` to ``most`` of them."""
+    """The JSON schema of a value for `numbers`. A list has ``least`` to ``most`` items."""
     listed: dict[str, Any] = {"type": "array", "items": number_schema(**bounds), "minItems": least}
     if most is not None:
         listed["maxItems"] = most
@@ -83,7 +84,7 @@ Number = Annotated[_Fraction, _number_schema()]
 PositiveNumber = Annotated[_Fraction, Field(gt=0), _number_schema(exclusiveMinimum=0)]
 NonNegativeNumber = Annotated[_Fraction, Field(ge=0), _number_schema(minimum=0)]
 Rate = Annotated[_Fraction, Field(ge=0, lt=1), _number_schema(minimum=0, exclusiveMaximum=1)]
-"""a share that may be nothing but not all: dropout, momentum, label smoothing"""
+"""from 0 to less than 1, as for dropout, momentum and label smoothing"""
 UnitNumber = Annotated[_Fraction, Field(ge=0, le=1), _number_schema(minimum=0, maximum=1)]
 PositiveUnitNumber = Annotated[
     _Fraction, Field(gt=0, le=1), _number_schema(exclusiveMinimum=0, maximum=1)
@@ -170,13 +171,13 @@ _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*(steps?|epochs?|%)")
 
 @dataclass(frozen=True, slots=True)
 class Duration:
-    """A length of training: steps, epochs, or a percentage of the whole run."""
+    """A length of training: steps, epochs, or a percentage of the run."""
 
     amount: float
     unit: Literal["steps", "epochs", "%"]
 
     def steps(self, steps_per_epoch: int, total_steps: int) -> int:
-        """The duration in whole steps, rounded to the nearest."""
+        """The duration in steps, rounded to the nearest integer."""
         whole = {"steps": 1.0, "epochs": float(steps_per_epoch), "%": total_steps / 100}
         return round(self.amount * whole[self.unit])
 
@@ -220,9 +221,11 @@ def read_path(value: object, info: ValidationInfo) -> Path:
     try:
         path = Path(value).expanduser()
     except RuntimeError:
-        raise invalid(f"there is no home folder for {quote(value)}", "write the path out") from None
+        raise invalid(
+            f"there is no home folder for {quote(value)}", "write the full path"
+        ) from None
     return (Context.of(info).folder / path).absolute()
 
 
 FilePath = Annotated[Path, PlainValidator(read_path), WithJsonSchema({"type": "string"})]
-"""``~`` is the home folder; relative paths start at the folder of the config"""
+"""a path; ``~`` is the home folder, and relative paths start at the folder of the config"""

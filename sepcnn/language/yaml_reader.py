@@ -1,6 +1,6 @@
-"""Reads YAML into nodes that know where they stand.
+"""Read YAML into nodes with positions.
 
-The only module that knows YAML; what the keys and values mean is decided elsewhere.
+This is the only module that uses PyYAML. It does not interpret keys and values.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from sepcnn.language.syntax_errors import syntax_problem
 from sepcnn.wording import typed
 
 MAX_SIZE = 1_000_000
-"""characters of a config; more is some other file, given by mistake"""
+"""characters of a config; a larger file was probably given by mistake"""
 MAX_NODES = 100_000
-"""values once every alias is expanded; a few nested aliases can stand for billions"""
+"""values after expanding aliases; a few nested aliases can expand to billions"""
 MAX_DEPTH = 64
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
-"""what a text in UTF-16 begins with"""
+"""byte order marks of UTF-16"""
 
 _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -38,10 +38,12 @@ _CONSTANTS: dict[str, Scalar] = {
 
 
 def read_file(path: pathlib.Path) -> tuple[str, Node]:
-    """The text of a config file and its root, a mapping."""
+    """Read a config file. Returns its text and the root node, a mapping. Errors: `ConfigError`."""
     try:
         with path.open("rb") as file:
-            content = file.read(4 * MAX_SIZE + 1)  # enough for `parse` to see that it is too long
+            content = file.read(
+                4 * MAX_SIZE + 1
+            )  # enough for `parse` to detect that it is too long
     except FileNotFoundError:
         raise _unreadable(path, "there is no such file", "check the path") from None
     except IsADirectoryError:
@@ -61,7 +63,7 @@ def read_file(path: pathlib.Path) -> tuple[str, Node]:
 
 
 def parse(text: str | bytes, source: str) -> Node:
-    """The one value that `text` holds; `source` names the text in errors."""
+    """Parse a text with one YAML value. Errors name the text `source`. Errors: `ConfigError`."""
     page = Page(source, text if isinstance(text, str) else _decode(text, source))
     if len(page.text) > MAX_SIZE:
         message = f"a config has at most {MAX_SIZE:,} characters"
@@ -90,9 +92,9 @@ def parse(text: str | bytes, source: str) -> Node:
 
 
 class _Builder:
-    """Builds nodes from PyYAML's events, which hold no Python objects and may nest without bound.
+    """Builds nodes from the events of PyYAML, which create no Python objects.
 
-    Problems that leave the structure clear are gathered, so that all are reported at once.
+    Problems that do not affect the structure are collected, so that all are reported at once.
     """
 
     def __init__(self, page: Page) -> None:
@@ -111,7 +113,9 @@ class _Builder:
                 event = self.loader.peek_event()
                 place = self.page.location(event.start_mark.index, event.end_mark.index)
                 hint = "delete the '---', or move what follows to another file"
-                raise config_error("a second document starts here; a config is one", place, hint)
+                raise config_error(
+                    "a second document starts here; a config is one document", place, hint
+                )
             if root.value is not None or root.start < root.end:
                 _check_extent(root)
                 return root
@@ -126,7 +130,7 @@ class _Builder:
         if depth > MAX_DEPTH:
             raise _too_deep(location)
         if event.tag is not None:
-            self.report("tags are not part of a config", location, "delete the tag")
+            self.report("a config cannot use tags", location, "delete the tag")
         if event.anchor:
             self.anchors[event.anchor] = None
         if isinstance(event, yaml.ScalarEvent):
@@ -144,7 +148,7 @@ class _Builder:
         if anchored := self.anchors.get(event.anchor):
             return replace(anchored, location=location, start=start, end=end)
         inside = event.anchor in self.anchors
-        reason = "stands inside the value it names" if inside else "names no value before it"
+        reason = "is inside the value that it names" if inside else "has no anchor before it"
         hint = "write the value out, or quote it if it is text"
         raise config_error(f"the alias '*{event.anchor}' {reason}", location, hint)
 
@@ -155,7 +159,7 @@ class _Builder:
         location = self.page.location(start, end)
         value: Scalar = event.value
         if found := FORBIDDEN.search(event.value):
-            message = f"the escape stands for U+{ord(found.group()):04X}, which is not allowed"
+            message = f"the escape means U+{ord(found.group()):04X}, which is not allowed"
             self.report(message, location, "delete the escape")
         if event.style is None:
             try:
@@ -179,7 +183,7 @@ class _Builder:
         if event.flow_style and start < end:
             end = closing.end_mark.index
             return Node(value, self.page.location(start, end), keys, start, end)
-        # PyYAML ends a block, and the pair in [a: 1], only where the next thing starts.
+        # PyYAML ends a block, and the pair in [a: 1], at the start of the next token.
         children = value.values() if isinstance(value, dict) else value
         end = max((child.end for child in children), default=end)
         return Node(value, self.page.location(start, start + 1), keys, start, end)
@@ -195,8 +199,8 @@ class _Builder:
                 hint = "write the key as text, in quotes if it looks like something else"
                 self.report("a key must be text", key.location, hint)
             elif text == "<<":
-                hint = "repeat the values; those that all layers share go into model.defaults"
-                self.report("merge keys are not part of a config", key.location, hint)
+                hint = "repeat the values, or put those of all layers into model.defaults"
+                self.report("a config cannot use merge keys", key.location, hint)
             elif key.value in keys:
                 first = keys[key.value].line
                 message = f"the key '{key.value}' is given twice; first at line {first}"
@@ -210,12 +214,15 @@ class _Builder:
 
 
 def resolve(text: str) -> Scalar:
-    """A plain scalar by the core schema of YAML 1.2; what is no other type is text."""
+    """The value of a plain scalar by the core schema of YAML 1.2; text unless another type fits.
+
+    Errors: OverflowError for a number that is too large.
+    """
     if text in _CONSTANTS:
         return _CONSTANTS[text]
     if _INTEGER.fullmatch(text):
         base = {"0o": 8, "0x": 16}.get(text[:2], 10)
-        # The length comes first: Python refuses to convert thousands of digits.
+        # Check the length first: Python does not convert thousands of digits.
         if len(text) > 64 or abs(number := int(text, base)) >= 2**64:
             raise OverflowError
         return number
@@ -229,7 +236,7 @@ def resolve(text: str) -> Scalar:
 
 
 def _check_extent(root: Node) -> None:
-    """Refuses what aliases expand to, before anyone walks all of it."""
+    """Limit the size after expanding aliases. Errors: `ConfigError`."""
     count = 0
     pending = [(root, 1)]
     while pending:
@@ -238,7 +245,7 @@ def _check_extent(root: Node) -> None:
         if depth > MAX_DEPTH:
             raise _too_deep(node.location)
         if count > MAX_NODES:
-            message = f"the config holds more than {MAX_NODES:,} values, aliases counted in full"
+            message = f"the config has more than {MAX_NODES:,} values after expanding aliases"
             raise config_error(message, root.location, "use fewer aliases of aliases")
         pending += [(child, depth + 1) for child in children(node)]
 

@@ -205,7 +205,7 @@ AXES = "1 is the channels, 2 the height, 3 the width"
             "input_shape: [3, 8, 8]\n"
             "layers: [Conv2D: {filters: 1, kernel_size: 1, data_format: channels_first}]",
             "layers[0].Conv2D: unknown key 'data_format'; "
-            "write it once for the whole file: model.data_format",
+            "set it once for the whole file: model.data_format",
         ),
     ],
     ids=["name", "shape", "axis", "axes", "batch", "dims", "layer"],

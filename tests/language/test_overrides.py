@@ -304,7 +304,7 @@ def test_overrides_build_on_each_other_and_are_kept() -> None:
 
 
 WHOLE_PATH = "write it as in model.layers[3].filters"
-KEY_VALUE = "expected KEY=VALUE\n   as in --set train.epochs=20; null stands for no value"
+KEY_VALUE = "expected KEY=VALUE\n   as in --set train.epochs=20; null means no value"
 
 
 @pytest.mark.parametrize(
@@ -336,7 +336,7 @@ KEY_VALUE = "expected KEY=VALUE\n   as in --set train.epochs=20; null stands for
         ),
         (
             "data.augment[0]=RandomFlip",
-            "a list that the file does not have is set as a whole\n"
+            "a list that is not in the file can only be set as a whole\n"
             "   as in --set 'data.augment=[RandomFlip]'",
         ),
         (
@@ -358,10 +358,10 @@ KEY_VALUE = "expected KEY=VALUE\n   as in --set train.epochs=20; null stands for
         ),
         (
             "train.epochs=-3",
-            "train.epochs: must be above 0, found -3\n   epochs: passes over the training images",
+            "train.epochs: must be above 0, found -3\n   epochs: number of passes over the training images",
         ),
         ("train.epochs=[1,", "the text ends inside brackets\n   close the brackets"),
-        ("train.epochs=!!int 3", "tags are not part of a config\n   delete the tag"),
+        ("train.epochs=!!int 3", "a config cannot use tags\n   delete the tag"),
         ("train.device=\udcff", "the character U+DCFF is not allowed\n   delete the character"),
         (
             "train.optimizer.x=3",
@@ -414,8 +414,8 @@ def test_a_shared_value_is_not_changed_in_both_places() -> None:
         overridden(text, "model.layers[1].filters=8")
     assert str(caught.value) == (
         "--set model.layers[1].filters=8: model.layers[1].Conv2D.filters: "
-        "the value belongs to an alias; a change would reach other places\n"
-        "   write the value out in place of it"
+        "the value belongs to an alias; a change would affect other places\n"
+        "   replace the alias with its value"
     )
 
 

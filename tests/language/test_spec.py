@@ -136,7 +136,7 @@ WRITE_IT = "write it as Name, Name: value or Name: {field: value}"
                 (
                     "2:21",
                     "drink.Tea.milk: expected true or false, found 'on'",
-                    "write true; only true and false have that meaning",
+                    "write true; YAML 1.2 knows only true and false",
                 )
             ],
         ),

@@ -111,25 +111,25 @@ def test_structures(text: str, value: object) -> None:
         ),
         (
             "a: b\n<<: {c: 1}",
-            "c.yaml:2:1: merge keys are not part of a config\n"
+            "c.yaml:2:1: a config cannot use merge keys\n"
             "      2 | <<: {c: 1}\n"
             "        | ^^\n"
-            "   repeat the values; those that all layers share go into model.defaults",
+            "   repeat the values, or put those of all layers into model.defaults",
         ),
         (
             "a: !!python/object:os.system x\nb: !!int 1",
-            "c.yaml:1:4: tags are not part of a config\n"
+            "c.yaml:1:4: a config cannot use tags\n"
             "      1 | a: !!python/object:os.system x\n"
             "        |    ^^^^^^^^^^^^^^^^^^^^^^^^^^^\n"
             "   delete the tag\n"
-            "c.yaml:2:4: tags are not part of a config\n"
+            "c.yaml:2:4: a config cannot use tags\n"
             "      2 | b: !!int 1\n"
             "        |    ^^^^^^^\n"
             "   delete the tag",
         ),
         (
             "a: 1\n---\nb: 2\n",
-            "c.yaml:2:1: a second document starts here; a config is one\n"
+            "c.yaml:2:1: a second document starts here; a config is one document\n"
             "      2 | ---\n"
             "        | ^^^\n"
             "   delete the '---', or move what follows to another file",
@@ -189,7 +189,7 @@ def test_whole_messages(text: str | bytes, message: str) -> None:
         ("a: {b: 1\n", "1:4: the '{' is not closed", "add a '}' or a missing comma"),
         ("a: [1 2: 3}", "1:4: the '[' is not closed", "add a ']' or a missing comma"),
         ("a: 'b\nc: 1\n", "1:4: the quote is not closed", "add the closing quote"),
-        ("a: 1\nfoo\nb: 2", "2:1: a ':' is missing behind this key", "write it as 'key: value'"),
+        ("a: 1\nfoo\nb: 2", "2:1: a ':' is missing after this key", "write it as 'key: value'"),
         (
             "a: *.png",
             "1:4: an alias or anchor has no name",
@@ -198,34 +198,34 @@ def test_whole_messages(text: str | bytes, message: str) -> None:
         (
             "a: b: c",
             "1:5: a ':' is not allowed here",
-            "indent keys alike, and quote text with ': '",
+            "indent keys equally, and quote text with ': '",
         ),
         ("a: - b", "1:4: a '-' is not allowed here", "start the list on a line of its own"),
         (
             "a: 'x' y",
-            "1:8: text stands behind a value that has ended",
+            "1:8: there is text after the end of a value",
             "quote the value as a whole",
         ),
         (
             "a:\n  b: 1\n c: 2",
-            "3:2: this does not line up with what stands above",
-            "indent keys and items alike",
+            "3:2: this is not aligned with the lines above",
+            "indent keys and items equally",
         ),
-        ('a: "C:\\data"', "1:8: double quotes do not know this escape", "use single quotes"),
-        ("a: !x!y 1", "1:4: tags are not part of a config", "delete the tag"),
+        ('a: "C:\\data"', "1:8: this escape does not exist in double quotes", "use single quotes"),
+        ("a: !x!y 1", "1:4: a config cannot use tags", "delete the tag"),
         ("a: @x", "1:4: a value cannot start with this character", "quote the text"),
         ("a: [,]", "1:5: a value is missing before this", "write the value, or quote the text"),
-        ("[1]]", "1:4: this stands behind the end of the value", "delete it"),
+        ("[1]]", "1:4: this follows the end of the value", "delete it"),
         (
             "a: |x\n  b",
             "1:5: this is not YAML: expected chomping or indentation indicators, but found 'x'",
             "check the quotes, colons and indentation here",
         ),
         ("a: 1\t# c", "1:5: a tab is used as a space", "use spaces"),
-        ("a: *b", "1:4: the alias '*b' names no value before it", WRITE_OUT),
+        ("a: *b", "1:4: the alias '*b' has no anchor before it", WRITE_OUT),
         (
             "a: &b [*b]",
-            "1:8: the alias '*b' stands inside the value it names",
+            "1:8: the alias '*b' is inside the value that it names",
             WRITE_OUT,
         ),
         (
@@ -235,7 +235,7 @@ def test_whole_messages(text: str | bytes, message: str) -> None:
         ),
         (
             'a: "\\ud800"',
-            "1:4: the escape stands for U+D800, which is not allowed",
+            "1:4: the escape means U+D800, which is not allowed",
             "delete the escape",
         ),
         ("a: \ud800", "1:4: the character U+D800 is not allowed", "delete the character"),
