@@ -358,7 +358,8 @@ KEY_VALUE = "expected KEY=VALUE\n   as in --set train.epochs=20; null means no v
         ),
         (
             "train.epochs=-3",
-            "train.epochs: must be above 0, found -3\n   epochs: number of passes over the training images",
+            "train.epochs: must be above 0, found -3\n"
+            "   epochs: number of passes over the training images",
         ),
         ("train.epochs=[1,", "the text ends inside brackets\n   close the brackets"),
         ("train.epochs=!!int 3", "a config cannot use tags\n   delete the tag"),
