@@ -1,4 +1,4 @@
-"""The table of contents of augmentations: random changes of training images."""
+"""Augmentations: random changes of training images, by the name that a config uses."""
 
 from sepcnn.data.augmentation.base import Augmentation
 from sepcnn.data.augmentation.blur import RandomGaussianBlur
@@ -10,6 +10,7 @@ from sepcnn.data.augmentation.colour import (
     RandomSaturation,
 )
 from sepcnn.data.augmentation.erasing import RandomErasing, RandomNoise
+from sepcnn.data.augmentation.flip_and_crop import RandomCrop, RandomFlip, RandomTranslation
 from sepcnn.data.augmentation.geometry import (
     RandomResizedCrop,
     RandomRotation,
@@ -17,9 +18,8 @@ from sepcnn.data.augmentation.geometry import (
     RandomZoom,
 )
 from sepcnn.data.augmentation.mixing import CutMix, MixUp
+from sepcnn.data.augmentation.pipeline import augment, misplaced_mixing
 from sepcnn.data.augmentation.rand_augment import RandAugment, TrivialAugment
-from sepcnn.data.augmentation.sequence import augment, misplaced_mixing
-from sepcnn.data.augmentation.shifting import RandomCrop, RandomFlip, RandomTranslation
 
 AUGMENTATIONS = Augmentation.table
 AUGMENTATIONS.fill(

@@ -1,4 +1,4 @@
-"""What an augmentation is: a random change of a whole batch, different for each image."""
+"""Base classes of augmentations: random changes of a batch, drawn separately for each image."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from sepcnn.errors import DataError
 from sepcnn.language.spec import Choice, Table
 from sepcnn.language.values import ImageShape
 
-Fill = Literal["reflect", "nearest", "constant"]
+FillMode = Literal["reflect", "nearest", "constant"]
 
 
 @dataclass(frozen=True, slots=True)
-class Draw:
-    """What the augmentations of one batch are drawn from.
+class BatchRandom:
+    """Random numbers for the augmentations of one batch.
 
-    What an image gets is drawn on the CPU, so that it is the same on every device and nothing
-    waits for a GPU: a few numbers an image.
+    They are drawn on the CPU, so that they are the same on every device, and copied without
+    waiting for a GPU. An augmentation needs only a few numbers per image.
     """
 
     generator: torch.Generator
@@ -31,132 +31,134 @@ class Draw:
     device: torch.device
     """of the images"""
     size: tuple[int, int]
-    """height and width that the net takes; images may be stored larger"""
+    """height and width of the model's input; stored images may be larger"""
 
     def uniform(self, count: int, low: float = 0.0, high: float = 1.0) -> torch.Tensor:
-        """float32 [count] from ``low`` to below ``high``, on the device."""
-        return copy_to(low + (high - low) * self._shares(count), self.device)
+        """Uniform numbers from ``low`` to below ``high``: float32 [count], on the device."""
+        numbers = torch.rand(count, generator=self.generator)
+        return copy_to(low + (high - low) * numbers, self.device)
 
-    def chosen(self, count: int, probability: float | torch.Tensor) -> torch.Tensor:
-        """bool [count]: each true with a probability."""
+    def bernoulli(self, count: int, probability: float | torch.Tensor) -> torch.Tensor:
+        """True with the given probability, scalar or [count]: bool [count], on the device."""
         return self.uniform(count) < probability
 
     def signs(self, count: int) -> torch.Tensor:
-        """float32 [count]: 1 and −1, with even odds."""
-        return 1 - 2 * self.chosen(count, 0.5).float()
+        """1 or −1 with equal probability: float32 [count], on the device."""
+        return 1 - 2 * self.bernoulli(count, 0.5).float()
 
-    def choices(self, count: int, options: int) -> torch.Tensor:
-        """int64 [count] below ``options``, on the CPU: for what the host decides."""
+    def integers(self, count: int, options: int) -> torch.Tensor:
+        """Integers from 0 to below ``options``: int64 [count], on the CPU."""
         return torch.randint(options, (count,), generator=self.generator)
 
-    def order(self, count: int) -> torch.Tensor:
-        """A permutation int64 [count], on the device."""
+    def permutation(self, count: int) -> torch.Tensor:
+        """A random permutation: int64 [count], on the device."""
         return copy_to(torch.randperm(count, generator=self.generator), self.device)
 
-    def seed(self) -> int:
-        """A number that another generator may start from."""
+    def new_seed(self) -> int:
+        """A seed for another generator."""
         return int(torch.randint(1 << 62, (), generator=self.generator))
-
-    def _shares(self, count: int) -> torch.Tensor:
-        return torch.rand(count, generator=self.generator)
 
 
 class Augmentation(Choice):
     """A random change of every image of a batch."""
 
     table: ClassVar[Table] = Table(
-        "augmentation", "keep one; in a list, write each augmentation behind its own '- '"
+        "augmentation", "keep one; in a list, start each augmentation with its own '- '"
     )
 
     def check(self, shape: ImageShape) -> None:
-        """Whether images of that shape can be changed so. Errors: `DataError`."""
+        """Check that images of ``shape`` can be changed. Errors: `DataError` if they cannot."""
         return
 
     @abstractmethod
-    def apply(self, batch: Batch, draw: Draw) -> Batch:
-        """Another batch; the given one is not changed."""
+    def apply(self, batch: Batch, random: BatchRandom) -> Batch:
+        """Return the augmented batch; ``batch`` is unchanged."""
 
 
-class ImageAugmentation(Augmentation):
-    """One that moves bytes around and leaves the labels alone."""
+class UInt8Augmentation(Augmentation):
+    """An augmentation that works on uint8 images and keeps the labels."""
 
-    def apply(self, batch: Batch, draw: Draw) -> Batch:
-        return replace(batch, images=self.change(batch.images, draw))
+    def apply(self, batch: Batch, random: BatchRandom) -> Batch:
+        return replace(batch, images=self.change(batch.images, random))
 
     @abstractmethod
-    def change(self, images: torch.Tensor, draw: Draw) -> torch.Tensor:
-        """uint8 N×H×W×C in and out; the input is not changed."""
+    def change(self, images: torch.Tensor, random: BatchRandom) -> torch.Tensor:
+        """Return the changed images, uint8 N×H×W×C, as a new tensor."""
 
 
-class PlaneAugmentation(Augmentation):
-    """One that computes with pixels, and leaves the labels alone.
+class FloatAugmentation(Augmentation):
+    """An augmentation that works on float images and keeps the labels.
 
-    Neighbours in the list compute in one go: pixels are rounded to bytes after the last.
+    Consecutive float augmentations share one conversion: values are rounded to uint8 only after
+    the last of them.
     """
 
-    def apply(self, batch: Batch, draw: Draw) -> Batch:
-        return replace(batch, images=to_bytes(self.change(to_planes(batch.images), draw)))
+    def apply(self, batch: Batch, random: BatchRandom) -> Batch:
+        return replace(
+            batch, images=to_uint8_nhwc(self.change(to_float_nchw(batch.images), random))
+        )
 
     @abstractmethod
-    def change(self, planes: torch.Tensor, draw: Draw) -> torch.Tensor:
-        """Floats N×C×H×W of 0 to 255 in and out; the input is not changed."""
+    def change(self, planes: torch.Tensor, random: BatchRandom) -> torch.Tensor:
+        """Return the changed images, float N×C×H×W from 0 to 255, as a new tensor."""
 
 
-class ColourPlanes(PlaneAugmentation):
-    """One that changes values where they are. Of four channels the last is alpha, which stays."""
+class AlphaPreservingAugmentation(FloatAugmentation):
+    """A float augmentation that keeps alpha, the fourth of four channels."""
 
-    def change(self, planes: torch.Tensor, draw: Draw) -> torch.Tensor:
+    def change(self, planes: torch.Tensor, random: BatchRandom) -> torch.Tensor:
         if planes.shape[1] != 4:
-            return self.change_colours(planes, draw)
-        return torch.cat([self.change_colours(planes[:, :3], draw), planes[:, 3:]], dim=1)
+            return self.change_colours(planes, random)
+        return torch.cat([self.change_colours(planes[:, :3], random), planes[:, 3:]], dim=1)
 
     @abstractmethod
-    def change_colours(self, planes: torch.Tensor, draw: Draw) -> torch.Tensor:
-        """As `change`, without alpha."""
+    def change_colours(self, planes: torch.Tensor, random: BatchRandom) -> torch.Tensor:
+        """As `change`, for images without the alpha channel."""
 
 
-def to_planes(images: torch.Tensor) -> torch.Tensor:
-    """uint8 N×H×W×C as contiguous float32 N×C×H×W."""
+def to_float_nchw(images: torch.Tensor) -> torch.Tensor:
+    """Convert uint8 N×H×W×C to contiguous float32 N×C×H×W; values stay 0 to 255."""
     planes = images.permute(0, 3, 1, 2)
     return planes.to(torch.float32, memory_format=torch.contiguous_format)
 
 
-def to_bytes(planes: torch.Tensor) -> torch.Tensor:
-    """The nearest uint8 N×H×W×C."""
+def to_uint8_nhwc(planes: torch.Tensor) -> torch.Tensor:
+    """Round float N×C×H×W to uint8 N×H×W×C, clipped to 0 to 255."""
     rounded = planes.round().clamp_(0, 255).to(torch.uint8)
     return torch.stack(rounded.unbind(1), dim=-1)
 
 
 def select(chosen: torch.Tensor, first: torch.Tensor | int, second: torch.Tensor) -> torch.Tensor:
-    """Bytes of ``first`` where chosen, else of ``second``: what `torch.where` gives, in a third of
-    its time.
-    """
-    mask = chosen.view(torch.uint8).neg()  # no bit or all eight
+    """`torch.where` for uint8 tensors, in a third of its time."""
+    mask = chosen.view(torch.uint8).neg()  # 0 or 255
     return second ^ ((second ^ first) & mask)
 
 
-def each(values: torch.Tensor) -> torch.Tensor:
-    """One number an image, to be spread over its pixels: [N, 1, 1, 1]."""
+def per_image(values: torch.Tensor) -> torch.Tensor:
+    """Reshape [N] to [N, 1, 1, 1], to broadcast over the pixels of each image."""
     return values[:, None, None, None]
 
 
-def rectangles(
-    size: Sequence[int], draw: Draw, tall: torch.Tensor, wide: torch.Tensor
+def random_rectangles(
+    size: Sequence[int], random: BatchRandom, tall: torch.Tensor, wide: torch.Tensor
 ) -> torch.Tensor:
-    """A rectangle of whole pixels an image, anywhere inside of it: bool [N, H, W]."""
+    """A mask with one rectangle per image, ``tall`` × ``wide`` pixels, at a random place inside it.
+
+    ``tall`` and ``wide`` are float [N] with whole numbers. Returns bool [N, H, W].
+    """
     height, width = size
-    top = (draw.uniform(len(tall)) * (height - tall + 1)).floor()
-    left = (draw.uniform(len(wide)) * (width - wide + 1)).floor()
-    rows = torch.arange(height, device=draw.device)
-    columns = torch.arange(width, device=draw.device)
+    top = (random.uniform(len(tall)) * (height - tall + 1)).floor()
+    left = (random.uniform(len(wide)) * (width - wide + 1)).floor()
+    rows = torch.arange(height, device=random.device)
+    columns = torch.arange(width, device=random.device)
     in_rows = (rows >= top[:, None]) & (rows < (top + tall)[:, None])
     in_columns = (columns >= left[:, None]) & (columns < (left + wide)[:, None])
     return in_rows[:, :, None] & in_columns[:, None, :]
 
 
 def check_colours(shape: ImageShape) -> None:
-    """Errors: `DataError` for channels that are neither grey nor colours, with alpha or not."""
+    """Errors: `DataError` unless images have 1 (grey), 3 (RGB) or 4 (RGBA) channels."""
     channels = shape[2]
     if channels not in (1, 3, 4):
-        message = f"changes colours: images of 1, 3 or 4 channels, but the net takes {channels}"
-        raise DataError(message, "take it out of data.augment")
+        message = f"changes colours: expected 1, 3 or 4 channels, found {channels}"
+        raise DataError(message, "remove it from data.augment")

@@ -1,4 +1,4 @@
-"""The augmentation that makes images soft."""
+"""Gaussian blur."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import torch
 from pydantic import PlainValidator, WithJsonSchema
 from torch.nn import functional
 
-from sepcnn.data.augmentation.base import ColourPlanes, Draw, each
-from sepcnn.data.augmentation.ranges import ShareRange, from_zero
+from sepcnn.data.augmentation.base import AlphaPreservingAugmentation, BatchRandom, per_image
+from sepcnn.data.augmentation.ranges import UnitRange, limits_from_zero
 from sepcnn.language.messages import invalid, quote
 
 
@@ -18,7 +18,7 @@ def _odd(value: Any) -> int | tuple[int, int]:
     whole = all(isinstance(n, int) and not isinstance(n, bool) and n > 0 and n % 2 for n in pair)
     if whole and len(pair) == 2:
         return (pair[0], pair[1]) if isinstance(value, list | tuple) else pair[0]
-    raise invalid(f"expected an odd number or [height, width], found {quote(value)}")
+    raise invalid(f"expected an odd number or [height, width] of odd numbers, found {quote(value)}")
 
 
 _ODD = {"type": "integer", "minimum": 1}
@@ -31,33 +31,33 @@ OddPair = Annotated[
 ]
 
 
-class RandomGaussianBlur(ColourPlanes):
-    """Softens some images with a normal curve over a few pixels.
+class RandomGaussianBlur(AlphaPreservingAugmentation):
+    """Blurs some images with a Gaussian kernel.
 
-    Each image has a sigma of its own, and its edges are repeated; in Keras a batch shares one for
-    its rows and one for its columns, and edges become darker.
+    Each image has its own sigma, and edge pixels are repeated. In Keras all images of a batch
+    share one sigma for rows and one for columns, and edges become darker.
     """
 
-    factor: ShareRange = 1.0
-    """probability that an image is changed, drawn from [smallest, largest]; f means [0, f]"""
+    factor: UnitRange = 1.0
+    """probability that an image is changed: drawn from [lower, upper]; a number f means [0, f]"""
     kernel_size: OddPair = 3
-    """odd numbers of pixels: height and width, or one for both"""
-    sigma: ShareRange = 1.0
-    """standard deviation in pixels, drawn from [smallest, largest]; a number s means [0, s]"""
+    """[height, width] of the kernel in pixels, odd; one number means both"""
+    sigma: UnitRange = 1.0
+    """standard deviation in pixels: drawn from [lower, upper]; a number s means [0, s]"""
 
-    def change_colours(self, planes: torch.Tensor, draw: Draw) -> torch.Tensor:
+    def change_colours(self, planes: torch.Tensor, random: BatchRandom) -> torch.Tensor:
         count = len(planes)
-        chosen = draw.chosen(count, draw.uniform(count, *from_zero(self.factor)))
-        sigma = draw.uniform(count, *from_zero(self.sigma)) + 1e-6
+        chosen = random.bernoulli(count, random.uniform(count, *limits_from_zero(self.factor)))
+        sigma = random.uniform(count, *limits_from_zero(self.sigma)) + 1e-6
         size = self.kernel_size
         blurred = planes
         for axis, taps in enumerate(size if isinstance(size, tuple) else (size, size), start=2):
             blurred = _smooth(blurred, axis, taps, sigma.to(planes.dtype))
-        return torch.where(each(chosen), blurred, planes)
+        return torch.where(per_image(chosen), blurred, planes)
 
 
 def _smooth(planes: torch.Tensor, axis: int, taps: int, sigma: torch.Tensor) -> torch.Tensor:
-    """Along one axis, with a kernel an image."""
+    """Blur along one axis, with one sigma per image: float [N]."""
     reach, side = taps // 2, planes.shape[axis]
     offsets = torch.arange(-reach, reach + 1, device=planes.device)
     weights = torch.exp(-0.5 * (offsets / sigma[:, None]) ** 2)
@@ -66,5 +66,5 @@ def _smooth(planes: torch.Tensor, axis: int, taps: int, sigma: torch.Tensor) -> 
     padded = functional.pad(planes, margins, mode="replicate")
     total = torch.zeros_like(planes)
     for tap in range(taps):
-        total.addcmul_(padded.narrow(axis, tap, side), each(weights[:, tap]))
+        total.addcmul_(padded.narrow(axis, tap, side), per_image(weights[:, tap]))
     return total

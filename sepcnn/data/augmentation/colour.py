@@ -1,91 +1,96 @@
-"""Augmentations of light and colour. Of four channels the last is alpha, which stays.
+"""Augmentations of brightness, contrast and colour. Alpha, the fourth of four channels, is kept.
 
-Grey images have no colours: those that change colours alone leave them as they are.
+Saturation, hue and grayscale leave images of one channel unchanged.
 """
 
 from __future__ import annotations
 
 import torch
 
-from sepcnn.data.augmentation.base import ColourPlanes, Draw, check_colours, each
+from sepcnn.data.augmentation.base import (
+    AlphaPreservingAugmentation,
+    BatchRandom,
+    check_colours,
+    per_image,
+)
 from sepcnn.data.augmentation.ranges import (
-    LowerUpper,
-    ShareRange,
-    SignedRange,
-    both_ways,
-    from_zero,
+    ContrastRange,
+    SignedUnitRange,
+    UnitRange,
+    limits_from_zero,
+    symmetric_limits,
 )
 from sepcnn.language.values import ImageShape, UnitNumber
 
 EPSILON = 1e-7
-"""Keras'"""
+"""as in Keras"""
 
 
-class ColourAugmentation(ColourPlanes):
-    """One that sees the colours of an image, or its grey: of 1 or 3 channels, without alpha."""
+class ColourAugmentation(AlphaPreservingAugmentation):
+    """A colour augmentation: of grey, RGB or RGBA images."""
 
     def check(self, shape: ImageShape) -> None:
         check_colours(shape)
 
 
 class RandomBrightness(ColourAugmentation):
-    """``x + 255 · factor``, cut at 0 and 255."""
+    """Adds ``255 · factor`` to each value, clipped to 0 to 255."""
 
-    factor: SignedRange
-    """drawn from [smallest, largest]; a number f means [−f, f]"""
+    factor: SignedUnitRange
+    """drawn from [lower, upper]; a number f means [−f, f]"""
 
-    def change_colours(self, planes: torch.Tensor, draw: Draw) -> torch.Tensor:
-        factor = draw.uniform(len(planes), *both_ways(self.factor))
-        return (planes + each(factor * 255)).clamp_(0, 255)
+    def change_colours(self, planes: torch.Tensor, random: BatchRandom) -> torch.Tensor:
+        factor = random.uniform(len(planes), *symmetric_limits(self.factor))
+        return (planes + per_image(factor * 255)).clamp_(0, 255)
 
 
 class RandomContrast(ColourAugmentation):
-    """``mean + f · (x − mean)`` with the mean of each channel of the image, cut at 0 and 255.
+    """``mean + f · (x − mean)`` with the mean of each channel of each image, clipped to 0 to 255.
 
-    Keras' documentation and ours say the same; its code of 3.15 gives a number f the meaning
-    [0, f], so that contrast only grows.
+    This is what the documentation of Keras says. The code of Keras 3.15 reads a number f as
+    [0, f], so that contrast only increases.
     """
 
-    factor: LowerUpper
-    """f is drawn from 1 − lower to 1 + upper: [lower, upper], or one number for both"""
+    factor: ContrastRange
+    """[lower, upper]: f is drawn from 1 − lower to 1 + upper; one number means both"""
 
-    def change_colours(self, planes: torch.Tensor, draw: Draw) -> torch.Tensor:
+    def change_colours(self, planes: torch.Tensor, random: BatchRandom) -> torch.Tensor:
         lower, upper = self.factor if isinstance(self.factor, tuple) else (self.factor,) * 2
-        factor = each(draw.uniform(len(planes), 1 - lower, 1 + upper)).to(planes.dtype)
+        factor = per_image(random.uniform(len(planes), 1 - lower, 1 + upper)).to(planes.dtype)
         return torch.lerp(planes.mean((2, 3), keepdim=True), planes, factor).clamp_(0, 255)
 
 
 class RandomSaturation(ColourAugmentation):
-    """The saturation (of hue, saturation and value) times ``factor / (1 − factor)``, at most 1.
+    """Multiplies the saturation (of HSV) by ``factor / (1 − factor)``, to at most 1.
 
-    0 is grey, 0.5 the image itself, 1 as colourful as can be. A number f means [0, f] as Keras'
-    documentation says; its code of 3.15 takes [−f, f], half of which is grey.
+    0 is grey, 0.5 leaves the image unchanged, 1 is full saturation. A number f means [0, f], as
+    the documentation of Keras says. The code of Keras 3.15 uses [−f, f], and half of that is grey.
     """
 
-    factor: ShareRange
-    """drawn from [smallest, largest]; a number f means [0, f]"""
+    factor: UnitRange
+    """drawn from [lower, upper]; a number f means [0, f]"""
 
-    def change_colours(self, planes: torch.Tensor, draw: Draw) -> torch.Tensor:
-        factor = draw.uniform(len(planes), *from_zero(self.factor))
+    def change_colours(self, planes: torch.Tensor, random: BatchRandom) -> torch.Tensor:
+        factor = random.uniform(len(planes), *limits_from_zero(self.factor))
         if planes.shape[1] == 1:
             return planes
         value = planes.amax(1, keepdim=True)
         chroma = value - planes.amin(1, keepdim=True)
-        # A channel lies below the value by its share of the saturation: all scale alike.
+        # The distance of each channel to the value is proportional to the saturation.
         most = value / chroma.clamp(min=EPSILON)
-        scale = torch.minimum(each(factor / (1 - factor + EPSILON)), most)
+        scale = torch.minimum(per_image(factor / (1 - factor + EPSILON)), most)
         return (value - (value - planes) * scale).clamp_(0, 255)
 
 
 class RandomHue(ColourAugmentation):
-    """Turns the hue (of hue, saturation and value) by ``± factor / 2`` of the circle of colours."""
+    """Rotates the hue (of HSV) by ``± factor / 2`` of the colour circle."""
 
-    factor: ShareRange
-    """1 is the opposite colour: drawn from [smallest, largest]; a number f means [0, f]"""
+    factor: UnitRange
+    """1 is the opposite colour; drawn from [lower, upper]; a number f means [0, f]"""
 
-    def change_colours(self, planes: torch.Tensor, draw: Draw) -> torch.Tensor:
-        sign = draw.signs(len(planes))
-        turn = draw.uniform(len(planes), *from_zero(self.factor)) * sign / 2
+    def change_colours(self, planes: torch.Tensor, random: BatchRandom) -> torch.Tensor:
+        sign = random.signs(len(planes))
+        turn = random.uniform(len(planes), *limits_from_zero(self.factor)) * sign / 2
         if planes.shape[1] == 1:
             return planes
         value = planes.amax(1)
@@ -101,24 +106,26 @@ class RandomHue(ColourAugmentation):
         hue += (turn * 6)[:, None, None]
         turned = torch.empty_like(planes)
         for channel, start in enumerate((5, 3, 1)):
-            place = (hue + start).remainder_(6)
-            share = torch.minimum(place, 4 - place).clamp_(0, 1)
+            sector = (hue + start).remainder_(6)
+            share = torch.minimum(sector, 4 - sector).clamp_(0, 1)
             torch.addcmul(value, chroma, share, value=-1, out=turned[:, channel])
         return turned
 
 
 def grey(planes: torch.Tensor) -> torch.Tensor:
-    """The luma of ITU-R BT.601 of three channels, with Keras' digits: N×1×H×W."""
+    """The luma of RGB images after ITU-R BT.601, rounded as in Keras: N×1×H×W."""
     red, green, blue = planes.unbind(1)
     return (0.2989 * red + 0.587 * green + 0.114 * blue)[:, None]
 
 
 class RandomGrayscale(ColourAugmentation):
-    """Takes the colours from some images: ``0.2989 R + 0.587 G + 0.114 B``."""
+    """Converts some images to grey: ``0.2989 R + 0.587 G + 0.114 B``."""
 
     factor: UnitNumber = 0.5
-    """share of the images that are changed"""
+    """probability that an image is changed"""
 
-    def change_colours(self, planes: torch.Tensor, draw: Draw) -> torch.Tensor:
-        chosen = draw.chosen(len(planes), self.factor)
-        return planes if planes.shape[1] == 1 else torch.where(each(chosen), grey(planes), planes)
+    def change_colours(self, planes: torch.Tensor, random: BatchRandom) -> torch.Tensor:
+        chosen = random.bernoulli(len(planes), self.factor)
+        if planes.shape[1] == 1:
+            return planes
+        return torch.where(per_image(chosen), grey(planes), planes)

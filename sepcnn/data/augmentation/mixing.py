@@ -1,7 +1,7 @@
-"""Augmentations that make one image of two, with both labels: mixup and CutMix.
+"""Augmentations that combine two images and their labels: MixUp and CutMix.
 
-A batch is mixed once: where a list names several, one of them is drawn for each batch. They come
-after all others, since the shares of the labels are those of the image that mixing made.
+If a list has several, one of them is drawn for each batch. They come last, because the shares of
+the labels are valid only for the whole mixed image.
 """
 
 from __future__ import annotations
@@ -13,73 +13,80 @@ import numpy as np
 import torch
 
 from sepcnn.backends.machine import copy_to
-from sepcnn.data.augmentation.base import Augmentation, Draw, each, rectangles, select
-from sepcnn.data.augmentation.ranges import ShareRange, from_zero
+from sepcnn.data.augmentation.base import (
+    Augmentation,
+    BatchRandom,
+    per_image,
+    random_rectangles,
+    select,
+)
+from sepcnn.data.augmentation.ranges import UnitRange, limits_from_zero
 from sepcnn.data.batch import Batch, centre_crop
 from sepcnn.language.values import PositiveNumber
 
 
-class Mixing(Augmentation):
-    """Mixes each image with another of its batch. One of a list is drawn for each batch."""
+class MixingAugmentation(Augmentation):
+    """Mixes each image with another image of the batch."""
 
-    def apply(self, batch: Batch, draw: Draw) -> Batch:
-        order = draw.order(len(batch.labels))
-        whole = centre_crop(batch.images, draw.size)  # a share is one of what the net sees
-        images, shares = self.mix(whole, whole[order], draw)
+    def apply(self, batch: Batch, random: BatchRandom) -> Batch:
+        order = random.permutation(len(batch.labels))
+        whole = centre_crop(batch.images, random.size)  # shares refer to the model's input
+        images, shares = self.mix(whole, whole[order], random)
         return replace(batch, images=images, second_labels=batch.labels[order], first_shares=shares)
 
     @abstractmethod
     def mix(
-        self, images: torch.Tensor, others: torch.Tensor, draw: Draw
+        self, images: torch.Tensor, others: torch.Tensor, random: BatchRandom
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mixed images uint8 N×H×W×C, and the share of the first in each: float32 [N]."""
+        """Return mixed images, uint8 N×H×W×C, and the share of the first image: float32 [N]."""
 
 
-def beta(count: int, alpha: float, draw: Draw) -> torch.Tensor:
-    """float32 [count] of Beta(alpha, alpha), on the device."""
-    # torch draws it from its global generator alone.
-    numbers = np.random.default_rng(draw.seed()).beta(alpha, alpha, count)
-    return copy_to(torch.from_numpy(numbers.astype(np.float32)), draw.device)
+def beta(count: int, alpha: float, random: BatchRandom) -> torch.Tensor:
+    """Numbers drawn from Beta(alpha, alpha): float32 [count], on the device."""
+    # torch.distributions.Beta draws only from the global generator.
+    numbers = np.random.default_rng(random.new_seed()).beta(alpha, alpha, count)
+    return copy_to(torch.from_numpy(numbers.astype(np.float32)), random.device)
 
 
-class MixUp(Mixing):
-    """``λ · image + (1 − λ) · other``, with λ of Beta(alpha, alpha) for each image.
+class MixUp(MixingAugmentation):
+    """``λ · image + (1 − λ) · other``, with λ drawn from Beta(alpha, alpha) for each image.
 
-    The loss is mixed the same way. Zhang et al. 2017, arXiv:1710.09412 (one λ a batch there). It
-    comes last; of several mixing augmentations in a list one is drawn for each batch.
+    The loss is mixed with the same λ. Zhang et al. 2017, arXiv:1710.09412, where λ is drawn once
+    per batch. It must be last in the list. If MixUp and CutMix are both listed, one of them is
+    drawn for each batch.
     """
 
     alpha: PositiveNumber = 0.2
-    """small: mostly one of the two images; 1: any mixture is as likely"""
+    """small values give mostly one of the two images; 1 makes λ uniform"""
 
     def mix(
-        self, images: torch.Tensor, others: torch.Tensor, draw: Draw
+        self, images: torch.Tensor, others: torch.Tensor, random: BatchRandom
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        shares = beta(len(images), self.alpha, draw)
-        mixed = torch.lerp(others.float(), images.float(), each(shares))
+        shares = beta(len(images), self.alpha, random)
+        mixed = torch.lerp(others.float(), images.float(), per_image(shares))
         return mixed.round_().clamp_(0, 255).to(torch.uint8), shares
 
 
-class CutMix(Mixing):
-    """A rectangle of another image over each, with a share of its label as large as its area.
+class CutMix(MixingAugmentation):
+    """Pastes a rectangle of another image onto each; labels are mixed by area.
 
-    The area is 1 − λ with λ of Beta(alpha, alpha). Yun et al. 2019, arXiv:1905.04899, where alpha
-    is 1: ``factor: [1, 1]``. As in Keras the rectangle lies inside the image; the paper cuts it
-    off at the edge. It comes last; of several mixing augmentations in a list one is drawn for each
-    batch.
+    The area is 1 − λ, with λ drawn from Beta(alpha, alpha). Yun et al. 2019, arXiv:1905.04899,
+    where alpha is 1: ``factor: [1, 1]``. As in Keras, the rectangle is inside the image; in the
+    paper it may extend beyond the edge. It must be last in the list. If MixUp and CutMix are both
+    listed, one of them is drawn for each batch.
     """
 
-    factor: ShareRange = 1.0
-    """alpha is drawn from [smallest, largest] for each batch; a number f means [0, f]"""
+    factor: UnitRange = 1.0
+    """alpha, drawn from [lower, upper] for each batch; a number f means [0, f]"""
 
     def mix(
-        self, images: torch.Tensor, others: torch.Tensor, draw: Draw
+        self, images: torch.Tensor, others: torch.Tensor, random: BatchRandom
     ) -> tuple[torch.Tensor, torch.Tensor]:
         count, height, width, _ = images.shape
-        low, high = from_zero(self.factor)
-        alpha = low + (high - low) * float(torch.rand((), generator=draw.generator)) + 1e-6
-        side = (1 - beta(count, alpha, draw)).sqrt()
+        low, high = limits_from_zero(self.factor)
+        alpha = low + (high - low) * float(torch.rand((), generator=random.generator)) + 1e-6
+        side = (1 - beta(count, alpha, random)).sqrt()
         tall, wide = (side * height).round(), (side * width).round()
-        covered = rectangles((height, width), draw, tall, wide)
+        covered = random_rectangles((height, width), random, tall, wide)
         shares = 1 - tall * wide / (height * width)
         return select(covered[..., None], others, images), shares

@@ -1,4 +1,4 @@
-"""Augmentations that draw another operation for each image: RandAugment and TrivialAugment."""
+"""RandAugment and TrivialAugment: a random operation for each image."""
 
 from __future__ import annotations
 
@@ -10,50 +10,58 @@ from itertools import accumulate, pairwise
 import torch
 
 from sepcnn.backends.machine import copy_to
-from sepcnn.data.augmentation.base import Draw, PlaneAugmentation, check_colours, each
+from sepcnn.data.augmentation.base import BatchRandom, FloatAugmentation, check_colours, per_image
 from sepcnn.data.augmentation.colour import grey
 from sepcnn.data.augmentation.geometry import affine, resample, rotation
-from sepcnn.data.augmentation.ranges import ShareRange, from_zero
+from sepcnn.data.augmentation.ranges import UnitRange, limits_from_zero
 from sepcnn.language.values import ImageShape, PositiveInt
 
 
 @dataclass(frozen=True, slots=True)
-class Strengths:
-    """What strength 1 means."""
+class OperationRanges:
+    """The effect of each operation at strength 1."""
 
     shear: float
-    """pixels to the side for each pixel down"""
+    """pixels sideways per pixel down"""
     translation: float
-    """share of the image"""
+    """share of the height or width"""
     degrees: float
     enhancement: float
-    """brightness, colour, contrast and sharpness times 1 ± so much"""
+    """brightness, colour, contrast and sharpness are multiplied by 1 ± this"""
     bits: int
-    """of 8, that are left of each value"""
+    """bits, of 8, that posterize keeps"""
 
 
-PAPER = Strengths(shear=0.3, translation=150 / 331, degrees=30, enhancement=0.9, bits=4)
-WIDE = Strengths(shear=0.99, translation=0.5, degrees=135, enhancement=0.99, bits=2)
-Change = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, Strengths], torch.Tensor]
-"""planes N×C×H×W without alpha, strength and sign [N]: changed planes"""
-GEOMETRIC = ("shear_x", "shear_y", "translate_x", "translate_y", "rotate")
+PAPER = OperationRanges(shear=0.3, translation=150 / 331, degrees=30, enhancement=0.9, bits=4)
+WIDE = OperationRanges(shear=0.99, translation=0.5, degrees=135, enhancement=0.99, bits=2)
+ColourOperation = Callable[
+    [torch.Tensor, torch.Tensor, torch.Tensor, OperationRanges], torch.Tensor
+]
+"""takes planes N×C×H×W without alpha, strength [N] and sign [N]; returns changed planes"""
+GEOMETRIC_OPERATIONS = ("shear_x", "shear_y", "translate_x", "translate_y", "rotate")
 
 
 def matrices(
-    places: torch.Tensor, amount: torch.Tensor, size: tuple[int, int], most: Strengths
+    operations: torch.Tensor, amount: torch.Tensor, size: tuple[int, int], ranges: OperationRanges
 ) -> torch.Tensor:
-    """Of one geometric operation an image; ``places`` int64 [n] in GEOMETRIC."""
+    """The matrix [N, 3, 3] of one geometric operation per image.
+
+    ``operations`` int64 [N] are indices into `GEOMETRIC_OPERATIONS`; ``amount`` [N] is the signed
+    strength.
+    """
     height, width = size
-    shear_x, shear_y, right, down, turn = (amount * (places == i) for i in range(len(GEOMETRIC)))
+    shear_x, shear_y, right, down, turn = (
+        amount * (operations == i) for i in range(len(GEOMETRIC_OPERATIONS))
+    )
     move = affine(
         1.0,
-        shear_x * most.shear,
-        right * (most.translation * width),
-        shear_y * most.shear,
+        shear_x * ranges.shear,
+        right * (ranges.translation * width),
+        shear_y * ranges.shear,
         1.0,
-        down * (most.translation * height),
+        down * (ranges.translation * height),
     )
-    return move @ rotation(turn * math.radians(most.degrees), height, width)
+    return move @ rotation(turn * math.radians(ranges.degrees), height, width)
 
 
 def enhance(
@@ -61,10 +69,10 @@ def enhance(
     other: torch.Tensor,
     strength: torch.Tensor,
     sign: torch.Tensor,
-    most: Strengths,
+    ranges: OperationRanges,
 ) -> torch.Tensor:
-    """Away from another image, or towards it: 1 ± strength of the difference is kept."""
-    factor = each(1 + strength * sign * most.enhancement).to(planes.dtype)
+    """Move away from another image or towards it: scale the difference by 1 ± strength."""
+    factor = per_image(1 + strength * sign * ranges.enhancement).to(planes.dtype)
     return (other + factor * (planes - other)).clamp_(0, 255)
 
 
@@ -73,7 +81,7 @@ def luma(planes: torch.Tensor) -> torch.Tensor:
 
 
 def smooth(planes: torch.Tensor) -> torch.Tensor:
-    """Pillow's SMOOTH: the middle counts 5 of 13; the outermost pixels stay."""
+    """The SMOOTH filter of Pillow: the centre has weight 5 of 13; edge pixels are unchanged."""
     height, width = planes.shape[2:]
     if min(height, width) < 3:
         return planes
@@ -85,56 +93,56 @@ def smooth(planes: torch.Tensor) -> torch.Tensor:
 
 
 def brightness(
-    planes: torch.Tensor, strength: torch.Tensor, sign: torch.Tensor, most: Strengths
+    planes: torch.Tensor, strength: torch.Tensor, sign: torch.Tensor, ranges: OperationRanges
 ) -> torch.Tensor:
-    return enhance(planes, torch.zeros_like(planes), strength, sign, most)
+    return enhance(planes, torch.zeros_like(planes), strength, sign, ranges)
 
 
 def colour(
-    planes: torch.Tensor, strength: torch.Tensor, sign: torch.Tensor, most: Strengths
+    planes: torch.Tensor, strength: torch.Tensor, sign: torch.Tensor, ranges: OperationRanges
 ) -> torch.Tensor:
-    return enhance(planes, luma(planes), strength, sign, most)
+    return enhance(planes, luma(planes), strength, sign, ranges)
 
 
 def contrast(
-    planes: torch.Tensor, strength: torch.Tensor, sign: torch.Tensor, most: Strengths
+    planes: torch.Tensor, strength: torch.Tensor, sign: torch.Tensor, ranges: OperationRanges
 ) -> torch.Tensor:
     mean = luma(planes).mean((2, 3), keepdim=True)
-    return enhance(planes, mean, strength, sign, most)
+    return enhance(planes, mean, strength, sign, ranges)
 
 
 def sharpness(
-    planes: torch.Tensor, strength: torch.Tensor, sign: torch.Tensor, most: Strengths
+    planes: torch.Tensor, strength: torch.Tensor, sign: torch.Tensor, ranges: OperationRanges
 ) -> torch.Tensor:
-    return enhance(planes, smooth(planes), strength, sign, most)
+    return enhance(planes, smooth(planes), strength, sign, ranges)
 
 
 def posterize(
-    planes: torch.Tensor, strength: torch.Tensor, sign: torch.Tensor, most: Strengths
+    planes: torch.Tensor, strength: torch.Tensor, sign: torch.Tensor, ranges: OperationRanges
 ) -> torch.Tensor:
-    step = each(2 ** (strength * (8 - most.bits)).round())
+    step = per_image(2 ** (strength * (8 - ranges.bits)).round())
     return (planes.round() / step).floor() * step
 
 
 def solarize(
-    planes: torch.Tensor, strength: torch.Tensor, sign: torch.Tensor, most: Strengths
+    planes: torch.Tensor, strength: torch.Tensor, sign: torch.Tensor, ranges: OperationRanges
 ) -> torch.Tensor:
-    return torch.where(planes >= each(256 * (1 - strength)), 255 - planes, planes)
+    return torch.where(planes >= per_image(256 * (1 - strength)), 255 - planes, planes)
 
 
 def auto_contrast(
-    planes: torch.Tensor, strength: torch.Tensor, sign: torch.Tensor, most: Strengths
+    planes: torch.Tensor, strength: torch.Tensor, sign: torch.Tensor, ranges: OperationRanges
 ) -> torch.Tensor:
-    """Each channel spread over 0 to 255."""
+    """Stretch each channel to 0 to 255."""
     low, high = planes.amin((2, 3), keepdim=True), planes.amax((2, 3), keepdim=True)
     spread = (planes - low) * (255 / (high - low).clamp(min=1e-6))
     return torch.where(high > low, spread, planes)
 
 
 def equalize(
-    planes: torch.Tensor, strength: torch.Tensor, sign: torch.Tensor, most: Strengths
+    planes: torch.Tensor, strength: torch.Tensor, sign: torch.Tensor, ranges: OperationRanges
 ) -> torch.Tensor:
-    """Pillow's: the values of each channel as evenly spread as can be."""
+    """Equalize the histogram of each channel, as Pillow does."""
     values = planes.round().clamp(0, 255).long().flatten(0, 1).flatten(1)
     ones = torch.ones_like(values)
     counts = torch.zeros(len(values), 256, dtype=torch.long, device=planes.device)
@@ -148,7 +156,7 @@ def equalize(
     return table.gather(1, values).to(planes.dtype).view_as(planes)
 
 
-CHANGES: dict[str, Change] = {
+COLOUR_OPERATIONS: dict[str, ColourOperation] = {
     "brightness": brightness,
     "colour": colour,
     "contrast": contrast,
@@ -158,74 +166,84 @@ CHANGES: dict[str, Change] = {
     "auto_contrast": auto_contrast,
     "equalize": equalize,
 }
-OPERATIONS = ("identity", *GEOMETRIC, *CHANGES)
-"""the 14 of both papers"""
+OPERATIONS = ("identity", *GEOMETRIC_OPERATIONS, *COLOUR_OPERATIONS)
+"""the 14 operations of both papers"""
 
 
-def operate(
-    planes: torch.Tensor, strengths: tuple[float, float], most: Strengths, draw: Draw
+def apply_random_operations(
+    planes: torch.Tensor,
+    strengths: tuple[float, float],
+    ranges: OperationRanges,
+    random: BatchRandom,
 ) -> torch.Tensor:
-    """One operation an image, each as likely; images that drew the same are changed together."""
+    """Apply one operation to each image, all equally likely.
+
+    Images with the same operation are changed together.
+    """
     count = len(planes)
-    drawn = draw.choices(count, len(OPERATIONS))
-    strength, sign = draw.uniform(count, *strengths), draw.signs(count)
-    # Sorted by operation, the images that drew the same are one piece, changed where it lies.
+    drawn = random.integers(count, len(OPERATIONS))
+    strength, sign = random.uniform(count, *strengths), random.signs(count)
+    # Sorted by operation, images with the same one are contiguous and are changed in place.
     order = drawn.argsort(stable=True)
-    places, back, order = (
-        copy_to(indices, draw.device) for indices in (drawn[order], order.argsort(), order)
+    operations, original, order = (
+        copy_to(indices, random.device) for indices in (drawn[order], order.argsort(), order)
     )
-    planes = planes.index_select(0, order)  # rows as a whole: faster than planes[order]
+    planes = planes.index_select(0, order)  # faster than planes[order]
     strength, sign = strength[order], sign[order]
-    lengths = torch.bincount(drawn, minlength=len(OPERATIONS)).tolist()  # on the CPU: no waiting
+    lengths = torch.bincount(
+        drawn, minlength=len(OPERATIONS)
+    ).tolist()  # on the CPU: no wait for a GPU
     ends = list(accumulate(lengths))
-    first, last = ends[0], ends[len(GEOMETRIC)]
+    first, last = ends[0], ends[len(GEOMETRIC_OPERATIONS)]
     if first < last:
         amount = (strength * sign)[first:last]
         size = (planes.shape[2], planes.shape[3])
-        maps = matrices(places[first:last] - 1, amount, size, most)
+        maps = matrices(operations[first:last] - 1, amount, size, ranges)
         planes[first:last] = resample(planes[first:last], maps)
     for change, (start, end) in zip(
-        CHANGES.values(), pairwise(ends[len(GEOMETRIC) :]), strict=True
+        COLOUR_OPERATIONS.values(), pairwise(ends[len(GEOMETRIC_OPERATIONS) :]), strict=True
     ):
         if start < end:
             piece = planes[start:end, :3]
-            piece.copy_(change(piece, strength[start:end], sign[start:end], most))
-    return planes.index_select(0, back)
+            piece.copy_(change(piece, strength[start:end], sign[start:end], ranges))
+    return planes.index_select(0, original)
 
 
-class RandAugment(PlaneAugmentation):
-    """A few operations for each image, each drawn from 14. Cubuk et al. 2019, arXiv:1909.13719.
+class RandAugment(FloatAugmentation):
+    """Applies random operations to each image. Cubuk et al. 2019, arXiv:1909.13719.
 
-    Nothing; shear and translation, either way; rotation; brightness, colour, contrast, sharpness;
-    posterize, solarize, autocontrast, equalize. Strength 1 is the paper's magnitude 30: shear
-    0.3, translation 0.45 of the image, 30°, brightness and its like times 1 ± 0.9, 4 bits, all
-    inverted. Edges are mirrored. Keras draws one operation for a whole batch, and its strengths
-    go further: with 0.5 it turns by up to 180°.
+    Each operation is drawn from 14: identity; shear and translation along x or y; rotation;
+    brightness, colour, contrast, sharpness; posterize, solarize, autocontrast, equalize. Strength
+    1 is magnitude 30 of the paper: shear 0.3, translation by 0.45 of the image, rotation by 30°,
+    brightness, colour, contrast and sharpness × (1 ± 0.9), posterize to 4 bits, solarize all
+    values. Edges are mirrored. Keras draws one operation for the whole batch and has larger
+    strengths: with 0.5 it rotates by up to 180°.
     """
 
     num_ops: PositiveInt = 2
-    """operations one after the other"""
-    factor: ShareRange = 0.5
-    """strength, drawn from [smallest, largest]; a number f means [0, f]; [f, f] as in the paper"""
+    """number of operations applied to each image, one after the other"""
+    factor: UnitRange = 0.5
+    """strength: drawn from [lower, upper]; a number f means [0, f]; [f, f] as in the paper"""
 
     def check(self, shape: ImageShape) -> None:
         check_colours(shape)
 
-    def change(self, planes: torch.Tensor, draw: Draw) -> torch.Tensor:
+    def change(self, planes: torch.Tensor, random: BatchRandom) -> torch.Tensor:
         for _ in range(self.num_ops):
-            planes = operate(planes, from_zero(self.factor), PAPER, draw)
+            planes = apply_random_operations(planes, limits_from_zero(self.factor), PAPER, random)
         return planes
 
 
-class TrivialAugment(PlaneAugmentation):
-    """One operation for each image, of any strength. Müller & Hutter 2021, arXiv:2103.10158.
+class TrivialAugment(FloatAugmentation):
+    """Applies one random operation to each image. Müller & Hutter 2021, arXiv:2103.10158.
 
-    The operations of RandAugment, with wide ranges: shear 0.99, translation half of the image (the
-    paper: 32 pixels), 135°, brightness and its like times 1 ± 0.99, 2 bits. Not in Keras.
+    The operations are those of RandAugment, with a strength drawn from 0 to 1 and wider ranges:
+    shear 0.99, translation by half of the image (the paper: 32 pixels), rotation by 135°,
+    brightness, colour, contrast and sharpness × (1 ± 0.99), posterize to 2 bits. Not in Keras.
     """
 
     def check(self, shape: ImageShape) -> None:
         check_colours(shape)
 
-    def change(self, planes: torch.Tensor, draw: Draw) -> torch.Tensor:
-        return operate(planes, (0.0, 1.0), WIDE, draw)
+    def change(self, planes: torch.Tensor, random: BatchRandom) -> torch.Tensor:
+        return apply_random_operations(planes, (0.0, 1.0), WIDE, random)

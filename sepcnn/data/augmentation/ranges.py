@@ -1,4 +1,7 @@
-"""Values of augmentations that are drawn for each image: a number, or a range [low, high]."""
+"""Field types of augmentations: ranges that a value is drawn from, written [lower, upper].
+
+Most also accept a single number, which is short for a range.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ def _reader(low: float, high: float, open_below: bool = False) -> Callable[[Any]
         if found and inside and len(found) == 1 + several and list(found) == sorted(found):
             return (found[0], found[1]) if several else found[0]
         bounds = f"above {low:g} to {high:g}" if open_below else f"from {low:g} to {high:g}"
-        raise invalid(f"expected a number {bounds} or [smallest, largest], found {quote(value)}")
+        raise invalid(f"expected a number {bounds} or [lower, upper], found {quote(value)}")
 
     return read
 
@@ -30,23 +33,25 @@ def _schema(low: float, high: float, key: str = "minimum") -> WithJsonSchema:
     return WithJsonSchema(number_or_list_schema(2, 2, **{key: low}, maximum=high))
 
 
-SignedRange = Annotated[float | Limits, PlainValidator(_reader(-1, 1)), _schema(-1, 1)]
-"""a number f means [−f, f]"""
+SignedUnitRange = Annotated[float | Limits, PlainValidator(_reader(-1, 1)), _schema(-1, 1)]
+"""within −1 to 1; a number f means [−f, f]"""
 ZoomRange = Annotated[
     float | Limits,
     PlainValidator(_reader(-1, 1, open_below=True)),
     _schema(-1, 1, "exclusiveMinimum"),
 ]
-"""a number f means [−f, f]"""
-ShareRange = Annotated[float | Limits, PlainValidator(_reader(0, 1)), _schema(0, 1)]
-"""a number f means [0, f]"""
+"""above −1, to 1; a number f means [−f, f]"""
+UnitRange = Annotated[float | Limits, PlainValidator(_reader(0, 1)), _schema(0, 1)]
+"""within 0 to 1; a number f means [0, f]"""
 
 
-def both_ways(value: float | Limits) -> Limits:
+def symmetric_limits(value: float | Limits) -> Limits:
+    """[−f, f] for a number f; a range is unchanged."""
     return (-abs(value), abs(value)) if isinstance(value, float | int) else value
 
 
-def from_zero(value: float | Limits) -> Limits:
+def limits_from_zero(value: float | Limits) -> Limits:
+    """[0, f] for a number f; a range is unchanged."""
     return (0.0, value) if isinstance(value, float | int) else value
 
 
@@ -58,8 +63,8 @@ def _contrast(value: Any) -> float | Limits:
     raise invalid(f"expected a number from 0 to 1 or [lower, upper], found {quote(value)}")
 
 
-LowerUpper = Annotated[float | Limits, PlainValidator(_contrast), _schema(0, 1)]
-"""how far below and above; a number means both"""
+ContrastRange = Annotated[float | Limits, PlainValidator(_contrast), _schema(0, 1)]
+"""[lower, upper], each from 0 to 1, not necessarily ascending; a number means both"""
 
 
 def _range(value: Any) -> Limits:
@@ -67,17 +72,17 @@ def _range(value: Any) -> Limits:
     found = [n for n in map(finite_number, pair) if n is not None and n > 0]
     if len(pair) == len(found) == 2 and found[0] <= found[1]:
         return found[0], found[1]
-    raise invalid(f"expected [smallest, largest], both above 0, found {quote(value)}")
+    raise invalid(f"expected [lower, upper], both above 0, found {quote(value)}")
 
 
-Range = Annotated[
+PositiveRange = Annotated[
     Limits,
     PlainValidator(_range),
     WithJsonSchema(number_or_list_schema(2, 2, exclusiveMinimum=0)["anyOf"][-1]),
 ]
 
 
-def share_of_the_image(field: str, limits: Limits) -> None:
-    """Refuse areas above the whole image."""
+def check_area(field: str, limits: Limits) -> None:
+    """Errors: a validation error if the upper area is larger than the image."""
     if limits[1] > 1:
-        raise invalid(f"'{field}' is a share of the image, at most 1, found {limits[1]:g}")
+        raise invalid(f"'{field}' must be at most 1, the whole image, found {limits[1]:g}")

@@ -1,4 +1,4 @@
-"""Augmentations of whole batches, against NumPy image by image."""
+"""Augmentations of uint8 images, compared with NumPy image by image."""
 
 from __future__ import annotations
 
@@ -13,16 +13,20 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from sepcnn.data.augmentation import AUGMENTATIONS, Augmentation, augment
-from sepcnn.data.augmentation.base import Draw, Fill
-from sepcnn.data.augmentation.shifting import shift
+from sepcnn.data.augmentation.base import BatchRandom, FillMode
+from sepcnn.data.augmentation.flip_and_crop import shift
 from sepcnn.data.batch import Batch
 from sepcnn.errors import ConfigError
 from sepcnn.language.spec import Context, Spec, read_spec
 from sepcnn.language.yaml_reader import parse
 from sepcnn.randomness import stream
 
-FILLS: list[Fill] = ["reflect", "nearest", "constant"]
-NUMPY_MODES: dict[Fill, str] = {"reflect": "symmetric", "nearest": "edge", "constant": "constant"}
+FILLS: list[FillMode] = ["reflect", "nearest", "constant"]
+NUMPY_MODES: dict[FillMode, str] = {
+    "reflect": "symmetric",
+    "nearest": "edge",
+    "constant": "constant",
+}
 EACH = [
     pytest.param("RandomFlip", {}, id="flip"),
     pytest.param("RandomFlip", {"mode": "vertical"}, id="flip-vertical"),
@@ -39,13 +43,13 @@ def augmentation(name: str, **fields: Any) -> Augmentation:
 
 
 def noise(count: int = 8, height: int = 12, width: int = 10, channels: int = 3) -> torch.Tensor:
-    """Images uint8 N×H×W×C without two equal ones."""
+    """Random images, uint8 N×H×W×C, all different."""
     numbers = np.random.default_rng(0)
     return torch.tensor(numbers.integers(256, size=(count, height, width, channels), dtype="u1"))
 
 
-def alike(image: torch.Tensor, count: int) -> torch.Tensor:
-    """The same image many times: what differs afterwards was drawn differently."""
+def repeat(image: torch.Tensor, count: int) -> torch.Tensor:
+    """Repeat one image: results differ only in the random draws."""
     return image.expand(count, *image.shape).contiguous()
 
 
@@ -63,7 +67,7 @@ def augmented(
 
 @pytest.mark.parametrize(("name", "fields"), EACH)
 @pytest.mark.parametrize("shape", [(8, 12, 10, 3), (3, 7, 9, 1), (1, 16, 16, 4)], ids=str)
-def test_type_and_shape_are_kept_and_the_input_is_not_changed(
+def test_dtype_and_shape_are_kept_and_the_input_is_unchanged(
     name: str, fields: dict[str, Any], shape: tuple[int, int, int, int]
 ) -> None:
     images = noise(*shape)
@@ -75,7 +79,7 @@ def test_type_and_shape_are_kept_and_the_input_is_not_changed(
 
 @pytest.mark.parametrize(("name", "fields"), EACH)
 def test_images_of_a_batch_change_differently(name: str, fields: dict[str, Any]) -> None:
-    found = apply(augmentation(name, **fields), alike(noise(1)[0], 64))
+    found = apply(augmentation(name, **fields), repeat(noise(1)[0], 64))
     kinds = len(found.flatten(1).unique(dim=0))
     if name == "RandomFlip":
         assert kinds == (2 if fields.get("mode") in {"horizontal", "vertical"} else 4)
@@ -92,24 +96,24 @@ def test_a_batch_is_a_function_of_seed_and_step(name: str, fields: dict[str, Any
     assert not torch.equal(found, apply(rule, images, seed=3, step=6))
 
 
-def test_without_augmentations_the_same_images_come_back() -> None:
+def test_without_augmentations_images_are_not_copied() -> None:
     images = noise()
     assert augmented(images, (), 0, 0).data_ptr() == images.data_ptr()
 
 
-def test_of_images_that_are_stored_larger_the_middle_is_taken() -> None:
+def test_larger_stored_images_are_centre_cropped() -> None:
     images = noise(2, 8, 11, 3)
     batch = Batch(images, torch.zeros(2, dtype=torch.int64))
     assert torch.equal(augment(batch, (), (4, 5), 0, 0).images, images[:, 2:6, 3:8])
 
 
-def test_augmentations_follow_their_order() -> None:
+def test_augmentations_are_applied_in_order() -> None:
     images = noise(64)
     crop = augmentation("RandomCrop", fill_mode="constant")
     erase = augmentation("RandomErasing", probability=1.0, value=255)
-    draw = Draw(stream(2, "augment", 9), images.device, (12, 10))
+    random = BatchRandom(stream(2, "augment", 9), images.device, (12, 10))
     batch = Batch(images, torch.zeros(len(images), dtype=torch.int64))
-    expected = erase.apply(crop.apply(batch, draw), draw).images
+    expected = erase.apply(crop.apply(batch, random), random).images
     assert torch.equal(augmented(images, (crop, erase), 2, 9), expected)
     assert not torch.equal(augmented(images, (erase, crop), 2, 9), expected)
 
@@ -117,8 +121,8 @@ def test_augmentations_follow_their_order() -> None:
 # ── shifts ────────────────────────────────────────────────────────────────────────────────────
 
 
-def shifted(image: NDArray[np.uint8], down: int, right: int, fill: Fill) -> NDArray[np.uint8]:
-    """One image H×W×C, padded as NumPy understands the fill mode, and cut out again."""
+def shifted(image: NDArray[np.uint8], down: int, right: int, fill: FillMode) -> NDArray[np.uint8]:
+    """Shift one image, H×W×C, with the padding of NumPy and a crop."""
     height, width, _ = image.shape
     margins = [(abs(down), abs(down)), (abs(right), abs(right)), (0, 0)]
     padded = np.pad(image, margins, mode=NUMPY_MODES[fill])  # type: ignore[call-overload]
@@ -128,8 +132,10 @@ def shifted(image: NDArray[np.uint8], down: int, right: int, fill: Fill) -> NDAr
 
 @pytest.mark.parametrize("fill", FILLS)
 @given(offsets=st.lists(st.tuples(st.integers(-40, 40), st.integers(-40, 40)), min_size=1))
-def test_a_shift_is_numpys_padding_and_a_cut(fill: Fill, offsets: list[tuple[int, int]]) -> None:
-    """Also further than the image is large."""
+def test_a_shift_equals_padding_and_a_crop_in_numpy(
+    fill: FillMode, offsets: list[tuple[int, int]]
+) -> None:
+    """Also for offsets larger than the image."""
     images = noise(len(offsets), height=6, width=5, channels=2)
     down, right = torch.tensor(offsets).T
     found = shift(images, down, right, fill)
@@ -138,7 +144,7 @@ def test_a_shift_is_numpys_padding_and_a_cut(fill: Fill, offsets: list[tuple[int
 
 
 def offsets_of(found: torch.Tensor, image: torch.Tensor, limit: int) -> set[tuple[int, int]]:
-    """Which shifts, as NumPy makes them, the results show."""
+    """The offsets of the results, found by comparison with every shift in NumPy."""
     reach = range(-limit, limit + 1)
     table = {
         shifted(image.numpy(), down, right, "constant").tobytes(): (down, right)
@@ -159,20 +165,20 @@ def offsets_of(found: torch.Tensor, image: torch.Tensor, limit: int) -> set[tupl
     ],
     ids=["share-of-each-side", "two-shares", "only-rows", "nothing", "crop"],
 )
-def test_every_offset_up_to_the_limit_appears_and_no_other(
+def test_every_offset_up_to_the_limit_occurs_and_no_other(
     name: str, fields: dict[str, Any], down: int, right: int
 ) -> None:
     image = noise(1, height=10, width=20)[0]
     rule = augmentation(name, fill_mode="constant", **fields)
-    found = offsets_of(apply(rule, alike(image, 1000)), image, limit=4)
+    found = offsets_of(apply(rule, repeat(image, 1000)), image, limit=4)
     rows, columns = range(-down, down + 1), range(-right, right + 1)
     assert found == {(row, column) for row in rows for column in columns}
 
 
 @pytest.mark.parametrize("fill", FILLS)
 @pytest.mark.parametrize("name", ["RandomTranslation", "RandomCrop"])
-def test_the_fill_mode_reaches_the_shift(name: str, fill: Fill) -> None:
-    """The same draws, filled in another way."""
+def test_fill_mode_changes_the_border(name: str, fill: FillMode) -> None:
+    """With the same random draws."""
     images = noise(32)
     limit = {"RandomTranslation": {"height_factor": 0.4}, "RandomCrop": {"padding": 4}}[name]
     found = apply(augmentation(name, fill_mode=fill, **limit), images)
@@ -195,7 +201,7 @@ def test_the_fill_mode_reaches_the_shift(name: str, fill: Fill) -> None:
 def test_flips_are_equally_likely(mode: str, axes: list[tuple[int, ...]]) -> None:
     count = 2000
     image = noise(1)[0]
-    found = apply(augmentation("RandomFlip", mode=mode), alike(image, count))
+    found = apply(augmentation("RandomFlip", mode=mode), repeat(image, count))
     counts = [int((found == image.flip(axis)).flatten(1).all(1).sum()) for axis in axes]
     assert sum(counts) == count
     # Five standard deviations of a binomial count.
@@ -207,7 +213,7 @@ def test_flips_are_equally_likely(mode: str, axes: list[tuple[int, ...]]) -> Non
 
 
 def erased(**fields: Any) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """Which pixels of white images are covered, and height and width of each rectangle."""
+    """Which pixels of white images are covered, and the height and width of each rectangle."""
     images = torch.full((1000, 40, 50, 3), 255, dtype=torch.uint8)
     found = apply(augmentation("RandomErasing", value=7, **fields), images).numpy()
     assert set(np.unique(found)) <= {7, 255}
@@ -217,16 +223,16 @@ def erased(**fields: Any) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     return covered, sizes
 
 
-def test_what_is_erased_is_one_rectangle() -> None:
+def test_the_erased_pixels_form_one_rectangle() -> None:
     covered, sizes = erased(probability=1.0)
     assert np.array_equal(covered.sum((1, 2)), sizes.prod(1))
     for seen in (covered.any(2), covered.any(1)):
-        # Without a gap: one beginning and one end.
+        # Contiguous: one start and one end.
         assert (np.diff(np.pad(seen.astype(int), ((0, 0), (1, 1))), axis=1) == 1).sum(1).max() == 1
 
 
 @pytest.mark.parametrize("probability", [0.0, 0.25, 0.5, 1.0])
-def test_the_share_of_erased_images(probability: float) -> None:
+def test_probability_is_the_share_of_erased_images(probability: float) -> None:
     covered, _ = erased(probability=probability)
     chosen = covered.any((1, 2)).mean()
     error = 5 * (probability * (1 - probability) / len(covered)) ** 0.5
@@ -234,7 +240,7 @@ def test_the_share_of_erased_images(probability: float) -> None:
 
 
 @pytest.mark.parametrize("area", [(0.02, 0.2), (0.1, 0.1), (0.3, 0.5)], ids=str)
-def test_area_and_ratio_keep_to_their_limits(area: tuple[float, float]) -> None:
+def test_area_and_ratio_stay_within_their_limits(area: tuple[float, float]) -> None:
     ratio = (0.5, 2.0)
     _, sizes = erased(probability=1.0, area=area, ratio=ratio)
     height, width = sizes.T
@@ -245,7 +251,7 @@ def test_area_and_ratio_keep_to_their_limits(area: tuple[float, float]) -> None:
     assert ((height - 1) / (width + 1) < ratio[1]).all()
 
 
-def test_rectangles_are_as_likely_at_every_edge() -> None:
+def test_rectangles_are_equally_likely_at_every_edge() -> None:
     covered, _ = erased(probability=1.0)
     frequency = covered.mean(0)
     for edges in ((frequency[0], frequency[-1]), (frequency[:, 0], frequency[:, -1])):
@@ -262,17 +268,17 @@ def test_a_whole_image_can_be_erased() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ("area: [0.3, 0.1]", "expected [smallest, largest], both above 0, found [0.3, 0.1]"),
-        ("area: [0, 0.1]", "expected [smallest, largest], both above 0, found [0, 0.1]"),
-        ("area: 0.1", "expected [smallest, largest], both above 0, found 0.1"),
-        ("area: [0.1]", "expected [smallest, largest], both above 0, found [0.1]"),
-        ("ratio: [true, 2]", "expected [smallest, largest], both above 0, found [true, 2]"),
-        ("area: [0.1, 1.5]", "'area' is a share of the image, at most 1, found 1.5"),
+        ("area: [0.3, 0.1]", "expected [lower, upper], both above 0, found [0.3, 0.1]"),
+        ("area: [0, 0.1]", "expected [lower, upper], both above 0, found [0, 0.1]"),
+        ("area: 0.1", "expected [lower, upper], both above 0, found 0.1"),
+        ("area: [0.1]", "expected [lower, upper], both above 0, found [0.1]"),
+        ("ratio: [true, 2]", "expected [lower, upper], both above 0, found [true, 2]"),
+        ("area: [0.1, 1.5]", "'area' must be at most 1, the whole image, found 1.5"),
         ("value: 256", "must be at most 255, found 256"),
     ],
     ids=["order", "zero", "number", "single", "boolean", "share", "grey"],
 )
-def test_impossible_rectangles_are_refused(fields: str, message: str) -> None:
+def test_invalid_fields_are_refused(fields: str, message: str) -> None:
     class Section(Spec):
         augment: Augmentation
 

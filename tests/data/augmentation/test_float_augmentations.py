@@ -1,4 +1,4 @@
-"""Augmentations that compute with pixels, beside real Keras, Pillow and NumPy formulas."""
+"""Augmentations of float images, compared with Keras, Pillow and NumPy formulas."""
 
 from __future__ import annotations
 
@@ -11,15 +11,21 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageOps
 
 from sepcnn.data.augmentation import AUGMENTATIONS, Augmentation, augment
-from sepcnn.data.augmentation.base import ColourPlanes, Draw, PlaneAugmentation, to_bytes, to_planes
+from sepcnn.data.augmentation.base import (
+    AlphaPreservingAugmentation,
+    BatchRandom,
+    FloatAugmentation,
+    to_float_nchw,
+    to_uint8_nhwc,
+)
 from sepcnn.data.augmentation.geometry import resample
 from sepcnn.data.augmentation.rand_augment import (
-    CHANGES,
-    GEOMETRIC,
+    COLOUR_OPERATIONS,
+    GEOMETRIC_OPERATIONS,
     OPERATIONS,
     PAPER,
     WIDE,
-    Strengths,
+    OperationRanges,
     matrices,
 )
 from sepcnn.data.batch import Batch
@@ -45,7 +51,7 @@ EACH: list[tuple[str, dict[str, Any]]] = [
     ("MixUp", {"alpha": 1.0}),
     ("CutMix", {}),
 ]
-COLOURS_ALONE = {"RandomSaturation", "RandomHue", "RandomGrayscale"}
+COLOUR_ONLY = {"RandomSaturation", "RandomHue", "RandomGrayscale"}
 
 
 def rule(name: str, **fields: Any) -> Augmentation:
@@ -53,12 +59,12 @@ def rule(name: str, **fields: Any) -> Augmentation:
 
 
 def noise(count: int = 8, height: int = 12, width: int = 10, channels: int = 3) -> torch.Tensor:
-    """Images uint8 N×H×W×C without two equal ones."""
+    """Random images, uint8 N×H×W×C, all different."""
     numbers = np.random.default_rng(0)
     return torch.tensor(numbers.integers(256, size=(count, height, width, channels), dtype="u1"))
 
 
-def alike(image: torch.Tensor, count: int) -> torch.Tensor:
+def repeat(image: torch.Tensor, count: int) -> torch.Tensor:
     return image.expand(count, *image.shape).contiguous()
 
 
@@ -72,21 +78,21 @@ def run(images: torch.Tensor, *rules: Augmentation, seed: int = 0, step: int = 0
 
 
 def changed(images: torch.Tensor, name: str, **fields: Any) -> NDArray[np.float64]:
-    """Before the rounding to bytes."""
+    """The result in float64, before it is rounded to uint8."""
     augmentation = rule(name, **fields)
-    assert isinstance(augmentation, PlaneAugmentation)
+    assert isinstance(augmentation, FloatAugmentation)
     height, width = images.shape[1:3]
-    draw = Draw(stream(0, "test"), images.device, (height, width))
-    planes = to_planes(images).double()
-    return augmentation.change(planes, draw).permute(0, 2, 3, 1).numpy()
+    random = BatchRandom(stream(0, "test"), images.device, (height, width))
+    planes = to_float_nchw(images).double()
+    return augmentation.change(planes, random).permute(0, 2, 3, 1).numpy()
 
 
-# ── what all keep to ──────────────────────────────────────────────────────────────────────────
+# ── all augmentations ─────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(("name", "fields"), EACH)
 @pytest.mark.parametrize("shape", [(8, 12, 10, 3), (3, 7, 9, 1), (1, 16, 16, 4)], ids=str)
-def test_type_and_shape_are_kept_and_the_input_is_not_changed(
+def test_dtype_and_shape_are_kept_and_the_input_is_unchanged(
     name: str, fields: dict[str, Any], shape: tuple[int, int, int, int]
 ) -> None:
     images = noise(*shape)
@@ -98,7 +104,7 @@ def test_type_and_shape_are_kept_and_the_input_is_not_changed(
 
 @pytest.mark.parametrize(("name", "fields"), EACH)
 def test_images_of_a_batch_change_differently(name: str, fields: dict[str, Any]) -> None:
-    images = alike(noise(1)[0], 64)
+    images = repeat(noise(1)[0], 64)
     if name in {"MixUp", "CutMix"}:
         images = images // 2 + torch.arange(64, dtype=torch.uint8)[:, None, None, None]
     found = run(images, rule(name, **fields)).images
@@ -116,7 +122,7 @@ def test_a_batch_is_a_function_of_seed_and_step(name: str, fields: dict[str, Any
 
 
 @pytest.mark.parametrize(("name", "fields"), EACH)
-def test_nothing_leaves_0_to_255(name: str, fields: dict[str, Any]) -> None:
+def test_values_stay_within_0_and_255(name: str, fields: dict[str, Any]) -> None:
     images = noise(64)
     images[::2] = images[::2] // 128 * 255
     if name in {"MixUp", "CutMix"}:
@@ -143,22 +149,22 @@ def test_nothing_leaves_0_to_255(name: str, fields: dict[str, Any]) -> None:
         ("RandomNoise", {"factor": 0}),
     ],
 )
-def test_nothing_happens_at_factor_0(name: str, fields: dict[str, Any]) -> None:
+def test_a_neutral_factor_changes_nothing(name: str, fields: dict[str, Any]) -> None:
     images = noise(height=10)
     assert torch.equal(run(images, rule(name, **fields)).images, images)
 
 
-@pytest.mark.parametrize("name", sorted(COLOURS_ALONE))
-def test_grey_images_have_no_colours_to_change(name: str) -> None:
+@pytest.mark.parametrize("name", sorted(COLOUR_ONLY))
+def test_colour_augmentations_keep_grey_images(name: str) -> None:
     images = noise(channels=1)
     assert torch.equal(run(images, rule(name, factor=1.0)).images, images)
 
 
 @pytest.mark.parametrize(
     ("name", "fields"),
-    [(n, f) for n, f in EACH if issubclass(AUGMENTATIONS[n], ColourPlanes)],
+    [(n, f) for n, f in EACH if issubclass(AUGMENTATIONS[n], AlphaPreservingAugmentation)],
 )
-def test_alpha_stays_and_colours_change_as_without_it(name: str, fields: dict[str, Any]) -> None:
+def test_alpha_is_kept_and_has_no_influence(name: str, fields: dict[str, Any]) -> None:
     images = noise(channels=4)
     found = run(images, rule(name, **fields)).images
     assert torch.equal(found[..., 3], images[..., 3])
@@ -167,18 +173,18 @@ def test_alpha_stays_and_colours_change_as_without_it(name: str, fields: dict[st
 
 
 @pytest.mark.parametrize("name", ["RandomHue", "RandAugment"])
-def test_other_channels_have_no_colours(name: str) -> None:
+def test_images_of_2_channels_are_refused(name: str) -> None:
     fields = {"factor": 0.1}
     with pytest.raises(DataError) as caught:
         rule(name, **fields).check((8, 8, 2))
-    expected = "changes colours: images of 1, 3 or 4 channels, but the net takes 2"
+    expected = "changes colours: expected 1, 3 or 4 channels, found 2"
     assert caught.value.message == expected
 
 
-# ── beside Keras ──────────────────────────────────────────────────────────────────────────────
+# ── against Keras ─────────────────────────────────────────────────────────────────────────────
 
 
-def of_keras(images: torch.Tensor, name: str, **fields: Any) -> NDArray[np.float64]:
+def keras_result(images: torch.Tensor, name: str, **fields: Any) -> NDArray[np.float64]:
     layer = getattr(keras.layers, name)(**fields, dtype="float64")
     return np.asarray(layer(images.double().numpy(), training=True).detach())
 
@@ -193,16 +199,16 @@ def of_keras(images: torch.Tensor, name: str, **fields: Any) -> NDArray[np.float
         ("RandomZoom", {"height_factor": (-0.3, -0.3), "width_factor": (0.2, 0.2)}),
     ],
 )
-def test_geometry_is_keras(name: str, fields: dict[str, Any], fill_mode: str) -> None:
-    """Keras on torch mirrors without the outermost pixel: `reflect` is compared with NumPy."""
+def test_rotation_and_zoom_equal_keras(name: str, fields: dict[str, Any], fill_mode: str) -> None:
+    """Keras on torch does not repeat the edge pixel in `reflect`, which is compared with NumPy."""
     images = noise(3, 13, 10)
     fields = {**fields, "fill_mode": fill_mode, "fill_value": 40.0}
-    expected = of_keras(images, name, **fields)
+    expected = keras_result(images, name, **fields)
     np.testing.assert_allclose(changed(images, name, **fields), expected, atol=2e-2)
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_shear_is_keras_either_way(sign: int) -> None:
+def test_shear_equals_keras_with_either_sign(sign: int) -> None:
     images = noise(64, 9, 12)
     fields: dict[str, Any] = {"x_factor": (0.3, 0.3), "y_factor": (0.1, 0.1)}
     ours = changed(images, "RandomShear", fill_mode="nearest", **fields)
@@ -215,19 +221,19 @@ def test_shear_is_keras_either_way(sign: int) -> None:
 
 
 @pytest.mark.parametrize("factor", [-0.4, 0.0, 0.3])
-def test_brightness_is_keras(factor: float) -> None:
+def test_brightness_equals_keras(factor: float) -> None:
     images, fields = noise(), {"factor": (factor, factor)}
     found = changed(images, "RandomBrightness", **fields)
-    expected = of_keras(images, "RandomBrightness", **fields)
+    expected = keras_result(images, "RandomBrightness", **fields)
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("factor", [0.8, (0.9, 0.2), (0.0, 1.0)])
-def test_contrast_is_keras(factor: Any) -> None:
-    """Keras' code takes 1 + factor for the largest alone: it is given what we drew."""
+def test_contrast_equals_keras(factor: Any) -> None:
+    """The factors that we drew are passed to Keras, whose code reads a number differently."""
     images = noise()
     lower, upper = factor if isinstance(factor, tuple) else (factor, factor)
-    drawn = Draw(stream(0, "test"), images.device, (12, 10)).uniform(8, 1 - lower, 1 + upper)
+    drawn = BatchRandom(stream(0, "test"), images.device, (12, 10)).uniform(8, 1 - lower, 1 + upper)
     layer = keras.layers.RandomContrast(0.5, dtype="float64")
     given = {"contrast_factor": drawn.double()[:, None, None, None]}
     expected = np.asarray(layer.transform_images(images.double(), given))
@@ -237,8 +243,8 @@ def test_contrast_is_keras(factor: Any) -> None:
 
 
 @pytest.mark.parametrize("factor", [0.0, 0.3, 0.5, 0.8])
-def test_saturation_is_keras(factor: float) -> None:
-    """Of Keras with pixels of 0 to 1, where it holds the saturation to 1."""
+def test_saturation_equals_keras(factor: float) -> None:
+    """Keras with pixels from 0 to 1, where it clips the saturation to 1."""
     images = noise()
     fields = {"factor": (factor, factor)}
     layer = keras.layers.RandomSaturation(**fields, value_range=(0, 1), dtype="float64")
@@ -247,7 +253,7 @@ def test_saturation_is_keras(factor: float) -> None:
 
 
 @pytest.mark.parametrize("factor", [0.2, 0.7, 1.0])
-def test_hue_is_keras_either_way(factor: float) -> None:
+def test_hue_equals_keras_with_either_sign(factor: float) -> None:
     images = noise(64)
     layer = keras.layers.RandomHue(factor, dtype="float64")
     found = changed(images, "RandomHue", factor=(factor, factor))
@@ -262,13 +268,13 @@ def test_hue_is_keras_either_way(factor: float) -> None:
     assert same[1].any()
 
 
-def test_grayscale_is_keras() -> None:
+def test_grayscale_equals_keras() -> None:
     images = noise()
-    expected = of_keras(images, "RandomGrayscale", factor=1.0)
+    expected = keras_result(images, "RandomGrayscale", factor=1.0)
     np.testing.assert_allclose(changed(images, "RandomGrayscale", factor=1.0), expected, atol=1e-9)
 
 
-def test_blur_is_keras_away_from_the_edges() -> None:
+def test_blur_equals_a_gaussian_kernel_away_from_the_edges() -> None:
     images = noise()
     fields: dict[str, Any] = {"factor": (1.0, 1.0), "kernel_size": (3, 5), "sigma": (0.8, 0.8)}
     found = changed(images, "RandomGaussianBlur", **fields)
@@ -280,11 +286,11 @@ def test_blur_is_keras_away_from_the_edges() -> None:
     np.testing.assert_allclose(found[:, 1:-1, 2:-2], expected, atol=1e-3)
 
 
-# ── beside NumPy ──────────────────────────────────────────────────────────────────────────────
+# ── against NumPy ─────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(("fill", "mode"), [("reflect", "symmetric"), ("nearest", "edge")])
-def test_resampling_is_bilinear_over_numpys_padding(fill: Any, mode: Any) -> None:
+def test_resampling_is_bilinear_interpolation_of_a_padded_image(fill: Any, mode: Any) -> None:
     images = noise(2, 6, 5).double()
     matrix = torch.tensor([[0.9, 0.3, -2.2], [-0.4, 1.2, 1.7], [0, 0, 1]], dtype=torch.float64)
     found = resample(images.permute(0, 3, 1, 2), matrix.expand(2, 3, 3), fill)
@@ -301,8 +307,8 @@ def test_resampling_is_bilinear_over_numpys_padding(fill: Any, mode: Any) -> Non
             np.testing.assert_allclose(found[:, :, y, x], expected, atol=1e-9)
 
 
-def test_geometric_neighbours_are_one_resampling() -> None:
-    """Turned and turned back, and enlarged and shrunk, an image is itself again, edges too."""
+def test_consecutive_geometric_augmentations_are_resampled_once() -> None:
+    """A rotation and a zoom followed by their inverses change no pixel, edges included."""
     images = noise(4)
     turn = [rule("RandomRotation", factor=[f, f]) for f in (0.1, -0.1)]
     zoom = [rule("RandomZoom", height_factor=[f, f]) for f in (0.6, -0.375)]
@@ -311,26 +317,26 @@ def test_geometric_neighbours_are_one_resampling() -> None:
     assert not torch.equal(run(images, turn[0], between, turn[1]).images, images)
 
 
-def test_a_resized_crop_of_a_quarter_is_pillows() -> None:
-    """Of a place and size that hold whole pixels."""
+def test_a_resized_crop_equals_pillow() -> None:
+    """A crop of 8×8 pixels; Pillow crops at the same fractional offset."""
     images = noise(64, 16, 16)
     augmentation = rule("RandomResizedCrop", scale=[0.25, 0.25], ratio=[1, 1])
-    draw = Draw(stream(1, "test"), images.device, (4, 4))
-    found = augmentation.apply(batch_of(images), draw).images
-    draw = Draw(stream(1, "test"), images.device, (4, 4))
-    draw.uniform(64), draw.uniform(64)
-    top, left = (draw.uniform(64) * 8 for _ in range(2))
+    random = BatchRandom(stream(1, "test"), images.device, (4, 4))
+    found = augmentation.apply(batch_of(images), random).images
+    random = BatchRandom(stream(1, "test"), images.device, (4, 4))
+    random.uniform(64), random.uniform(64)
+    top, left = (random.uniform(64) * 8 for _ in range(2))
     for image, y, x, result in zip(images, top.tolist(), left.tolist(), found, strict=True):
         box = (x, y, x + 8, y + 8)
         pillow = Image.fromarray(image.numpy()).resize((4, 4), Image.Resampling.BILINEAR, box)
-        inner = np.asarray(pillow)[1:-1, 1:-1].astype(int)  # Pillow sees nothing beside the box
+        inner = np.asarray(pillow)[1:-1, 1:-1].astype(int)  # Pillow ignores pixels outside the box
         assert abs(result[1:-1, 1:-1].int().numpy() - inner).max() <= 1
 
 
-def test_a_crop_of_larger_images_is_some_part_of_them() -> None:
+def test_every_crop_position_of_larger_images_occurs() -> None:
     images = noise(200, 6, 7)
-    draw = Draw(stream(0, "test"), images.device, (4, 4))
-    found = rule("RandomCrop", padding=0).apply(batch_of(images), draw).images
+    random = BatchRandom(stream(0, "test"), images.device, (4, 4))
+    found = rule("RandomCrop", padding=0).apply(batch_of(images), random).images
     places = set()
     for image, result in zip(images, found, strict=True):
         parts = {(y, x) for y in range(3) for x in range(4)}
@@ -338,7 +344,7 @@ def test_a_crop_of_larger_images_is_some_part_of_them() -> None:
     assert places == {(y, x) for y in range(3) for x in range(4)}
 
 
-def test_factors_are_drawn_evenly() -> None:
+def test_factors_are_uniformly_distributed() -> None:
     images = torch.full((2000, 2, 2, 3), 100, dtype=torch.uint8)
     found = changed(images, "RandomBrightness", factor=(-0.2, 0.4))[:, 0, 0, 0]
     drawn = (found - 100) / 255
@@ -347,14 +353,14 @@ def test_factors_are_drawn_evenly() -> None:
     assert np.histogram(drawn, 6, (-0.2, 0.4))[0] == pytest.approx([333] * 6, abs=85)
 
 
-def test_noise_has_the_deviation_asked_for() -> None:
+def test_noise_has_the_given_standard_deviation() -> None:
     images = torch.full((4, 64, 64, 3), 128, dtype=torch.uint8)
     found = changed(images, "RandomNoise", factor=(0.1, 0.1))
     assert found.mean() == pytest.approx(128, abs=0.5)
     assert found.std() == pytest.approx(25.5, rel=0.02)
 
 
-# ── policies ──────────────────────────────────────────────────────────────────────────────────
+# ── random operations ─────────────────────────────────────────────────────────────────────────
 
 PILLOW = {
     "brightness": ImageEnhance.Brightness,
@@ -364,13 +370,15 @@ PILLOW = {
 }
 
 
-@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.parametrize("name", COLOUR_OPERATIONS)
 @pytest.mark.parametrize("most", [PAPER, WIDE], ids=["paper", "wide"])
-def test_operations_are_pillows(name: str, most: Strengths) -> None:
+def test_operations_equal_pillow(name: str, most: OperationRanges) -> None:
     images = noise(6, 20, 24) // 2 + 30
     strength = torch.linspace(0, 1, 6)
     sign = torch.tensor([1.0, -1, 1, -1, 1, -1])
-    found = to_bytes(CHANGES[name](to_planes(images), strength, sign, most)).int()
+    found = to_uint8_nhwc(
+        COLOUR_OPERATIONS[name](to_float_nchw(images), strength, sign, most)
+    ).int()
     for image, s, way, result in zip(images, strength, sign, found, strict=True):
         pillow = Image.fromarray(image.numpy())
         if name in PILLOW:
@@ -382,12 +390,12 @@ def test_operations_are_pillows(name: str, most: Strengths) -> None:
         else:
             changes = {"auto_contrast": ImageOps.autocontrast, "equalize": ImageOps.equalize}
             expected = changes[name](pillow)
-        # Pillow cuts off what we round.
+        # Pillow truncates, we round.
         assert abs(result.numpy() - np.asarray(expected).astype(int)).max() <= 2
 
 
-def test_geometric_operations_move_as_far_as_they_say() -> None:
-    places, amount = torch.arange(len(GEOMETRIC)), torch.ones(len(GEOMETRIC))
+def test_geometric_operations_have_the_strength_of_the_paper() -> None:
+    places, amount = torch.arange(len(GEOMETRIC_OPERATIONS)), torch.ones(len(GEOMETRIC_OPERATIONS))
     shear_x, shear_y, right, down, turn = matrices(places, amount, (20, 40), PAPER)
     assert shear_x[0].tolist() == pytest.approx([1, 0.3, 0])
     assert shear_y[1].tolist() == pytest.approx([0.3, 1, 0])
@@ -396,21 +404,21 @@ def test_geometric_operations_move_as_far_as_they_say() -> None:
     assert turn[0, :2].tolist() == pytest.approx([np.cos(np.pi / 6), -0.5])
 
 
-def test_every_operation_is_as_likely() -> None:
-    """One part in 14 each: autocontrast and equalize have no strength, so that they repeat."""
+def test_operations_are_equally_likely() -> None:
+    """1/14 each. Autocontrast and equalize have no strength, so their results are known."""
     image = noise(1, 16, 16)[0] // 2 + 128
-    found = run(alike(image, 2800), rule("TrivialAugment")).images
+    found = run(repeat(image, 2800), rule("TrivialAugment")).images
     for change in (ImageOps.autocontrast, ImageOps.equalize):
         expected = np.asarray(change(Image.fromarray(image.numpy()))).astype(int)
-        alike_it = abs(found.int().numpy() - expected).max((1, 2, 3)) <= 1
-        assert alike_it.sum() == pytest.approx(200, abs=70)
+        is_equal = abs(found.int().numpy() - expected).max((1, 2, 3)) <= 1
+        assert is_equal.sum() == pytest.approx(200, abs=70)
     assert len(OPERATIONS) == 14
 
 
 # ── mixing ────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_mixup_mixes_images_and_labels_by_the_same_share() -> None:
+def test_mixup_mixes_images_and_labels_with_the_same_share() -> None:
     images = noise(64)
     found = run(images, rule("MixUp", alpha=1.0))
     assert found.second_labels is not None
@@ -422,7 +430,7 @@ def test_mixup_mixes_images_and_labels_by_the_same_share() -> None:
     assert torch.equal(found.labels, torch.arange(64))
 
 
-def test_shares_of_mixup_follow_their_curve() -> None:
+def test_shares_of_mixup_have_the_moments_of_beta() -> None:
     images = torch.zeros(4000, 1, 1, 1, dtype=torch.uint8)
     for alpha in (0.2, 1.0, 5.0):
         shares = run(images, rule("MixUp", alpha=alpha)).first_shares
@@ -431,7 +439,7 @@ def test_shares_of_mixup_follow_their_curve() -> None:
         assert float(shares.var()) == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.1)
 
 
-def test_cutmix_covers_as_much_as_it_says() -> None:
+def test_shares_of_cutmix_are_the_uncovered_area() -> None:
     images = torch.arange(64, dtype=torch.uint8)[:, None, None, None].expand(64, 12, 10, 3)
     found = run(images.contiguous(), rule("CutMix", factor=[1, 1]))
     assert found.second_labels is not None
@@ -445,8 +453,8 @@ def test_cutmix_covers_as_much_as_it_says() -> None:
     assert 0.2 < float(found.first_shares.std()) < 0.35
 
 
-def test_shares_of_cutmix_are_of_what_the_net_sees() -> None:
-    """Of images that are stored larger the edges are cut off."""
+def test_shares_of_cutmix_refer_to_the_centre_crop() -> None:
+    """The edges of larger stored images are cropped before mixing."""
     images = torch.arange(64, dtype=torch.uint8)[:, None, None, None].expand(64, 30, 20, 1)
     batch = Batch(images.contiguous(), torch.arange(64))
     found = augment(batch, (rule("CutMix", factor=[1, 1]),), (12, 10), seed=0, step=0)
@@ -458,8 +466,8 @@ def test_shares_of_cutmix_are_of_what_the_net_sees() -> None:
     torch.testing.assert_close(own[apart], found.first_shares[apart])
 
 
-def test_a_batch_is_mixed_once() -> None:
-    """Half of the batches by one, half by the other."""
+def test_one_mixing_augmentation_is_drawn_per_batch() -> None:
+    """Each of the two is used for about half of the batches."""
     images = noise(16)
     rules = rule("RandomFlip"), rule("MixUp", alpha=1.0), rule("CutMix")
     by_cutmix = 0
