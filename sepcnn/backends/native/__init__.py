@@ -1,1 +1,1 @@
-"""Operations of separable nets compiled for this processor: C++ without any library but OpenMP."""
+"""CPU kernels for separable convolutional nets: C++ and OpenMP, compiled for this processor."""

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import torch
 
 from sepcnn.backends.native import library
+from sepcnn.language.values import Pair
 from sepcnn.nn.layers.sliding_window import Padding, output_length, same_padding
 
 DTYPES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
-Pair = tuple[int, int]
 
 
 class _CStruct(Structure):

@@ -25,8 +25,8 @@ from sepcnn.backends.native.arguments import (
 KERNEL_SIZE = (3, 3)
 """the only size of depthwise and dense kernels: ``K`` in C++ is a template argument"""
 MOST_STEM_TAPS = 64
-"""most inputs of an output value (taps × channels) of a dense convolution: with more the C++
-kernel, which is made for the few channels of images, is slower than torch"""
+"""most taps × channels of a dense convolution. Its kernel is made for images: three channels have
+27. Four vectors of 16 lanes hold 64, as `MOST_TAPS` in stem.h."""
 
 
 class _ConvolutionFunction(torch.autograd.Function):

@@ -144,7 +144,7 @@ def test_dense_convolution_of_images(
     )
 
 
-def test_a_value_that_is_not_a_number_is_not_hidden() -> None:
+def test_nan_is_not_hidden() -> None:
     x = torch.zeros(1, 3, 4, 4).contiguous(memory_format=torch.channels_last)
     x[0, 1, 2, 2] = math.nan
     affine = ClampedAffine(torch.ones(3), torch.ones(3), Limits(low=0.0))
@@ -165,7 +165,9 @@ def test_a_value_that_is_not_a_number_is_not_hidden() -> None:
         ("dense", 3, 40),
     ],
 )
-def test_equal_numbers_in_every_run(kind: str, channels: int, filters: int, images: int) -> None:
+def test_results_are_the_same_in_every_run(
+    kind: str, channels: int, filters: int, images: int
+) -> None:
     """Independent of which thread does what, and of their number up to four."""
     torch.manual_seed(0)
     x = image((images, 13, 11, channels), torch.bfloat16)

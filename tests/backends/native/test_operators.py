@@ -116,7 +116,7 @@ def test_normalization_coefficients(weighted: bool, biased: bool) -> None:
     compare(found, expected, inputs, roundings=16)
 
 
-def test_the_first_of_equals_has_the_gradient() -> None:
+def test_the_first_of_equal_values_gets_the_gradient() -> None:
     x = torch.ones(1, 16, 2, 2).contiguous(memory_format=torch.channels_last).requires_grad_()
     y = operators.max_pool(x, None, Geometry((2, 2), (2, 2), (0, 0), (1, 1)))
     (gradient,) = torch.autograd.grad(y.sum(), x)
@@ -134,7 +134,7 @@ def test_infinite_values(scale: float, expected: float) -> None:
     assert lowest.unique().tolist() == [-math.inf]
 
 
-def test_a_value_that_is_not_a_number_is_not_hidden() -> None:
+def test_nan_is_not_hidden() -> None:
     x = torch.zeros(1, 3, 4, 4).contiguous(memory_format=torch.channels_last)
     x[0, 1, 2, 2] = math.nan
     ones, rectify = torch.ones(3), Limits(low=0.0)
