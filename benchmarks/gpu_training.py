@@ -23,9 +23,9 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from sepcnn.backends import machine
 from sepcnn.backends.machine import Machine, Precision
+from sepcnn.benchmark.measurement import MedianRange, Runner, measure_interleaved, ratio
 from sepcnn.benchmark.plain_torch import PlainTraining
 from sepcnn.benchmark.roofline import roofline
-from sepcnn.benchmark.rounds import Runner, Spread, ratio, take_turns
 from sepcnn.benchmark.training import RandomImages, Training, random_images
 from sepcnn.config.config import Config
 from sepcnn.config.loading import load_config
@@ -136,12 +136,12 @@ def main() -> None:
         steps.step()  # compiles
         steps.warm_up(WARMING * arguments.seconds)
         runners[name] = steps
-    found = take_turns(runners, arguments.seconds)
+    found = measure_interleaved(runners, arguments.seconds)
     print(f"torch {torch.__version__}, {first.describe()}, {arguments.workers} workers")
     print(f"{arguments.config.name}, batch {arguments.batch_size}, {len(found[PLAIN])} rounds")
     width = max(map(len, found))
     for name, speeds in found.items():
-        told, times = Spread.of(speeds), ratio(speeds, found[PLAIN]).median
+        told, times = MedianRange.of(speeds), ratio(speeds, found[PLAIN]).median
         spread = f"({told.lowest:,.0f} to {told.highest:,.0f})"
         line = f"{name:<{width}}{told.median:>9,.0f} images/s {spread:<22}{times:>6.2f} ×"
         if name in chosen:
@@ -154,7 +154,7 @@ def main() -> None:
             )
         print(line)
     for name, runner in runners.items():
-        if isinstance(runner, Training) and (failure := runner.plan.graphed.failure):
+        if isinstance(runner, Training) and (failure := runner.train_step.graphed.failure):
             print(f"{name}: was measured without, for they failed: {failure}")
 
 

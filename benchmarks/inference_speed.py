@@ -34,7 +34,7 @@ from torch import nn
 from sepcnn.backends import machine
 from sepcnn.backends.fused import FORMS
 from sepcnn.backends.native import library
-from sepcnn.benchmark.inference import Way, ways_of
+from sepcnn.benchmark.inference import InferenceForm, inference_forms
 from sepcnn.config.loading import load_config
 from sepcnn.errors import SepcnnError
 from sepcnn.nn.layers.module import weights
@@ -62,9 +62,9 @@ def plain(net: Net) -> Variant:
     return floats, torch.inference_mode()(net.logits)
 
 
-def ours(net: Net, way: Way) -> Variant:
+def ours(net: Net, way: InferenceForm) -> Variant:
     machine.keep_freed_memory()
-    found, form = ways_of(net, CPU)[way]
+    found, form = inference_forms(net, CPU)[way]
     return lambda pixels: pixels, lambda pixels: found.logits(to_input(pixels), FORMS[form])
 
 

@@ -1,1 +1,1 @@
-"""How fast a net is trained and used on this machine: what `sepcnn benchmark` measures."""
+"""Measure the speed of training and inference on this machine, for ``sepcnn benchmark``."""

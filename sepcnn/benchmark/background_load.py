@@ -1,4 +1,4 @@
-"""How much other programs used the processors while something was measured."""
+"""Measure how many processors other programs use during a benchmark."""
 
 from __future__ import annotations
 
@@ -10,39 +10,41 @@ from typing import Self
 
 STATISTICS = Path("/proc/stat")
 IDLE = (3, 4, 8, 9)
-"""columns of its first line that are no work: idle, waiting for disks, and guests, counted twice"""
+"""columns of the first line to leave out: idle, waiting for disks, and guests, which are also
+counted elsewhere
+"""
 
 
 class BackgroundLoad:
-    """From its ``with`` on; known where the system keeps count, as Linux does.
+    """A context manager that measures the load of other programs within its block, on Linux.
 
-    What a machine's owner takes from a virtual machine counts, too.
+    Includes time that the host takes from a virtual machine.
     """
 
     processors: float | None = None
-    """how many others used on average, after the end; None where nobody knows"""
+    """average number of processors used by others, set at the end; None if it is not known"""
 
     def __enter__(self) -> Self:
         self._begin = (time.perf_counter(), _all_seconds(), _own_seconds())
         return self
 
     def __exit__(self, *_: object) -> None:
-        begin, busy, own = self._begin
-        after = _all_seconds()
-        if busy is not None and after is not None:
-            others = after - busy - (_own_seconds() - own)
+        begin, busy_before, own_before = self._begin
+        busy = _all_seconds()
+        if busy_before is not None and busy is not None:
+            others = busy - busy_before - (_own_seconds() - own_before)
             self.processors = max(0.0, others) / (time.perf_counter() - begin)
 
 
 def _all_seconds() -> float | None:
-    """Seconds of work of all processors since the machine started."""
+    """Return the busy seconds of all processors since the machine started; None if unknown."""
     with suppress(OSError, ValueError):
         columns = STATISTICS.read_text().split("\n", 1)[0].split()[1:]
-        ticks = sum(int(ticks) for at, ticks in enumerate(columns) if at not in IDLE)
+        ticks = sum(int(ticks) for column, ticks in enumerate(columns) if column not in IDLE)
         return ticks / os.sysconf("SC_CLK_TCK")
     return None
 
 
 def _own_seconds() -> float:
-    """Of this process, and of those it started that have ended."""
+    """Return the processor seconds of this process and its finished child processes."""
     return sum(os.times()[:4])

@@ -1,4 +1,4 @@
-"""The speed of a net in use: one image at a time, and batches."""
+"""Measure the speed of inference: latency of single images, and throughput of batches."""
 
 from __future__ import annotations
 
@@ -13,24 +13,26 @@ from sepcnn.backends.folding import folded
 from sepcnn.backends.fused import FORMS
 from sepcnn.backends.machine import Form, Machine
 from sepcnn.backends.native import library
-from sepcnn.benchmark.rounds import ROUNDS, Spread, Steps, take_turns
-from sepcnn.benchmark.training import first_state, random_images, wait_for
+from sepcnn.benchmark.measurement import ROUNDS, MedianRange, StepRunner, measure_interleaved
+from sepcnn.benchmark.training import initial_state, random_images, synchronize
 from sepcnn.config.config import Config
 from sepcnn.nn.graph import Graph
 from sepcnn.nn.model import Net
 from sepcnn.training.evaluation import batch_size, to_input
 
-WARMING, ALONE = 0.05, 0.5
-"""shares of the time: for the first steps of each, and for single images"""
-LEAST_IMAGES = 3
-"""single images of a turn"""
-Way = Literal["plain", "folded", "fused"]
-"""module by module; normalizations folded; these in the kernels of `sepcnn.backends.fused`, too"""
+WARM_UP_SHARE, LATENCY_SHARE = 0.05, 0.5
+"""shares of the time for the warm-up of each runner, and of the rest for single images"""
+MIN_IMAGES = 3
+"""minimum number of single images per turn"""
+InferenceForm = Literal["plain", "folded", "fused"]
+"""plain: module by module; folded: normalizations are folded into convolutions; fused: folded, and
+computed by the kernels of `sepcnn.backends.fused`
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Milliseconds from an image to its logits."""
+    """Milliseconds to compute the logits of one image."""
 
     median: float
     percentile95: float
@@ -38,17 +40,17 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class InferenceSpeed:
-    """What `sepcnn benchmark --infer` tells of one way to compute a net."""
+    """Speed of inference in one form."""
 
     latency_ms: Latency
     batch_size: int
-    images_per_second: Spread
-    """in batches"""
+    images_per_second: MedianRange
+    """throughput in batches"""
     rounds: int
 
 
-class Inference(Steps):
-    """A net in inference mode on random images, float32 as in `sepcnn eval`."""
+class Inference(StepRunner):
+    """Inference on random images in float32, as in ``sepcnn eval``."""
 
     def __init__(self, net: Net, form: Form, images: torch.Tensor) -> None:
         """``images`` is one batch, uint8 [N, H, W, C], on the net's device."""
@@ -60,59 +62,64 @@ class Inference(Steps):
         self.net.logits(to_input(self.pixels), self.form)
 
     def wait(self) -> None:
-        wait_for(self.pixels.device)
+        synchronize(self.pixels.device)
 
     def times(self, seconds: float) -> list[float]:
-        """Seconds of each step for about so long, and of `LEAST_IMAGES` at least."""
-        end, found = time.perf_counter() + seconds, [self.timed(1)]
-        while len(found) < LEAST_IMAGES or time.perf_counter() < end:
-            found.append(self.timed(1))
-        return found
+        """Do steps for about ``seconds``, at least `MIN_IMAGES`. Return the seconds of each."""
+        end, times = time.perf_counter() + seconds, [self.timed(1)]
+        while len(times) < MIN_IMAGES or time.perf_counter() < end:
+            times.append(self.timed(1))
+        return times
 
 
 def measure_inference(
     config: Config, graph: Graph, machine: Machine, seconds: float
-) -> dict[Way, InferenceSpeed]:
-    """Every way that the machine has, in turns."""
+) -> dict[InferenceForm, InferenceSpeed]:
+    """Measure every form available on this machine, interleaved, for about ``seconds``."""
     classes = graph.head.classes
     assert classes is not None
     end = time.perf_counter() + seconds
     size = batch_size(config.model.input_shape)
     images = random_images(config, classes)
-    net = first_state(config, graph, images, machine.device).model
+    net = initial_state(config, graph, images, machine.device).model
     pixels = images.images[torch.arange(size) % len(images)].to(machine.device)
-    ways = ways_of(net, machine.device)
-    alone = {way: Inference(*ways[way], pixels[:1]) for way in ways}
-    batches = {way: Inference(*ways[way], pixels) for way in ways}
-    for one in (*alone.values(), *batches.values()):
-        one.warm_up(WARMING * seconds)
-    latencies = single_images(alone, ALONE * (end - time.perf_counter()))
-    speeds = take_turns(batches, max(end - time.perf_counter(), seconds / 4))
+    forms = inference_forms(net, machine.device)
+    singles = {form: Inference(*forms[form], pixels[:1]) for form in forms}
+    batches = {form: Inference(*forms[form], pixels) for form in forms}
+    for runner in (*singles.values(), *batches.values()):
+        runner.warm_up(WARM_UP_SHARE * seconds)
+    latencies = measure_latencies(singles, LATENCY_SHARE * (end - time.perf_counter()))
+    speeds = measure_interleaved(batches, max(end - time.perf_counter(), seconds / 4))
     return {
-        way: InferenceSpeed(latencies[way], size, Spread.of(found), len(found))
-        for way, found in speeds.items()
+        form: InferenceSpeed(latencies[form], size, MedianRange.of(values), len(values))
+        for form, values in speeds.items()
     }
 
 
-def ways_of(net: Net, device: torch.device) -> dict[Way, tuple[Net, Form]]:
-    """A net and how it is called, for every way that the machine has."""
-    less = folded(net)
-    found: dict[Way, tuple[Net, Form]] = {"plain": (net, "plain"), "folded": (less, "plain")}
+def inference_forms(net: Net, device: torch.device) -> dict[InferenceForm, tuple[Net, Form]]:
+    """Return the model and its computation `Form` for every form available on this machine."""
+    folded_net = folded(net)
+    forms: dict[InferenceForm, tuple[Net, Form]] = {
+        "plain": (net, "plain"),
+        "folded": (folded_net, "plain"),
+    }
     if device.type == "cpu" and library.load_kernels("float32") is not None:
-        found["fused"] = (less, "fused")
-    return found
+        forms["fused"] = (folded_net, "fused")
+    return forms
 
 
-def single_images(alone: dict[Way, Inference], seconds: float) -> dict[Way, Latency]:
-    """The latency of each, measured in turns."""
-    found: dict[Way, list[float]] = {way: [] for way in alone}
+def measure_latencies(
+    runners: dict[InferenceForm, Inference], seconds: float
+) -> dict[InferenceForm, Latency]:
+    """Measure the latency of each runner, interleaved, for about ``seconds``."""
+    times: dict[InferenceForm, list[float]] = {form: [] for form in runners}
     end = time.perf_counter() + seconds
     for done in range(ROUNDS):
         if done and time.perf_counter() > end:
             break
-        for way, one in alone.items():
-            found[way] += one.times(seconds / ROUNDS / len(alone))
+        for form, runner in runners.items():
+            times[form] += runner.times(seconds / ROUNDS / len(runners))
     return {
-        way: Latency(1000 * median(times), 1000 * quantiles(times, n=20, method="inclusive")[-1])
-        for way, times in found.items()
+        form: Latency(1000 * median(taken), 1000 * quantiles(taken, n=20, method="inclusive")[-1])
+        for form, taken in times.items()
     }

@@ -1,8 +1,8 @@
-"""The loop that a PyTorch user writes, for comparison, in a process of its own.
+"""A plain PyTorch training loop for comparison, in a separate process.
 
-The same net module by module, N×C×H×W, float32, torch's own optimizer, torch's settings. Images are
-floats in memory already and are not augmented. How memory is allocated belongs to a process, so
-this one is left as it is.
+It trains the same model module by module, N×C×H×W, in float32, with torch's optimizer and default
+settings. Images are already floats in memory and are not augmented. The process is separate
+because the memory allocator has settings per process, and this one keeps the defaults.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any, Self
 
 import torch
 
-from sepcnn.benchmark.rounds import Steps
-from sepcnn.benchmark.training import STEPS_AN_EPOCH, first_state, random_images, wait_for
+from sepcnn.benchmark.measurement import StepRunner
+from sepcnn.benchmark.training import STEPS_PER_EPOCH, initial_state, random_images, synchronize
 from sepcnn.config.config import Config
 from sepcnn.errors import InputError, RunError
 from sepcnn.nn.graph import Graph
@@ -24,20 +24,20 @@ from sepcnn.nn.optimizers import Optimizer
 from sepcnn.nn.schedules import Progress
 
 NAME = "plain PyTorch"
-NAMES = {"Nadam": "NAdam"}
-"""of optimizers that torch spells in another way"""
+TORCH_NAMES = {"Nadam": "NAdam"}
+"""names of optimizers that are spelt differently in torch"""
 READY = "ready"
 
 
-class PlainTraining(Steps):
-    """A step as in torch's tutorials."""
+class PlainTraining(StepRunner):
+    """Training steps as in the PyTorch tutorials."""
 
     def __init__(self, config: Config, graph: Graph, device: torch.device) -> None:
         classes = graph.head.classes
         assert classes is not None
         images = random_images(config, classes)
         self.config, self.device, self.done = config, device, 0
-        model = first_state(config, graph, images, device).model
+        model = initial_state(config, graph, images, device).model
         self.model = model.to(memory_format=torch.contiguous_format).train()
         self.optimizer = optimizer_like(config.train.optimizer, model.trained_weights().values())
         self.pixels = images.images.permute(0, 3, 1, 2).float().contiguous().to(device)
@@ -49,9 +49,9 @@ class PlainTraining(Steps):
         self.loss()
 
     def loss(self) -> torch.Tensor:
-        """That of the step it does."""
+        """Do a training step and return its loss, still on the device."""
         options = self.config.train
-        progress = Progress(self.done, STEPS_AN_EPOCH, options.epochs * STEPS_AN_EPOCH)
+        progress = Progress(self.done, STEPS_PER_EPOCH, options.epochs * STEPS_PER_EPOCH)
         begin_step(self.model, options.seed, progress)
         pixels, labels = self.batch()
         self.optimizer.zero_grad()
@@ -62,52 +62,52 @@ class PlainTraining(Steps):
         return loss.detach()
 
     def batch(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Images and labels of the step."""
+        """Return the images and labels of the current step."""
         indices = self.batches[self.done % len(self.batches)]
         return self.pixels[indices], self.labels[indices]
 
     def wait(self) -> None:
-        wait_for(self.device)
+        synchronize(self.device)
 
 
 def optimizer_class(optimizer: Optimizer) -> type[torch.optim.Optimizer]:
-    """Errors: `InputError` for a rule that torch does not have."""
+    """Return torch's optimizer of the same name. Errors: `InputError` if there is none."""
     name = optimizer.chosen_name
-    found = getattr(torch.optim, NAMES.get(name, name), None)
-    if found is None:
-        hint = "compare with another, as in --set train.optimizer=Adam"
+    torch_class = getattr(torch.optim, TORCH_NAMES.get(name, name), None)
+    if torch_class is None:
+        hint = "use another one, as in --set train.optimizer=Adam"
         raise InputError(f"torch has no optimizer {name}", hint)
-    chosen: type[torch.optim.Optimizer] = found
-    return chosen
+    result: type[torch.optim.Optimizer] = torch_class
+    return result
 
 
 def optimizer_like(optimizer: Optimizer, weights: Any) -> torch.optim.Optimizer:
-    """torch's own of the same name, with what decides about its work."""
+    """Return torch's optimizer of the same name, learning rate and momentum."""
     options: dict[str, Any] = {"lr": optimizer.learning_rate}
     if momentum := getattr(optimizer, "momentum", 0):
         options["momentum"] = momentum
     return optimizer_class(optimizer)(weights, **options)
 
 
-class PlainTorch:
-    """`PlainTraining` in its process: a runner for `take_turns`."""
+class PlainTorchProcess:
+    """`PlainTraining` in a separate process: a `Runner` for `measure_interleaved`."""
 
     def __init__(self, config: Config, classes: int, device: torch.device, seconds: float) -> None:
-        """``seconds`` is how long the first steps may take. Errors: as `optimizer_class`."""
+        """``seconds`` is the time for warm-up steps. Errors: as `optimizer_class`."""
         optimizer_class(config.train.optimizer)
         context = multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        job = (theirs, config.resolved(), classes, str(device), seconds)
+        self.pipe, child_pipe = context.Pipe()
+        job = (child_pipe, config.resolved(), classes, str(device), seconds)
         self.process = context.Process(target=serve, args=job, daemon=True)
         self.process.start()
-        theirs.close()
+        child_pipe.close()
 
     def __enter__(self) -> Self:
         self._answer()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.pipe.close()  # which ends the process
+        self.pipe.close()  # ends the process
         self.process.join()
 
     def run(self, seconds: float) -> float:
@@ -115,13 +115,13 @@ class PlainTorch:
         return float(self._answer())
 
     def _answer(self) -> Any:
-        """Errors: `RunError`."""
+        """Return the next message of the process. Errors: `RunError` if it failed."""
         try:
             answer = self.pipe.recv()
         except EOFError:
-            answer = RuntimeError("its process has ended")
+            answer = RuntimeError("the process has ended")
         if isinstance(answer, Exception):
-            hint = "leave out --against torch to measure sepcnn alone"
+            hint = "omit --against torch to measure only sepcnn"
             raise RunError(f"{NAME} failed: {answer}", hint)
         return answer
 
@@ -129,8 +129,8 @@ class PlainTorch:
 def serve(
     pipe: Connection, resolved: dict[str, Any], classes: int, device: str, seconds: float
 ) -> None:
-    """Take turns until nobody asks any more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks
+    """Run in the child process: train for each time received, until the pipe is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process handles Ctrl-C
     try:
         config = Config.from_resolved(resolved)
         training = PlainTraining(config, config.graph(classes), torch.device(device))

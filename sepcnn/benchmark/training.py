@@ -1,4 +1,4 @@
-"""Training of a config as the loop does it, step by step, on random images."""
+"""Training steps of a config on random images, as in the training loop."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 
 from sepcnn.backends.machine import Machine, use_threads
-from sepcnn.benchmark.rounds import Steps
+from sepcnn.benchmark.measurement import StepRunner
 from sepcnn.config.config import Config
 from sepcnn.data.dataset import Dataset, InMemorySplit
 from sepcnn.nn.graph import Graph
@@ -18,105 +18,110 @@ from sepcnn.training.state import State, new_state
 from sepcnn.training.step import TrainingStep, add_to_sums, backward
 
 PARTS = ("data", "forward", "backward", "optimizer")
-"""of a step; data is gathering and augmenting a batch, optimizer with the running sums"""
-MOST_BYTES = 64 << 20
-"""of the random images: batches from all over memory, but little of it"""
-STEPS_AN_EPOCH = 1_000_000
-"""so that schedules stay where they begin: where they stand has no effect on speed"""
+"""parts of a step; data: gather and augment a batch; optimizer: also update the running metrics"""
+MAX_IMAGE_BYTES = 64 << 20
+"""maximum size of the random images: batches are spread over memory, but use little of it"""
+STEPS_PER_EPOCH = 1_000_000
+"""so large that schedules stay at their start, which has no effect on the speed"""
 
 
 class RandomImages(InMemorySplit):
-    """Images that are nothing, labels that mean nothing."""
+    """Random images with random labels."""
 
     def order(self) -> torch.Tensor:
-        """All indices, always in the same order."""
+        """Return all indices in a fixed random order: int64 [images]."""
         return torch.randperm(len(self), generator=torch.Generator().manual_seed(1))
 
 
 def random_images(config: Config, classes: int) -> RandomImages:
-    """Batches of uint8 images in the net's size with labels, always the same ones."""
+    """Return 1 to 16 batches of random uint8 images [N, H, W, C], always the same."""
     generator = torch.Generator().manual_seed(0)
     height, width, channels = config.model.input_shape
     size = config.train.batch_size
-    batches = max(1, min(16, MOST_BYTES // (size * height * width * channels)))
+    batches = max(1, min(16, MAX_IMAGE_BYTES // (size * height * width * channels)))
     shape = (batches * size, height, width, channels)
     images = torch.randint(256, shape, dtype=torch.uint8, generator=generator)
     return RandomImages(images, torch.randint(classes, shape[:1], generator=generator))
 
 
-def first_state(config: Config, graph: Graph, images: InMemorySplit, device: torch.device) -> State:
-    """The state before the first step; a Normalization knows the statistics of a batch."""
+def initial_state(
+    config: Config, graph: Graph, images: InMemorySplit, device: torch.device
+) -> State:
+    """Return the state before the first step. Normalization layers are adapted to one batch."""
     state = new_state(config, graph, device)
-    few = images.take(torch.arange(config.train.batch_size))
-    loop.adapt(config, Dataset((), few, None, None), state)
+    batch = images.take(torch.arange(config.train.batch_size))
+    loop.adapt(config, Dataset((), batch, None, None), state)
     return state
 
 
-def as_measured(config: Config) -> Config:
-    """Without progressive resizing: the speed told is that of whole images."""
+def without_progressive_resizing(config: Config) -> Config:
+    """Return the config without progressive resizing, to measure the speed of full-size images."""
     data = config.data.model_copy(update={"progressive_resizing": None})
     return config.model_copy(update={"data": data})
 
 
-class Training(Steps):
-    """Steps of the loop in `sepcnn.training.loop`."""
+class Training(StepRunner):
+    """The training steps of `sepcnn.training.loop`, on random images."""
 
     def __init__(self, config: Config, graph: Graph, machine: Machine) -> None:
         classes = graph.head.classes
         assert classes is not None
-        self.config, self.machine = as_measured(config), machine
+        self.config, self.machine = without_progressive_resizing(config), machine
         images = random_images(config, classes)
-        self.state = first_state(self.config, graph, images, machine.device)
+        self.state = initial_state(self.config, graph, images, machine.device)
         weights = (1.0,) * classes if config.train.class_weights is not None else None
-        self.plan = TrainingStep(self.config, machine, STEPS_AN_EPOCH, weights)
+        self.train_step = TrainingStep(self.config, machine, STEPS_PER_EPOCH, weights)
         self.split = images.to(machine.device)
         self.batches = images.order().to(machine.device).split(config.train.batch_size)
         self.images = config.train.batch_size
 
     def indices(self) -> torch.Tensor:
-        """Of the images of the next step."""
+        """Return the indices of the next step's images: int64 [batch]."""
         indices: torch.Tensor = self.batches[self.state.step % len(self.batches)]
         return indices
 
     def step(self) -> None:
-        rate = self.plan.learning_rate(self.state.step)
-        self.plan.take(self.state, self.split.read(self.indices()), rate)
+        rate = self.train_step.learning_rate(self.state.step)
+        self.train_step.take(self.state, self.split.read(self.indices()), rate)
 
     def wait(self) -> None:
-        wait_for(self.machine.device)
+        synchronize(self.machine.device)
 
     def timed(self, steps: int) -> float:
         if self.machine.device.type == "cpu":
-            use_threads(self.machine.threads)  # others in the same process may have other settings
+            use_threads(
+                self.machine.threads
+            )  # other runners in this process may use another number
         return super().timed(steps)
 
     def timed_parts(self) -> list[float]:
-        """Seconds of each of `PARTS` in one step, which waits for the device between them, and
-        where no CUDA graph joins them.
-        """
-        plan, state, times = self.plan, self.state, []
+        """Do one step and return the seconds of each of `PARTS`.
 
-        def done() -> None:
+        The step waits for the device after each part, and does not use CUDA graphs.
+        """
+        step, state, times = self.train_step, self.state, []
+
+        def end_part() -> None:
             self.wait()
             times.append(time.perf_counter())
 
-        rate = plan.learning_rate(state.step)
-        done()
-        batch = plan.prepare(state, self.split.read(self.indices()))
-        done()
-        net = plan.begin(state, batch)
-        logits, loss = plan.forward(net, batch)
-        done()
+        rate = step.learning_rate(state.step)
+        end_part()
+        batch = step.prepare(state, self.split.read(self.indices()))
+        end_part()
+        net = step.begin(state, batch)
+        logits, loss = step.forward(net, batch)
+        end_part()
         gradients = backward(state, loss)
-        done()
-        plan.update(state, gradients, rate)
+        end_part()
+        step.update(state, gradients, rate)
         add_to_sums(state, batch, logits, loss)
-        done()
+        end_part()
         return [end - start for start, end in pairwise(times)]
 
 
-def wait_for(device: torch.device) -> None:
-    """Until a GPU has done all that was asked of it."""
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has finished all its work; a CPU has nothing to wait for."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -124,9 +129,9 @@ def wait_for(device: torch.device) -> None:
 
 
 def peak_memory(device: torch.device) -> int | None:
-    """Bytes: the most this process has held so far, of a GPU's tensors or in all.
+    """Return the peak memory so far in bytes: of tensors on the GPU, or of the process.
 
-    None where nobody tells.
+    None if the system does not report it.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)

@@ -1,4 +1,4 @@
-"""The settings that train a net fastest on this machine: one after the other, keeping the best."""
+"""Find the settings that train a model fastest on this machine, one group at a time."""
 
 from __future__ import annotations
 
@@ -19,22 +19,24 @@ from sepcnn.backends.machine import (
     use_threads,
 )
 from sepcnn.backends.native import library
-from sepcnn.benchmark.rounds import Spread, ratio, take_turns
+from sepcnn.benchmark.measurement import MedianRange, measure_interleaved, ratio
 from sepcnn.benchmark.training import Training
 from sepcnn.config.config import Config
 from sepcnn.nn.graph import Graph
 
 Type = Literal["float32", "bfloat16"]
 PRECISIONS: tuple[Type, ...] = ("float32", "bfloat16")
-WARMING = 0.1
-"""share of the time for the first steps of each"""
-WORTH, WORTH_ANOTHER_BATCH = 1.03, 1.1
-"""as many times as fast another setting must be; a batch size, which changes the training, more"""
+WARM_UP_SHARE = 0.1
+"""share of the time for the warm-up of each setting"""
+MIN_GAIN, MIN_BATCH_SIZE_GAIN = 1.03, 1.1
+"""how many times as fast a setting must be to be chosen; a batch size, which changes the training,
+must gain more
+"""
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
-    """What may be chosen for speed."""
+class SpeedSettings:
+    """The settings that tuning can change."""
 
     precision: Type
     form: Form
@@ -44,145 +46,153 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
-class Try:
-    """How fast a setting was."""
+class Trial:
+    """A setting and its speed."""
 
-    setting: Setting
-    images_per_second: Spread | None
-    """None: it did not run, for want of memory, or since a CUDA graph could not be recorded"""
+    setting: SpeedSettings
+    images_per_second: MedianRange | None
+    """None if it did not run: out of memory, or a CUDA graph could not be recorded"""
     relative: float
-    """how many times as fast as the config's own setting; the product of ratios of turns"""
+    """how many times as fast as the config's own setting; a product of ratios of several rounds"""
 
 
 @dataclass(frozen=True, slots=True)
-class Tuning:
-    """All that was tried; the first is the config's own setting."""
+class TuningResult:
+    """All trials, the fastest setting and a close one. The first trial is the config's setting."""
 
-    tries: list[Try]
-    best: Setting
+    tries: list[Trial]
+    best: SpeedSettings
     rounds: int
-    """the fewest of all turns"""
-    close: Setting | None = None
-    """another batch size that was faster, but not by enough to change the training for"""
+    """smallest number of rounds in any comparison"""
+    close: SpeedSettings | None = None
+    """a batch size that is faster, but by too little to change the training"""
 
     def changes(self) -> dict[str, str]:
-        """The fields of the config that the best setting changes, with their YAML values."""
+        """Return the config keys that the best setting changes, with their YAML values."""
         own = self.tries[0].setting
-        found = {
+        fields = {
             "train.precision": (own.precision, self.best.precision),
             "train.fused": (own.form == "fused", self.best.form == "fused"),
             "train.compile": (own.form == "compiled", self.best.form == "compiled"),
             "train.cuda_graphs": (own.graphs, self.best.graphs),
             "train.batch_size": (own.batch_size, self.best.batch_size),
         }
-        return {key: str(new).lower() for key, (old, new) in found.items() if old != new}
+        return {key: str(new).lower() for key, (old, new) in fields.items() if old != new}
 
 
-def kernels(setting: Setting, machine: Machine) -> list[Setting]:
-    """Other types, forms and ways to launch, each with each: one may be worth without the other."""
+def kernel_variants(setting: SpeedSettings, machine: Machine) -> list[SpeedSettings]:
+    """Return all other combinations of precision, form and CUDA graphs that may be fast.
+
+    All combinations, because a form may be fast only with one of the precisions.
+    """
     forms: list[Form] = ["plain"]
     if machine.device.type == "cpu":
         forms.append("fused")
     elif machine.device.type == "cuda" and supports_compile(machine.device):
         forms.append("compiled")
     launches = [False, True] if supports_cuda_graphs(machine.device) else [False]
-    found = [
+    variants = [
         replace(setting, precision=precision, form=form, graphs=graphs)
         for graphs, form, precision in product(launches, forms, PRECISIONS)
     ]
-    return [one for one in found if one != setting and can_be_fast(one, machine)]
+    return [v for v in variants if v != setting and can_be_fast(v, machine)]
 
 
-def can_be_fast(setting: Setting, machine: Machine) -> bool:
-    """Not where there are no kernels, or torch multiplies bfloat16 by way of float32."""
+def can_be_fast(setting: SpeedSettings, machine: Machine) -> bool:
+    """Return False if there are no kernels, or if torch multiplies bfloat16 as float32."""
     if setting.form == "fused":
         return library.load_kernels(setting.precision) is not None
     return setting.precision == "float32" or multiplies_bfloat16(machine.device)
 
 
-def batch_sizes(setting: Setting, machine: Machine) -> list[Setting]:
+def batch_sizes(setting: SpeedSettings, machine: Machine) -> list[SpeedSettings]:
     sizes = {max(1, setting.batch_size // 2), 2 * setting.batch_size} - {setting.batch_size}
     return [replace(setting, batch_size=size) for size in sorted(sizes)]
 
 
-def threads(setting: Setting, machine: Machine) -> list[Setting]:
+def thread_counts(setting: SpeedSettings, machine: Machine) -> list[SpeedSettings]:
     if machine.device.type != "cpu":
         return []
     counts = {1, max(1, processor_count() // 2), processor_count()} - {setting.threads}
     return [replace(setting, threads=count) for count in sorted(counts)]
 
 
-AXES: Mapping[Callable[[Setting, Machine], list[Setting]], float] = {
-    kernels: WORTH,
-    batch_sizes: WORTH_ANOTHER_BATCH,
-    threads: WORTH,
+AXES: Mapping[Callable[[SpeedSettings, Machine], list[SpeedSettings]], float] = {
+    kernel_variants: MIN_GAIN,
+    batch_sizes: MIN_BATCH_SIZE_GAIN,
+    thread_counts: MIN_GAIN,
 }
-"""what is tried, in this order, and how many times as fast it must be"""
+"""the groups of settings in the order they are tried, and how many times as fast they must be"""
 
 
-def tune(config: Config, graph: Graph, machine: Machine, seconds: float) -> Tuning:
-    """Try the settings of each axis in turns with the best so far, for about ``seconds`` in all.
+def tune(config: Config, graph: Graph, machine: Machine, seconds: float) -> TuningResult:
+    """Try the settings of each axis, interleaved with the best so far, for ``seconds`` in all.
 
-    Errors: those of a step where already the config's own setting does not fit.
+    Errors: those of a training step, if the config's own setting does not run.
     """
-    best = Setting(
+    best = SpeedSettings(
         machine.precision, machine.form, config.train.batch_size, machine.threads, machine.graphs
     )
-    tries: list[Try] = []
+    trials: list[Trial] = []
     rounds: list[int] = []
     relative, close = 1.0, None
     try:
         for axis, worth in AXES.items():
             others = axis(best, machine)
-            if tries and not others:
+            if trials and not others:
                 continue
-            speeds = compete(config, graph, machine, best, others, seconds / len(AXES))
-            if not tries:
-                tries.append(Try(best, Spread.of(speeds[best]), relative))
+            speeds = measure_settings(config, graph, machine, best, others, seconds / len(AXES))
+            if not trials:
+                trials.append(Trial(best, MedianRange.of(speeds[best]), relative))
             rounds.append(len(speeds[best]))
             gains = {
-                one: ratio(speeds[one], speeds[best]).median for one in others if one in speeds
+                setting: ratio(speeds[setting], speeds[best]).median
+                for setting in others
+                if setting in speeds
             }
-            for one in others:
-                spread = Spread.of(speeds[one]) if one in speeds else None
-                tries.append(Try(one, spread, relative * gains.get(one, 0.0)))
-            leader = max(gains, key=lambda one: gains[one], default=best)
+            for setting in others:
+                speed = MedianRange.of(speeds[setting]) if setting in speeds else None
+                trials.append(Trial(setting, speed, relative * gains.get(setting, 0.0)))
+            leader = max(gains, key=lambda setting: gains[setting], default=best)
             if gains.get(leader, 0.0) >= worth:
                 best, relative = leader, relative * gains[leader]
-            elif gains.get(leader, 0.0) >= WORTH:
+            elif gains.get(leader, 0.0) >= MIN_GAIN:
                 close = leader
     finally:
         if machine.device.type == "cpu":
             use_threads(machine.threads)
-    return Tuning(tries, best, min(rounds), close)
+    return TuningResult(trials, best, min(rounds), close)
 
 
-def compete(
+def measure_settings(
     config: Config,
     graph: Graph,
     machine: Machine,
-    champion: Setting,
-    others: list[Setting],
+    best: SpeedSettings,
+    others: list[SpeedSettings],
     seconds: float,
-) -> dict[Setting, list[float]]:
-    """Images per second of each in every round; nothing of those that did not run."""
-    end, warming = time.perf_counter() + seconds, WARMING * seconds
-    runners = {champion: ready(config, graph, machine, champion, warming)}
-    for one in others:
+) -> dict[SpeedSettings, list[float]]:
+    """Measure settings interleaved. Return images per second by setting and round.
+
+    Settings that do not run, for lack of memory or of a CUDA graph, are left out.
+    """
+    end, warm_up = time.perf_counter() + seconds, WARM_UP_SHARE * seconds
+    runners = {best: warmed_up_training(config, graph, machine, best, warm_up)}
+    for setting in others:
         try:
-            training = ready(config, graph, machine, one, warming)
-            if training.plan.graphed.failure is None:  # else it is another setting that ran
-                runners[one] = training
+            training = warmed_up_training(config, graph, machine, setting, warm_up)
+            if training.train_step.graphed.failure is None:  # else it ran without graphs
+                runners[setting] = training
         except (RuntimeError, MemoryError) as error:
             if memory_exhausted(error) is None:
                 raise
-    return take_turns(runners, max(end - time.perf_counter(), seconds / 2))
+    return measure_interleaved(runners, max(end - time.perf_counter(), seconds / 2))
 
 
-def ready(
-    config: Config, graph: Graph, machine: Machine, setting: Setting, seconds: float
+def warmed_up_training(
+    config: Config, graph: Graph, machine: Machine, setting: SpeedSettings, seconds: float
 ) -> Training:
-    """Training under a setting, after its first steps."""
+    """Return training with a setting, after warm-up steps for about ``seconds``."""
     options = config.train.model_copy(update={"batch_size": setting.batch_size})
     hardware = Machine(
         machine.device, setting.precision, setting.threads, setting.form, setting.graphs

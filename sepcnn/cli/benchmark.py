@@ -1,4 +1,4 @@
-"""``sepcnn benchmark``: how fast a net is on this machine."""
+"""``sepcnn benchmark``: measure the speed of training or inference on this machine."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from sepcnn.backends.machine import Machine
 from sepcnn.benchmark import speed
 from sepcnn.benchmark import tune as tuning
 from sepcnn.benchmark.background_load import BackgroundLoad
-from sepcnn.benchmark.inference import InferenceSpeed, Way, measure_inference
-from sepcnn.benchmark.plain_torch import NAME, PlainTorch
-from sepcnn.benchmark.rounds import Spread
-from sepcnn.benchmark.speed import Speed
-from sepcnn.benchmark.tune import WORTH_ANOTHER_BATCH, Setting, Tuning
+from sepcnn.benchmark.inference import InferenceForm, InferenceSpeed, measure_inference
+from sepcnn.benchmark.measurement import MedianRange
+from sepcnn.benchmark.plain_torch import NAME, PlainTorchProcess
+from sepcnn.benchmark.speed import TrainingSpeed
+from sepcnn.benchmark.tune import MIN_BATCH_SIZE_GAIN, SpeedSettings, TuningResult
 from sepcnn.cli import console
 from sepcnn.cli.options import PATH, as_json, overrides
 from sepcnn.cli.summary import size
@@ -34,20 +34,27 @@ from sepcnn.nn.graph import Graph
 from sepcnn.training.session import check_trainable, choose_machine
 from sepcnn.wording import counted, typed
 
-BUSY = 0.1
-"""share of the processors that others may use unmentioned"""
-FEW_ROUNDS = 3
-"""so few say little about the spread"""
+BACKGROUND_SHARE = 0.1
+"""a note is printed if other programs use more than this share of the processors"""
+MIN_ROUNDS = 3
+"""a note is printed if there are fewer rounds"""
 
 
 @click.command(name="benchmark")
 @click.argument("path", metavar="CONFIG", type=PATH)
-@click.option("--seconds", type=click.FloatRange(0.1, 3600), default=20.0, help="How long, about.")
-@click.option("--classes", type=click.IntRange(min=1), help="Classes behind units: auto.")
-@click.option("--infer", is_flag=True, help="Measure the net in use, not its training.")
-@click.option("--against", type=click.Choice(["torch"]), help="Beside the loop of plain PyTorch.")
-@click.option("--tune", is_flag=True, help="Look for the settings that are fastest here.")
-@click.option("--write", is_flag=True, help="With --tune: put them into CONFIG.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0.1, 3600),
+    default=20.0,
+    help="Approximate duration. Default: 20.",
+)
+@click.option("--classes", type=click.IntRange(min=1), help="Number of classes, for units: auto.")
+@click.option("--infer", is_flag=True, help="Measure inference instead of training.")
+@click.option(
+    "--against", type=click.Choice(["torch"]), help="Compare with a plain PyTorch training loop."
+)
+@click.option("--tune", is_flag=True, help="Find the fastest settings for this machine.")
+@click.option("--write", is_flag=True, help="With --tune: write the settings to CONFIG.")
 @overrides
 @as_json
 def command(
@@ -61,17 +68,17 @@ def command(
     overrides: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Measure how fast the net of CONFIG is trained on this machine.
+    """Measure the speed of training the model of CONFIG on this machine.
 
-    Images and labels are random, in the shape of model.input_shape: no data set is read. --tune
-    tries precision, kernels, batch size and threads one after the other and keeps the best.
+    Uses random images of model.input_shape and reads no data set. --tune tries settings for
+    precision and kernels, then batch size, then threads, and keeps the fastest of each.
     """
     if infer + tune + bool(against) > 1:
-        raise click.UsageError("at most one of --infer, --against and --tune")
+        raise click.UsageError("only one of --infer, --against and --tune can be given")
     if write and (overrides or not tune):
-        raise click.UsageError("--write goes with --tune, and without --set: it changes CONFIG")
+        raise click.UsageError("--write needs --tune and cannot be combined with --set")
     if write and not os.access(path.resolve().parent, os.W_OK):
-        hint = "without --write the settings are only told"
+        hint = "without --write the settings are only printed"
         raise InputError(f"the folder of {path} cannot be written", hint)
     machine.keep_freed_memory()
     settings = loading.load_config(path, overrides)
@@ -84,147 +91,156 @@ def command(
     console.notes(machine.missing_speedups(hardware, settings.train.fused))
     facts = {"machine": hardware.facts()}
     if infer:
-        with BackgroundLoad() as company:
+        with BackgroundLoad() as load:
             speeds = measure_inference(settings, graph, hardware, seconds)
-        forms = {way: asdict(one) for way, one in speeds.items()}
-        tell(facts | {"forms": forms}, as_json, lambda: show_inference(speeds))
-        doubt(next(iter(speeds.values())).rounds, company)
+        forms = {form: asdict(measured) for form, measured in speeds.items()}
+        print_result(facts | {"forms": forms}, as_json, lambda: show_inference(speeds))
+        note_uncertainty(next(iter(speeds.values())).rounds, load)
     elif tune:
-        with BackgroundLoad() as company:
-            found = tuning.tune(settings, graph, hardware, seconds)
-        tuned = facts | asdict(found) | {"changes": found.changes()}
-        tell(tuned, as_json, lambda: show_tuning(path, found, write))
-        doubt(found.rounds, company)
+        with BackgroundLoad() as load:
+            result = tuning.tune(settings, graph, hardware, seconds)
+        tuned = facts | asdict(result) | {"changes": result.changes()}
+        print_result(tuned, as_json, lambda: show_tuning(path, result, write))
+        note_uncertainty(result.rounds, load)
         if write:
-            put_into(path, found.changes())
+            write_settings(path, result.changes())
     else:
-        with BackgroundLoad() as company:
+        with BackgroundLoad() as load:
             if against:
-                result = beside_torch(settings, graph, hardware, seconds)
+                measured = compare_with_torch(settings, graph, hardware, seconds)
             else:
-                result = speed.measure(settings, graph, hardware, seconds)
-        tell(facts | asdict(result), as_json, lambda: show(result))
-        doubt(result.rounds, company)
+                measured = speed.measure(settings, graph, hardware, seconds)
+        print_result(facts | asdict(measured), as_json, lambda: show(measured))
+        note_uncertainty(measured.rounds, load)
 
 
-def tell(facts: Mapping[str, Any], as_json: bool, show: Callable[[], None]) -> None:
-    """The result, for programs or for people."""
+def print_result(facts: Mapping[str, Any], as_json: bool, show: Callable[[], None]) -> None:
+    """Print the result as JSON, or with ``show``."""
     if as_json:
         console.data(json.dumps(facts))
     else:
         show()
 
 
-def doubt(rounds: int, company: BackgroundLoad) -> None:
-    """What makes figures uncertain: few rounds, and others that use the processors."""
-    if rounds < FEW_ROUNDS:
-        text = f"{counted(rounds, 'round')} in this time: a higher --seconds tells the spread"
+def note_uncertainty(rounds: int, load: BackgroundLoad) -> None:
+    """Print a note if there were few rounds, or if other programs used the processors."""
+    if rounds < MIN_ROUNDS:
+        text = f"only {counted(rounds, 'round')} in this time: a higher --seconds shows the spread"
         console.notes([text])
     count = machine.processor_count()
-    if company.processors is not None and company.processors > BUSY * count:
-        used = f"{company.processors:.1f} of {counted(count, 'processor')}"
-        text = f"other programs used {used} meanwhile: figures are low, and ratios uncertain"
+    if load.processors is not None and load.processors > BACKGROUND_SHARE * count:
+        used = f"{load.processors:.1f} of {counted(count, 'processor')}"
+        text = f"other programs used {used}: speeds are too low, and ratios are uncertain"
         console.notes([text])
 
 
 def graph_of(settings: Config, classes: int | None) -> Graph:
-    """Errors: `InputError` where the number of classes is not known."""
+    """Return the model's graph. Errors: `InputError` if the number of classes is not known."""
     graph = settings.graph(classes or settings.known_classes)
     if graph.head.classes is None:
-        hint = "units: auto takes it from the data, which is not read here: give --classes N"
+        hint = "units: auto depends on the data, which is not read here; set it with --classes N"
         raise InputError("the number of classes is not known", hint)
     return graph
 
 
-def beside_torch(settings: Config, graph: Graph, hardware: Machine, seconds: float) -> Speed:
-    """Training, and the plain loop of PyTorch in turns with it."""
+def compare_with_torch(
+    settings: Config, graph: Graph, hardware: Machine, seconds: float
+) -> TrainingSpeed:
+    """Measure training, interleaved with a plain PyTorch training loop."""
     if settings.data.augment:
-        console.notes([f"{NAME} trains without data.augment, which costs it nothing here"])
+        console.notes([f"{NAME} trains without data.augment, so its augmentation takes no time"])
     classes = graph.head.classes
     assert classes is not None
-    with PlainTorch(settings, classes, hardware.device, speed.WARMING * seconds) as other:
+    with PlainTorchProcess(
+        settings, classes, hardware.device, speed.WARM_UP_SHARE * seconds
+    ) as other:
         return speed.measure(settings, graph, hardware, seconds, {NAME: other})
 
 
-def show(result: Speed) -> None:
+def show(result: TrainingSpeed) -> None:
     rows = [["sepcnn", *spread(result.images_per_second, ",.0f"), ""]]
     for name, rival in result.rivals.items():
-        rows.append([name, *spread(rival.images_per_second, ",.0f"), times(rival.ratio)])
+        rows.append([name, *spread(rival.images_per_second, ",.0f"), factor(rival.ratio)])
     console.table(["training", "images/s", "lowest to highest", "sepcnn is faster"], rows)
     whole = sum(result.parts_ms.values())
     parts = [[n, f"{ms:.1f}", console.percent(ms / whole)] for n, ms in result.parts_ms.items()]
-    console.table([f"a step of {result.batch_size}", "ms", "share"], parts)
+    console.table([f"step of {result.batch_size} images", "ms", "share"], parts)
     if result.peak_memory_bytes is not None:
-        console.say(f"memory      {size(result.peak_memory_bytes)} at most")
+        console.say(f"memory      {size(result.peak_memory_bytes)} at the peak")
     limits = result.roofline
     share = console.percent(limits.flops / limits.most_flops)
     console.say(
         f"arithmetic  {limits.flops / 1e9:,.0f} of {limits.most_flops / 1e9:,.0f} GFLOP/s"
-        f" of a matrix product: {share}"
+        f" measured for a matrix product: {share}"
     )
     share = console.percent(limits.bytes / limits.most_bytes)
     console.say(
         f"activations {limits.bytes / 1e9:,.1f} of {limits.most_bytes / 1e9:,.1f} GB/s"
-        f" of a large copy: {share}"
+        f" measured for a large copy: {share}"
     )
 
 
-def spread(found: Spread, form: str) -> tuple[str, str]:
-    """The median, and how far the rounds lie apart."""
-    return f"{found.median:{form}}", f"{found.lowest:{form}} to {found.highest:{form}}"
+def spread(values: MedianRange, form: str) -> tuple[str, str]:
+    """Return the median and the range as text; ``form`` is the number format."""
+    return f"{values.median:{form}}", f"{values.lowest:{form}} to {values.highest:{form}}"
 
 
-def times(found: Spread) -> str:
-    return f"{found.median:.1f} × ({found.lowest:.1f} to {found.highest:.1f})"
+def factor(ratio: MedianRange) -> str:
+    return f"{ratio.median:.1f} × ({ratio.lowest:.1f} to {ratio.highest:.1f})"
 
 
-def put_into(path: Path, changes: Mapping[str, str]) -> None:
-    """Write values into a config, whose comments stay."""
+def write_settings(path: Path, changes: Mapping[str, str]) -> None:
+    """Change values in a config file and keep its comments."""
     if not changes:
         return
     text, node = yaml_reader.read_file(path)
     for key, value in changes.items():
         text, node = apply_override(text, node, f"{key}={value}", Config)
     replace_file(path.resolve(), text.encode())
-    console.note(f"written into {path}")
+    console.note(f"settings written to {path}")
 
 
-def show_tuning(path: Path, found: Tuning, write: bool) -> None:
+def show_tuning(path: Path, result: TuningResult, write: bool) -> None:
     rows = []
-    for one in found.tries:
+    for trial in result.tries:
         speeds = ["did not run", "–"]
-        if one.images_per_second is not None:
-            speeds = [f"{one.images_per_second.median:,.0f}", f"{one.relative:.2f} ×"]
-        rows.append([*told(one.setting), *speeds, "best" if one.setting == found.best else ""])
-    columns = ["precision", "kernels", "batch", "threads", "images/s", "as fast", ""]
+        if trial.images_per_second is not None:
+            speeds = [f"{trial.images_per_second.median:,.0f}", f"{trial.relative:.2f} ×"]
+        mark = "best" if trial.setting == result.best else ""
+        rows.append([*setting_cells(trial.setting), *speeds, mark])
+    columns = ["precision", "kernels", "batch", "threads", "images/s", "speed", ""]
     console.table(columns, rows, left=2)
-    own, best, changes = found.tries[0].setting, found.best, found.changes()
+    own, best, changes = result.tries[0].setting, result.best, result.changes()
     if best == own:
-        console.say("the settings of the config are the fastest that were tried")
+        console.say("the settings of the config are the fastest of those tried")
     if changes:
         console.say("fastest: " + ", ".join(f"{key}: {value}" for key, value in changes.items()))
         if not write:
-            console.say(f"{typed('benchmark', path, '--tune', '--write')} puts this into the file")
+            console.say(f"{typed('benchmark', path, '--tune', '--write')} writes this to the file")
     if best.batch_size != own.batch_size:
-        console.say("another batch size is another training: try its learning rate, too")
-    if found.close is not None:
-        least = f"{100 * (WORTH_ANOTHER_BATCH - 1):.0f} %"
-        console.say(f"batch_size {found.close.batch_size} is faster, too, but by less than {least}")
+        console.say("another batch size changes the training: it may need another learning rate")
+    if result.close is not None:
+        least = f"{100 * (MIN_BATCH_SIZE_GAIN - 1):.0f} %"
+        console.say(
+            f"batch_size {result.close.batch_size} is also faster, but by less than {least}"
+        )
     if best.threads != own.threads:
-        console.say(f"threads have no field: set OMP_NUM_THREADS={best.threads} before training")
+        console.say(
+            f"the config has no key for threads: set OMP_NUM_THREADS={best.threads} before training"
+        )
 
 
-def told(setting: Setting) -> tuple[str, str, str, str]:
-    """A row's first cells."""
+def setting_cells(setting: SpeedSettings) -> tuple[str, str, str, str]:
+    """Return the first cells of a table row."""
     kernels = f"{setting.form}, CUDA graphs" if setting.graphs else setting.form
     return setting.precision, kernels, str(setting.batch_size), str(setting.threads)
 
 
-def show_inference(speeds: Mapping[Way, InferenceSpeed]) -> None:
+def show_inference(speeds: Mapping[InferenceForm, InferenceSpeed]) -> None:
     rows = []
-    for way, one in speeds.items():
-        latency = (f"{one.latency_ms.median:.2f}", f"{one.latency_ms.percentile95:.2f}")
-        rows.append([way, *latency, *spread(one.images_per_second, ",.0f")])
+    for form, measured in speeds.items():
+        latency = (f"{measured.latency_ms.median:.2f}", f"{measured.latency_ms.percentile95:.2f}")
+        rows.append([form, *latency, *spread(measured.images_per_second, ",.0f")])
     size = next(iter(speeds.values())).batch_size
-    columns = ["computed", "1 image, ms", "95 %", f"images/s of {size}", "lowest to highest"]
+    columns = ["form", "1 image, ms", "95 %", f"images/s of {size}", "lowest to highest"]
     console.table(columns, rows)

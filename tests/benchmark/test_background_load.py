@@ -1,4 +1,4 @@
-"""Other programs beside a measurement: real ones."""
+"""The load of real other programs during a measurement."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ import pytest
 from sepcnn.benchmark import background_load
 from sepcnn.benchmark.background_load import BackgroundLoad
 
-counts = pytest.mark.skipif(
-    not background_load.STATISTICS.exists(), reason="only Linux counts for all"
-)
+counts = pytest.mark.skipif(not background_load.STATISTICS.exists(), reason="needs /proc/stat")
 BUSY = "while True: pass"
 
 
@@ -32,8 +30,8 @@ def test_another_program_is_seen() -> None:
 
 
 @counts
-def test_own_work_is_none_of_others() -> None:
-    """Nor that of processes that were started and have ended; all others are still counted."""
+def test_own_work_is_not_counted() -> None:
+    """Nor is that of finished child processes; the work of other programs is."""
     ended = "import time; end = time.process_time() + 1\nwhile time.process_time() < end: pass"
     with BackgroundLoad() as found:
         subprocess.run([sys.executable, "-c", ended], check=True)
@@ -46,7 +44,7 @@ def test_own_work_is_none_of_others() -> None:
     assert found.processors * (time.perf_counter() - before) <= busy - all_before - 0.9
 
 
-def test_where_nobody_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_without_statistics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(background_load, "STATISTICS", tmp_path / "missing")
     with BackgroundLoad() as found:
         pass

@@ -1,4 +1,4 @@
-"""benchmarks/gpu_training.py, on a CPU: it runs, and tells all that it should."""
+"""benchmarks/gpu_training.py runs on a CPU and prints all its figures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.runs import environment, write_config
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu_training.py"
 
 
-def test_what_it_tells(tmp_path: Path) -> None:
+def test_output(tmp_path: Path) -> None:
     config = str(write_config(tmp_path))
     small = ["--device", "cpu", "--batch-size", "8", "--seconds", "0.5", "--workers", "1"]
     result = subprocess.run(

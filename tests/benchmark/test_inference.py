@@ -1,4 +1,4 @@
-"""The speed of a net in use: what is computed, in which form, how often."""
+"""The speed of inference: what is computed, in which form, how often."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sepcnn.backends import machine
 from sepcnn.backends.machine import Machine
 from sepcnn.backends.native import library
 from sepcnn.benchmark import inference
-from sepcnn.benchmark.inference import Inference, measure_inference, single_images
+from sepcnn.benchmark.inference import Inference, measure_inference, measure_latencies
 from sepcnn.config.config import Config
 from sepcnn.config.loading import load_config
 from sepcnn.nn.model import build
@@ -28,7 +28,7 @@ def cpu() -> Machine:
     return machine.choose_machine("cpu", "float32")
 
 
-def test_each_way_that_the_machine_has(config: Config, cpu: Machine) -> None:
+def test_each_form_that_the_machine_has(config: Config, cpu: Machine) -> None:
     found = measure_inference(config, config.graph(3), cpu, 0.4)
     assert list(found) == [
         "plain",
@@ -72,7 +72,7 @@ def test_a_slow_net_has_one_turn(config: Config) -> None:
         return taken[-1]
 
     one.timed = slow  # type: ignore[method-assign]
-    found = single_images({"plain": one}, 0.0)
+    found = measure_latencies({"plain": one}, 0.0)
     assert taken == [1.0, 2.0, 3.0]
     assert found["plain"].median == 2000
     assert found["plain"].percentile95 == pytest.approx(2900)  # between the two slowest

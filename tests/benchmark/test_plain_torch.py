@@ -1,4 +1,4 @@
-"""The loop of plain PyTorch: it does the same work, in a process of its own."""
+"""The plain PyTorch loop does the same work, in a separate process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sepcnn.backends import machine
-from sepcnn.benchmark.plain_torch import PlainTorch, PlainTraining, optimizer_like
+from sepcnn.benchmark.plain_torch import PlainTorchProcess, PlainTraining, optimizer_like
 from sepcnn.benchmark.training import Training
 from sepcnn.config.config import Config
 from sepcnn.config.loading import load_config
@@ -25,9 +25,9 @@ def read(folder: Path, optimizer: str) -> Config:
 
 @pytest.mark.parametrize("fused", [False, True])
 def test_both_loops_compute_the_same_losses(tmp_path: Path, fused: bool) -> None:
-    """SGD, which is the same rule in both; with batch renormalization.
+    """With SGD, whose rule is the same in both, and batch renormalization.
 
-    Without dropout, whose noise lies in memory as the images do, in another order here.
+    Without dropout, because its noise depends on the memory layout of the images.
     """
     config = load_config(
         write_config(tmp_path, optimizer="{SGD: 0.1}"),
@@ -76,19 +76,19 @@ def test_an_optimizer_that_torch_lacks(tmp_path: Path) -> None:
     if hasattr(torch.optim, "Lion"):
         pytest.skip("this torch has Lion")
     with pytest.raises(InputError) as error:
-        PlainTorch(config, 3, CPU, 1.0)
+        PlainTorchProcess(config, 3, CPU, 1.0)
     assert str(error.value) == (
-        "torch has no optimizer Lion\n   compare with another, as in --set train.optimizer=Adam"
+        "torch has no optimizer Lion\n   use another one, as in --set train.optimizer=Adam"
     )
 
 
-def test_a_process_of_its_own_that_ends(tmp_path: Path) -> None:
-    with PlainTorch(read(tmp_path, "Adam"), 3, CPU, 0.1) as plain:
+def test_the_process_ends(tmp_path: Path) -> None:
+    with PlainTorchProcess(read(tmp_path, "Adam"), 3, CPU, 0.1) as plain:
         assert plain.run(0.01) > 0
         assert plain.process.is_alive()
         plain.pipe.send("a turn that is no number")
         with pytest.raises(RunError) as error:
             plain.run(0.01)
     assert error.value.message.startswith("plain PyTorch failed: ")
-    assert error.value.hint == "leave out --against torch to measure sepcnn alone"
+    assert error.value.hint == "omit --against torch to measure only sepcnn"
     assert plain.process.exitcode == 0

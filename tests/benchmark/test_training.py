@@ -1,4 +1,4 @@
-"""What is measured is the loop's own step; its parts, its twin, and the machine beside it."""
+"""Measured training: the steps of the loop, their parts, the dense twin and the roofline."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sepcnn.backends import machine
 from sepcnn.backends.machine import Machine
 from sepcnn.benchmark.roofline import roofline
 from sepcnn.benchmark.speed import DENSE, measure
-from sepcnn.benchmark.training import PARTS, STEPS_AN_EPOCH, Training, peak_memory, random_images
+from sepcnn.benchmark.training import PARTS, STEPS_PER_EPOCH, Training, peak_memory, random_images
 from sepcnn.config.config import Config
 from sepcnn.config.loading import load_config
 from sepcnn.nn.layers.convolution import Convolution, SeparableConv2DModule
@@ -34,11 +34,11 @@ def cpu() -> Machine:
     return machine.choose_machine("cpu", "float32")
 
 
-def test_a_step_in_parts_is_the_loops_step(config: Config, cpu: Machine) -> None:
-    """With augmentation, dropout and renormalization: the same weights to the last bit."""
+def test_a_step_in_parts_equals_a_step_of_the_loop(config: Config, cpu: Machine) -> None:
+    """With augmentation, dropout and renormalization, the weights are the same to the last bit."""
     whole, apart = (Training(config, config.graph(3), cpu) for _ in range(2))
     state = new_state(config, config.graph(3), cpu.device)
-    plan = TrainingStep(config, cpu, STEPS_AN_EPOCH)
+    plan = TrainingStep(config, cpu, STEPS_PER_EPOCH)
     for _ in range(3):
         whole.step()
         apart.timed_parts()
@@ -78,7 +78,7 @@ def test_large_images_are_few(config: Config) -> None:
     assert len(random_images(large, 3)) == config.train.batch_size
 
 
-def test_what_goes_by_size_or_images_is_left_out(tmp_path: Path, cpu: Machine) -> None:
+def test_resizing_and_class_weights_of_the_data_are_left_out(tmp_path: Path, cpu: Machine) -> None:
     config = load_config(
         write_config(tmp_path),
         [
@@ -92,12 +92,12 @@ def test_what_goes_by_size_or_images_is_left_out(tmp_path: Path, cpu: Machine) -
     layer = training.state.model.get_submodule("separable_conv2d")
     layer.register_forward_pre_hook(lambda _, inputs: shapes.append(tuple(inputs[0].shape)))
     plain = Machine(cpu.device, "float32", cpu.threads)
-    training.plan = TrainingStep(
-        training.config, plain, STEPS_AN_EPOCH, training.plan.class_weights
+    training.train_step = TrainingStep(
+        training.config, plain, STEPS_PER_EPOCH, training.train_step.class_weights
     )
     training.step()
     assert shapes == [(16, 3, 12, 12)]
-    assert training.plan.class_weights == (1.0, 1.0, 1.0)
+    assert training.train_step.class_weights == (1.0, 1.0, 1.0)
     mean = training.state.model.get_submodule("normalization").mean
     assert (mean - 127).abs().max() < 20
 
@@ -142,18 +142,18 @@ def test_the_roofline_counts_what_the_summary_counts(config: Config, cpu: Machin
     assert min(found.most_flops, found.most_bytes, half.most_flops) > 1e6
 
 
-@pytest.mark.skipif(not STATUS.exists(), reason="there is no /proc here")
-def test_peak_memory_is_what_the_system_tells(cpu: Machine) -> None:
-    told = next(line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
+@pytest.mark.skipif(not STATUS.exists(), reason="needs /proc")
+def test_peak_memory_is_that_of_the_system(cpu: Machine) -> None:
+    reported = next(line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
     found = peak_memory(cpu.device)
     assert found is not None
-    assert abs(found - 1024 * int(told.split()[1])) < 1 << 20
+    assert abs(found - 1024 * int(reported.split()[1])) < 1 << 20
 
 
 @pytest.mark.parametrize(
     ("native", "expected"), [(True, torch.bfloat16), (False, torch.float32)], ids=["native", "not"]
 )
-def test_the_roofline_multiplies_in_a_type_that_the_processor_knows(
+def test_the_roofline_multiplies_in_a_native_type(
     config: Config,
     cpu: Machine,
     monkeypatch: pytest.MonkeyPatch,

@@ -1,4 +1,4 @@
-"""`sepcnn benchmark`: what it prints and what it refuses; no speed is asserted."""
+"""`sepcnn benchmark`: its output and its errors. No speed is asserted."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import pytest
 
 from sepcnn.backends import machine
 from sepcnn.backends.native import library
-from sepcnn.benchmark import rounds, tune
+from sepcnn.benchmark import measurement, tune
 from sepcnn.benchmark.background_load import BackgroundLoad
-from sepcnn.benchmark.rounds import Spread
-from sepcnn.benchmark.tune import Setting, Try, Tuning
+from sepcnn.benchmark.measurement import MedianRange
+from sepcnn.benchmark.tune import SpeedSettings, Trial, TuningResult
 from tests.cli.conftest import Invoke
 from tests.runs import write_config
 
@@ -24,7 +24,7 @@ SHORT = ("--seconds", "0.3")
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """A config whose data set is not there: it is not read."""
+    """A config without its data set, which is not needed."""
     path = write_config(tmp_path)
     (tmp_path / "colours.npz").unlink()
     return path
@@ -60,16 +60,16 @@ def test_table_fits_into_80_columns(invoke: Invoke, config: Path) -> None:
         assert word in out
 
 
-def test_classes_that_are_not_known(invoke: Invoke, config: Path) -> None:
+def test_an_unknown_number_of_classes(invoke: Invoke, config: Path) -> None:
     code, out, err = invoke("benchmark", config, *SHORT)
     assert (code, out) == (2, "")
     assert err == (
         "error: the number of classes is not known\n"
-        "   units: auto takes it from the data, which is not read here: give --classes N\n"
+        "   units: auto depends on the data, which is not read here; set it with --classes N\n"
     )
 
 
-def test_a_device_that_is_not_there(invoke: Invoke, config: Path) -> None:
+def test_a_missing_device(invoke: Invoke, config: Path) -> None:
     code, _, err = invoke("benchmark", config, "--classes", 3, "--set", "train.device=cuda:99")
     assert code == 2
     assert "there is no device cuda:99" in err
@@ -85,21 +85,25 @@ def test_against_torch(invoke: Invoke, config: Path) -> None:
     assert "note: plain PyTorch trains without data.augment" in err
 
 
-OWN = Setting("bfloat16", "fused", 16, 2)
-BEST = Setting("float32", "plain", 32, 1)
+OWN = SpeedSettings("bfloat16", "fused", 16, 2)
+BEST = SpeedSettings("float32", "plain", 32, 1)
 
 
-def tuned(monkeypatch: pytest.MonkeyPatch, best: Setting, close: Setting | None = None) -> None:
-    """Tuning that finds ``best``."""
+def tuned(
+    monkeypatch: pytest.MonkeyPatch, best: SpeedSettings, close: SpeedSettings | None = None
+) -> None:
+    """Replace tuning by a result whose best setting is ``best``."""
     tries = [
-        Try(OWN, Spread(1000.0, 900.0, 1100.0), 1.0),
-        Try(replace(OWN, batch_size=8), None, 0.0),
-        Try(BEST, Spread(1500.0, 1400.0, 1600.0), 1.5),
+        Trial(OWN, MedianRange(1000.0, 900.0, 1100.0), 1.0),
+        Trial(replace(OWN, batch_size=8), None, 0.0),
+        Trial(BEST, MedianRange(1500.0, 1400.0, 1600.0), 1.5),
     ]
-    monkeypatch.setattr(tune, "tune", lambda *_: Tuning(tries, best, 9, close))
+    monkeypatch.setattr(tune, "tune", lambda *_: TuningResult(tries, best, 9, close))
 
 
-def test_tuning_is_told(invoke: Invoke, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tuning_prints_each_trial(
+    invoke: Invoke, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tuned(monkeypatch, BEST)
     before = config.read_bytes()
     code, out, err = invoke("benchmark", config, "--classes", 3, "--tune")
@@ -110,14 +114,14 @@ def test_tuning_is_told(invoke: Invoke, config: Path, monkeypatch: pytest.Monkey
     assert "float32 plain 32 1 1,500 1.50 × best" in lines
     assert lines[-4:] == [
         "fastest: train.precision: float32, train.fused: false, train.batch_size: 32",
-        f"sepcnn benchmark {config} --tune --write puts this into the file",
-        "another batch size is another training: try its learning rate, too",
-        "threads have no field: set OMP_NUM_THREADS=1 before training",
+        f"sepcnn benchmark {config} --tune --write writes this to the file",
+        "another batch size changes the training: it may need another learning rate",
+        "the config has no key for threads: set OMP_NUM_THREADS=1 before training",
     ]
     assert config.read_bytes() == before
 
 
-def test_nothing_faster_was_found(
+def test_tuning_without_a_faster_setting(
     invoke: Invoke, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tuned(monkeypatch, OWN, close=replace(OWN, batch_size=32))
@@ -125,14 +129,14 @@ def test_nothing_faster_was_found(
     code, out, _ = invoke("benchmark", config, "--classes", 3, "--tune", "--write")
     assert code == 0
     assert out.splitlines()[-2:] == [
-        "the settings of the config are the fastest that were tried",
-        "batch_size 32 is faster, too, but by less than 10 %",
+        "the settings of the config are the fastest of those tried",
+        "batch_size 32 is also faster, but by less than 10 %",
     ]
     assert config.stat() == before
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
-def test_what_is_written_keeps_comments(
+def test_writing_settings_keeps_comments(
     invoke: Invoke, config: Path, monkeypatch: pytest.MonkeyPatch, ending: str
 ) -> None:
     text = config.read_text().replace("batch_size: 16", "batch_size: 16  # as in the paper")
@@ -141,14 +145,14 @@ def test_what_is_written_keeps_comments(
     tuned(monkeypatch, BEST)
     code, _, err = invoke("benchmark", config, "--classes", 3, "--tune", "--write")
     assert code == 0, err
-    assert err.splitlines()[-1] == f"written into {config}"
+    assert err.splitlines()[-1] == f"settings written to {config}"
     expected = text.replace("batch_size: 16 ", "batch_size: 32 ")
     expected += f"  precision: float32{ending}  fused: false{ending}"
     assert config.read_bytes().decode() == expected
     assert list(config.parent.iterdir()) == [config]
 
 
-def test_a_section_that_is_not_there_is_written(
+def test_a_missing_section_is_written(
     invoke: Invoke, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = config.read_text().partition("train:")[0]
@@ -168,19 +172,19 @@ def test_a_section_that_is_not_there_is_written(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--write"], "--write goes with --tune, and without --set: it changes CONFIG"),
+        (["--write"], "--write needs --tune and cannot be combined with --set"),
         (
             ["--tune", "--write", "--set", "train.seed=1"],
-            "--write goes with --tune, and without --set: it changes CONFIG",
+            "--write needs --tune and cannot be combined with --set",
         ),
         (
             ["--tune", "--against", "torch"],
-            "at most one of --infer, --against and --tune",
+            "only one of --infer, --against and --tune can be given",
         ),
-        (["--infer", "--tune"], "at most one of --infer, --against and --tune"),
+        (["--infer", "--tune"], "only one of --infer, --against and --tune can be given"),
     ],
 )
-def test_options_that_do_not_go_together(
+def test_options_that_cannot_be_combined(
     invoke: Invoke, config: Path, options: list[str], message: str
 ) -> None:
     code, out, err = invoke("benchmark", config, *options)
@@ -202,14 +206,14 @@ def test_infer(invoke: Invoke, config: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("used", "told"), [(1.3, True), (0.1, False), (None, False)], ids=["busy", "quiet", "unknown"]
+    ("used", "noted"), [(1.3, True), (0.1, False), (None, False)], ids=["busy", "quiet", "unknown"]
 )
-def test_other_programs_that_run(
+def test_a_note_reports_other_programs(
     invoke: Invoke,
     config: Path,
     monkeypatch: pytest.MonkeyPatch,
     used: float | None,
-    told: bool,
+    noted: bool,
 ) -> None:
     monkeypatch.setattr(machine, "processor_count", lambda: 2)
     monkeypatch.setattr(BackgroundLoad, "processors", used)
@@ -217,13 +221,13 @@ def test_other_programs_that_run(
     code, _, err = invoke("benchmark", config, "--classes", 3, "--infer", *SHORT)
     assert code == 0
     note = (
-        "note: other programs used 1.3 of 2 processors meanwhile: figures are low, "
-        "and ratios uncertain"
+        "note: other programs used 1.3 of 2 processors: speeds are too low, "
+        "and ratios are uncertain"
     )
-    assert (note in err.splitlines()) == told
+    assert (note in err.splitlines()) == noted
 
 
-def test_without_kernels_it_is_told(
+def test_a_note_reports_missing_kernels(
     invoke: Invoke, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(library, "load_kernels", lambda precision: None)
@@ -243,15 +247,15 @@ def test_a_config_that_cannot_be_written_is_not_measured(
     assert (code, out) == (2, "")
     assert err == (
         f"error: the folder of {config} cannot be written\n"
-        "   without --write the settings are only told\n"
+        "   without --write the settings are only printed\n"
     )
 
 
-def test_few_rounds_say_little(
+def test_a_note_reports_few_rounds(
     invoke: Invoke, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rounds, "ROUNDS", 1)
-    note = "note: 1 round in this time: a higher --seconds tells the spread"
+    monkeypatch.setattr(measurement, "ROUNDS", 1)
+    note = "note: only 1 round in this time: a higher --seconds shows the spread"
     for option in ([], ["--infer"], ["--tune"]):
         _, _, err = invoke("benchmark", config, "--classes", 3, *SHORT, *option)
         assert note in err.splitlines()
