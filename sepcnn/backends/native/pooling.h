@@ -68,40 +68,47 @@ template <int K> struct Largest {
     }
 };
 
+// Writes an output row, from `y` and `places` on.
+template <int K, class Fit>
+NOINLINE void max_pool_row(Fit fit, const Element *image, Shape shape, Geometry geometry,
+                           const float *signs, int row, Element *y, uint8_t *places) {
+    const int channels = shape.channels, top = geometry.top(row);
+    for (int column = 0; column < geometry.width; column++, y += channels, places += channels) {
+        const int left = column * geometry.stride_across - geometry.padding_left;
+        const Element *corner = image + (long(top) * shape.width + left) * channels;
+        const auto inside = [=](int i, int j) {
+            return top + i >= 0 && top + i < shape.height && left + j >= 0 &&
+                   left + j < shape.width;
+        };
+        const bool all_inside = inside(0, 0) && inside(K - 1, K - 1);
+        for (int c = 0; c < channels; c += LANES) {
+            const auto count = lane_count(fit, channels - c);
+            const auto choose = [&](auto inside) {
+                const Largest<K> largest(corner + c, shape.width * channels, channels,
+                                         load(signs + c), inside, count);
+                store(y + c, largest.value, count);
+                store_places(places + c, largest.place, count);
+            };
+            if (all_inside) choose([](int, int) { return true; });
+            else choose(inside);
+        }
+    }
+}
+
 template <int K>
 void max_pool(const Element *x, Shape shape, const float *scale, Geometry geometry, Element *y,
               uint8_t *places, int threads) {
     const int channels = shape.channels;
     Aligned<float> signs(round_up_to_lanes(channels), 1.0f);
     for (int c = 0; scale && c < channels; c++) signs[c] = float((scale[c] > 0) - (scale[c] < 0));
-    const auto pool_pixel = [&](int image, int row, int column) {
-        const int top = geometry.top(row);
-        const int left = column * geometry.stride_across - geometry.padding_left;
-        const Element *corner =
-            x + image * shape.image_size() + (long(top) * shape.width + left) * channels;
-        const size_t to = (geometry.start(image, row) + column) * channels;
-        const auto inside = [=](int i, int j) {
-            return top + i >= 0 && top + i < shape.height && left + j >= 0 &&
-                   left + j < shape.width;
-        };
-        const bool all_inside = inside(0, 0) && inside(K - 1, K - 1);
+    for_each_band(threads, shape.images, geometry.height, [&](int, int image, int first, int last) {
         with_fit(channels, [&](auto fit) {
-            for (int c = 0; c < channels; c += LANES) {
-                const auto count = lane_count(fit, channels - c);
-                const auto choose = [&](auto inside) {
-                    const Largest<K> largest(corner + c, shape.width * channels, channels,
-                                             load(&signs[c]), inside, count);
-                    store(y + to + c, largest.value, count);
-                    store_places(places + to + c, largest.place, count);
-                };
-                if (all_inside) choose([](int, int) { return true; });
-                else choose(inside);
+            for (int row = first; row < last; row++) {
+                const size_t to = geometry.start(image, row) * channels;
+                max_pool_row<K>(fit, x + image * shape.image_size(), shape, geometry, signs.data(),
+                                row, y + to, places + to);
             }
         });
-    };
-    for_each_band(threads, shape.images, geometry.height, [&](int, int image, int first, int last) {
-        for (int row = first; row < last; row++)
-            for (int column = 0; column < geometry.width; column++) pool_pixel(image, row, column);
     });
 }
 

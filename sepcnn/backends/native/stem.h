@@ -20,8 +20,7 @@ constexpr int MOST_TAPS = 4 * LANES;
 
 // Writes what each pixel of an output row reads: pixels × (K · K · channels), `step` values apart.
 template <int K>
-NOINLINE void gather_taps(InputRows<K> &input, int top, const Geometry &geometry, Operand *to,
-                          int step) {
+NOINLINE void gather_taps(InputRows<K> &input, int top, Geometry geometry, Operand *to, int step) {
     const float *rows[K];
     for (int i = 0; i < K; i++) rows[i] = input.padded_row(top + i);
     const int channels = input.channels, run = K * channels;
