@@ -3,11 +3,11 @@
     import sepcnn
 
     config = sepcnn.load_config("configs/xception_mini.yaml")
-    net = sepcnn.build(config)                       # a torch.nn.Module, N×C×H×W
-    predictor = sepcnn.load("runs/xception_mini/1")  # a trained net
+    model = sepcnn.build(config)                     # a torch.nn.Module, images N×C×H×W
+    predictor = sepcnn.load("runs/xception_mini/1")  # a trained model
     probabilities = predictor.predict(images)        # images: uint8 N×H×W×C
 
-Importing the package does not import torch; using one of these names does.
+Importing the package is fast: it imports torch only when one of these names is used.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sepcnn.errors import SepcnnError
     from sepcnn.training.evaluation import Predictor
 
-_HOMES = {
+_MODULES = {
     "Config": "sepcnn.config.config",
     "Predictor": "sepcnn.training.evaluation",
     "SepcnnError": "sepcnn.errors",
@@ -34,8 +34,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'sepcnn' has no attribute '{name}'")
     from importlib import import_module
 
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_MODULES[name]), name)

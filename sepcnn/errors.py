@@ -1,16 +1,16 @@
-"""The family of errors, and the place in a file that an error speaks of.
+"""The exceptions of sepcnn, and locations in config files.
 
     SepcnnError
-    ├── InputError            what the user gave is wrong              exit code 2
-    │   ├── ConfigError       problems at places of a config file
-    │   ├── DataError         images or labels that do not fit
-    │   └── CheckpointError   a damaged, foreign or newer checkpoint
-    └── RunError              the work itself failed                   exit code 1
-        ├── DivergedError     a loss or weight stopped being finite
+    ├── InputError            the input of the user is wrong            exit code 2
+    │   ├── ConfigError       located problems of a config
+    │   ├── DataError         images, labels or files are not valid
+    │   └── CheckpointError   a checkpoint is damaged, foreign or newer
+    └── RunError              the command failed                        exit code 1
+        ├── DivergedError     a loss or weight is no longer finite
         ├── StorageError      a file could not be written
         └── MemoryExhaustedError
 
-Anything else that escapes is a bug in sepcnn (exit code 3).
+The command line treats every other exception as a bug in sepcnn (exit code 3).
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A span of one line of a source: where something stands. Lines and columns count from 1;
-    line 0 is the source as a whole.
+    """A span within a line of a source, such as a config file.
+
+    Lines and columns count from 1. Line 0 means the whole source.
     """
 
     source: str
     line: int
     column: int
     text: str = ""
-    """the whole line, without its end"""
+    """the line without its newline"""
     length: int = 1
-    """columns to underline; the span ends at the line's end at the latest"""
+    """number of columns to underline; at most to the end of the line"""
 
     def __str__(self) -> str:
         return f"{self.source}:{self.line}:{self.column}" if self.line else self.source
@@ -39,12 +40,12 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong: the message says what, the hint what to do about it."""
+    """A problem of a config: what is wrong (message) and what to do about it (hint)."""
 
     message: str
     location: Location | None = None
     path: str = ""
-    """the value's place in the config, as in ``model.layers[6].SeparableConv2D``"""
+    """path of the value in the config, as in ``model.layers[6].SeparableConv2D``"""
     hint: str = ""
 
     def __str__(self) -> str:
@@ -53,7 +54,7 @@ class Problem:
         lines = [f"{place}{path}{self.message}"]
         if self.location and self.location.text.strip():
             lines.append(f"{self.location.line:>7} | {self.location.text}")
-            # Tabs are kept so that the carets stand below what they mark.
+            # Tabs are kept to align the carets with the text above them.
             lead = self.location.text[: self.location.column - 1]
             margin = "".join("\t" if character == "\t" else " " for character in lead)
             lines.append(f"{'':>7} | {margin}{'^' * max(1, self.location.length)}")
@@ -63,7 +64,7 @@ class Problem:
 
 
 class SepcnnError(Exception):
-    """The root: an error whose message is meant for the user, shown without a traceback."""
+    """Base class of errors that are shown to the user without a traceback."""
 
     exit_code = 1
 
@@ -77,13 +78,13 @@ class SepcnnError(Exception):
 
 
 class InputError(SepcnnError):
-    """What the user gave is wrong."""
+    """The user's input is wrong: a config, an argument, data or a checkpoint."""
 
     exit_code = 2
 
 
 class ConfigError(InputError):
-    """One or more located problems of a config; all of them are printed, in reading order."""
+    """One or more problems of a config, sorted by location. All of them are printed."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(sorted(problems, key=_reading_order))
@@ -95,19 +96,19 @@ def _reading_order(problem: Problem) -> tuple[int, int]:
 
 
 class DataError(InputError):
-    """Images, labels or files of a data set that do not fit."""
+    """Images, labels or files of a data set are missing, damaged or inconsistent."""
 
 
 class CheckpointError(InputError):
-    """A checkpoint that is damaged, foreign, or of a newer format."""
+    """A checkpoint is damaged, was not written by sepcnn, or has a newer format."""
 
 
 class RunError(SepcnnError):
-    """The work itself failed; what was saved before is whole."""
+    """The command failed. Files that it saved before are intact."""
 
 
 class DivergedError(RunError):
-    """A loss or a weight stopped being a finite number; ``step`` is when it was seen."""
+    """A loss or a weight is no longer finite. ``step`` is the step at which this was noticed."""
 
     def __init__(self, message: str, step: int, hint: str = "") -> None:
         super().__init__(message, hint)
@@ -115,13 +116,13 @@ class DivergedError(RunError):
 
 
 class StorageError(RunError):
-    """A file could not be written: a full disk, a read-only folder."""
+    """A file could not be written, for instance because the disk is full."""
 
     @classmethod
     def of(cls, path: object, error: OSError) -> StorageError:
-        """What the system said about a path."""
+        """Return the error for a path, with the message of the system."""
         return cls(f"{path} could not be written: {(error.strerror or str(error)).lower()}")
 
 
 class MemoryExhaustedError(RunError):
-    """The net, a batch or the images do not fit into memory."""
+    """The model, a batch or the images do not fit into memory."""

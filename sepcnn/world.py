@@ -1,4 +1,7 @@
-"""The processes that train together: one today; the loop asks here and need not know."""
+"""The group of processes that train together. Currently this is always a single process.
+
+The training loop already uses this interface, so that distributed training would not change it.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,10 @@ import torch
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """This process among ``size``; collective calls are made by all of them alike."""
+    """A process (``rank``) in a group of ``size``.
+
+    All processes must make the same collective calls.
+    """
 
     rank: int = 0
     size: int = 1
@@ -20,9 +26,9 @@ class World:
         return self.rank == 0
 
     def sum(self, values: torch.Tensor) -> torch.Tensor:
-        """The sum over all processes."""
+        """Return the sum of a tensor over all processes (collective)."""
         return values
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is set in any process."""
+        """Return whether the flag is set in any process (collective)."""
         return flag

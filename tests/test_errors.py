@@ -1,4 +1,4 @@
-"""How errors are shown, and what the process tells of them."""
+"""Text of errors and problems, and their exit codes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from sepcnn import errors
 from sepcnn.errors import ConfigError, Location, Problem, SepcnnError
-from sepcnn.wording import counted, typed
+from sepcnn.wording import counted, shell_command
 
 PLACE = Location("c.yaml", 3, 5, "    epochs: ten", 6)
 
@@ -33,11 +33,11 @@ PLACE = Location("c.yaml", 3, 5, "    epochs: ten", 6)
         ),
     ],
 )
-def test_a_problem_shows_its_line_and_underlines_the_place(problem: Problem, text: str) -> None:
+def test_a_problem_shows_its_line_and_underlines_the_span(problem: Problem, text: str) -> None:
     assert str(problem) == text
 
 
-def test_problems_are_shown_in_reading_order_those_of_no_line_first() -> None:
+def test_problems_are_sorted_by_location() -> None:
     places = [Location("c", 2, 1), Location("c", 1, 9), None, Location("c", 1, 2)]
     error = ConfigError([Problem("wrong", place) for place in places])
     assert str(error) == "wrong\nc:1:2: wrong\nc:1:9: wrong\nc:2:1: wrong"
@@ -49,7 +49,7 @@ def test_problems_are_shown_in_reading_order_those_of_no_line_first() -> None:
     ]
 
 
-def test_an_error_is_its_message_and_its_hint() -> None:
+def test_the_text_of_an_error_is_its_message_and_hint() -> None:
     assert str(errors.DataError("no images", "check the path")) == "no images\n   check the path"
     assert str(errors.RunError("stopped")) == "stopped"
 
@@ -71,12 +71,12 @@ def test_exit_codes(error: type[SepcnnError], code: int) -> None:
     assert error.__name__ in (errors.__doc__ or "")
 
 
-def test_one_of_a_thing_is_singular() -> None:
+def test_counts_have_a_singular_and_a_plural() -> None:
     found = [counted(1, "class"), counted(0, "class"), counted(1, "epoch"), counted(2000, "image")]
     assert found == ["1 class", "0 classes", "1 epoch", "2,000 images"]
 
 
-def test_a_command_can_be_typed_as_it_is_printed() -> None:
-    assert typed("train", "--resume", "runs/my photos/1") == (
+def test_printed_commands_are_quoted_for_a_shell() -> None:
+    assert shell_command("train", "--resume", "runs/my photos/1") == (
         "sepcnn train --resume 'runs/my photos/1'"
     )

@@ -1,4 +1,4 @@
-"""Streams: as many as there are names, each the same for ever."""
+"""Random streams: each name has its own, which never changes."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from sepcnn.randomness import balanced_order, key, order, stream
 Name = tuple[int, *tuple[str | int, ...]]
 
 
-def test_neighbouring_names_share_no_key() -> None:
+def test_neighbouring_names_have_different_keys() -> None:
     purposes = ("order", "augment", "dropout", "weights", "validation")
     names = list(product(range(20), purposes, range(200)))
     assert len({key(*name) for name in names}) == len(names)
 
 
-def test_neighbouring_names_share_no_stream() -> None:
-    """torch's CPU generator takes 32 bits of the key: these must differ too."""
+def test_neighbouring_names_have_different_streams() -> None:
+    """torch's CPU generator uses 32 bits of the key, so these must differ too."""
     names = product(range(5), ("order", "augment"), range(200))
     first = [torch.rand((), generator=stream(*name), dtype=torch.float64).item() for name in names]
     assert len(set(first)) == len(first)
@@ -38,7 +38,7 @@ def test_neighbouring_names_share_no_stream() -> None:
     ],
     ids=["digits", "letters", "empty", "order", "length"],
 )
-def test_parts_of_a_name_do_not_run_together(one: Name, other: Name) -> None:
+def test_parts_of_a_name_are_separated(one: Name, other: Name) -> None:
     assert key(*one) != key(*other)
 
 
@@ -51,7 +51,7 @@ def test_parts_of_a_name_do_not_run_together(one: Name, other: Name) -> None:
     ids=["order", "weights"],
 )
 def test_keys_never_change(name: Name, expected: int) -> None:
-    """Otherwise a run could not be repeated with a later version."""
+    """A later version must repeat a run exactly."""
     assert key(*name) == expected
 
 
@@ -60,12 +60,12 @@ def test_a_key_is_a_seed_of_63_bits(seed: int, purpose: str, step: int) -> None:
     assert 0 <= key(seed, purpose, step) < 2**63
 
 
-def test_a_stream_is_fresh_at_every_call() -> None:
+def test_each_call_returns_a_new_stream() -> None:
     first, second = (torch.rand(5, generator=stream(3, "dropout", 4)) for _ in range(2))
     assert torch.equal(first, second)
 
 
-def test_streams_leave_the_global_state_alone() -> None:
+def test_streams_do_not_change_the_global_state() -> None:
     before = torch.get_rng_state()
     torch.rand(5, generator=stream(3, "dropout", 4))
     assert torch.equal(torch.get_rng_state(), before)
@@ -93,7 +93,7 @@ def spread(counts: torch.Tensor) -> int:
 
 
 @given(st.integers(0, 2**31), st.integers(0, 1000), some_labels)
-def test_a_balanced_order_shows_classes_and_images_of_a_class_alike(
+def test_a_balanced_order_has_equal_shares_of_classes_and_images(
     seed: int, epoch: int, labels: torch.Tensor
 ) -> None:
     found = balanced_order(seed, epoch, labels)
@@ -119,8 +119,8 @@ def test_a_balanced_order_is_a_function_of_seed_and_epoch() -> None:
     assert len(orders) == 25
 
 
-def test_following_epochs_take_what_is_left_of_a_large_class() -> None:
-    """Of 40 images 16 or 17 an epoch: no two of the first two epochs are the same."""
+def test_the_next_epoch_uses_the_remaining_images_of_a_large_class() -> None:
+    """A class of 40 images has 16 or 17 per epoch: the first two epochs share none."""
     labels = torch.tensor([0] * 40 + [1] * 8 + [2] * 2)
     for turn in (0, 2, 4):
         epochs = (balanced_order(1, turn + window, labels) for window in range(2))
@@ -130,7 +130,7 @@ def test_following_epochs_take_what_is_left_of_a_large_class() -> None:
 
 
 @given(st.integers(0, 2**31), st.integers(1, 12), some_labels)
-def test_over_a_run_images_of_a_class_come_alike(
+def test_over_a_run_images_of_a_class_are_equally_frequent(
     seed: int, epochs: int, labels: torch.Tensor
 ) -> None:
     orders = torch.cat([balanced_order(seed, epoch, labels) for epoch in range(epochs)])
@@ -139,18 +139,18 @@ def test_over_a_run_images_of_a_class_come_alike(
         assert spread(seen[labels == label]) <= 1
 
 
-def test_shares_that_do_not_divide_go_by_turns() -> None:
+def test_the_remainder_of_a_share_changes_between_classes() -> None:
     labels = torch.tensor([0] * 40 + [1] * 8 + [2] * 2)
     seen = torch.cat([balanced_order(0, epoch, labels) for epoch in range(3)])
     assert torch.bincount(labels[seen]).tolist() == [50, 50, 50]
 
 
-def test_classes_of_equal_size_are_seen_once_each() -> None:
+def test_each_image_of_equal_classes_is_used_once() -> None:
     labels = torch.arange(30) % 3
     assert torch.equal(balanced_order(0, 4, labels).sort().values, torch.arange(30))
 
 
-def test_classes_stand_in_no_order() -> None:
+def test_classes_are_mixed() -> None:
     labels = torch.tensor([0] * 900 + [1] * 100)
     halves = labels[balanced_order(0, 0, labels)].reshape(2, 500).sum(dim=1)
     assert all(200 < half < 300 for half in halves.tolist())

@@ -32,7 +32,7 @@ from sepcnn.language import yaml_reader
 from sepcnn.language.overrides import apply_override
 from sepcnn.nn.graph import Graph
 from sepcnn.training.session import check_trainable, choose_machine
-from sepcnn.wording import counted, typed
+from sepcnn.wording import counted, shell_command
 
 BACKGROUND_SHARE = 0.1
 """a note is printed if other programs use more than this share of the processors"""
@@ -87,7 +87,7 @@ def command(
     hardware = choose_machine(settings)
     if infer:
         hardware = replace(hardware, precision="float32", form="plain", graphs=False)
-    console.note(f"{typed('benchmark', path)} on {hardware.describe()}")
+    console.note(f"{shell_command('benchmark', path)} on {hardware.describe()}")
     console.notes(machine.missing_speedups(hardware, settings.train.fused))
     facts = {"machine": hardware.facts()}
     if infer:
@@ -216,7 +216,9 @@ def show_tuning(path: Path, result: TuningResult, write: bool) -> None:
     if changes:
         console.say("fastest: " + ", ".join(f"{key}: {value}" for key, value in changes.items()))
         if not write:
-            console.say(f"{typed('benchmark', path, '--tune', '--write')} writes this to the file")
+            console.say(
+                f"{shell_command('benchmark', path, '--tune', '--write')} writes this to the file"
+            )
     if best.batch_size != own.batch_size:
         console.say("another batch size changes the training: it may need another learning rate")
     if result.close is not None:
@@ -242,5 +244,5 @@ def show_inference(speeds: Mapping[InferenceForm, InferenceSpeed]) -> None:
         latency = (f"{measured.latency_ms.median:.2f}", f"{measured.latency_ms.percentile95:.2f}")
         rows.append([form, *latency, *spread(measured.images_per_second, ",.0f")])
     size = next(iter(speeds.values())).batch_size
-    columns = ["form", "1 image, ms", "95 %", f"images/s of {size}", "lowest to highest"]
+    columns = ["form", "1 image, ms", "95th percentile", f"images/s of {size}", "lowest to highest"]
     console.table(columns, rows)

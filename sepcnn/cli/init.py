@@ -19,7 +19,7 @@ from sepcnn.errors import DataError, InputError, StorageError
 from sepcnn.language.node import FORBIDDEN
 from sepcnn.manual.terminal import columns
 from sepcnn.starter import config_text, shipped, survey
-from sepcnn.wording import counted, typed
+from sepcnn.wording import counted, shell_command
 
 STARTER = "starter.yaml"
 SCHEMA = "sepcnn.schema.json"
@@ -104,7 +104,9 @@ def write_copy(name: str, folder: Path | None, images: Path | None) -> None:
         console.say(f"there are no images in {folder}: the config keeps its own data source")
     if missing := shipped.missing_data(load_config(path)):
         console.note(f"note: it reads {missing}, which does not exist: change data.source,")
-        console.note(f"      or for a folder of images: {typed('init', '--like', name)} DIR")
+        console.note(
+            f"      or for a folder of images: {shell_command('init', '--like', name)} DIR"
+        )
     say_next(path)
 
 
@@ -115,10 +117,10 @@ def report_images(path: Path, train: int, classes: int) -> None:
 def say_next(path: Path, *, checks: bool = False) -> None:
     """Print the commands to run next."""
     if checks:
-        console.say(f"next: {typed('check', path)}      # looks for problems in the images")
-        console.say(f"      {typed('train', path)}")
+        console.say(f"next: {shell_command('check', path)}      # looks for problems in the images")
+        console.say(f"      {shell_command('train', path)}")
     else:
-        console.say(f"next: {typed('train', path)}")
+        console.say(f"next: {shell_command('train', path)}")
 
 
 def with_comment(text: str, comment: str) -> str:

@@ -140,7 +140,7 @@ def hint_for(problem: click.ClickException, arguments: list[str]) -> str:
     They are a config key given as an option, and a folder given to ``sepcnn eval``.
     """
     from sepcnn.config.sections import Data, Model, Train
-    from sepcnn.wording import typed
+    from sepcnn.wording import shell_command
 
     context = problem.ctx if isinstance(problem, click.UsageError) else None
     if context is None or not any(option.name == "overrides" for option in context.command.params):
@@ -160,7 +160,7 @@ def hint_for(problem: click.ClickException, arguments: list[str]) -> str:
     extra = re.fullmatch(r"Got unexpected extra argument \((.*)\)", problem.message)
     if extra and context.info_name == "eval":
         folder = f"data.source.Folder.path={extra[1]}"
-        words = typed("eval", context.params["path"], "--split", "all", "--set", folder)
+        words = shell_command("eval", context.params["path"], "--split", "all", "--set", folder)
         return f"to evaluate all images of a folder: {words}"
     return ""
 

@@ -78,10 +78,10 @@ def to_json(result: Summary) -> dict[str, object]:
 
 
 def show(result: Summary) -> None:
-    columns = ["layer", "type", "output", "params", "multiply-adds", "memory", "sees"]
+    columns = ["layer", "type", "output", "params", "multiply-adds", "memory", "field"]
     kept = list(range(len(columns)))
     if console.width() < WIDE:
-        kept = [columns.index(c) for c in ("layer", "output", "params", "multiply-adds", "sees")]
+        kept = [columns.index(c) for c in ("layer", "output", "params", "multiply-adds", "field")]
     rows = [[cells[index] for index in kept] for cells in map(row, result.layers)]
     console.table([columns[index] for index in kept], rows, left=2 if 1 in kept else 1)
     params, trainable = result.total("params"), result.total("trainable_params")

@@ -12,7 +12,7 @@ from sepcnn.cli.options import PATH, overrides
 
 
 @click.command(name="train")
-@click.argument("config_path", metavar="CONFIG", type=PATH, required=False)
+@click.argument("config_path", metavar="[CONFIG]", type=PATH, required=False)
 @click.option("--resume", metavar="RUN_DIR", type=PATH, help="Continue the run in this folder.")
 @click.option(
     "--run-dir", metavar="DIR", type=PATH, help="The run folder. It must be empty or not exist."

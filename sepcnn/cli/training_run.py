@@ -15,7 +15,7 @@ from sepcnn.training.run_folder import Run
 from sepcnn.training.session import Session
 from sepcnn.training.state import State
 from sepcnn.training.step import TrainingStep
-from sepcnn.wording import typed
+from sepcnn.wording import shell_command
 from sepcnn.world import World
 
 INTERRUPTED = 130
@@ -75,7 +75,7 @@ def train(session: Session, stop: StopRequest) -> int:
                     run.save(state)
                     display.close()
                     console.note(f"stopped at step {state.step:,}; continue with")
-                    console.say(typed("train", "--resume", run.folder))
+                    console.say(shell_command("train", "--resume", run.folder))
                     return INTERRUPTED
     except DivergedError as error:
         raise with_advice(error, session, steps) from None
@@ -121,4 +121,4 @@ def print_result(run: Run, state: State, macro: str | None) -> None:
     text += f" ({', '.join(others)})" if others else ""
     console.say(f"{text} in epoch {best.epoch}")
     console.say(f"run folder {run.folder}")
-    console.say(f"next: {typed('eval', run.folder)}")
+    console.say(f"next: {shell_command('eval', run.folder)}")

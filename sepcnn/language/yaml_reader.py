@@ -16,7 +16,7 @@ import yaml
 from sepcnn.errors import ConfigError, Location, Problem
 from sepcnn.language.node import FORBIDDEN, KeyPath, Node, Page, Scalar, children, format_path
 from sepcnn.language.syntax_errors import syntax_problem
-from sepcnn.wording import typed
+from sepcnn.wording import shell_command
 
 MAX_SIZE = 1_000_000
 """characters of a config; a larger file was probably given by mistake"""
@@ -48,7 +48,11 @@ def read_file(path: pathlib.Path) -> tuple[str, Node]:
         raise _unreadable(path, "there is no such file", "check the path") from None
     except IsADirectoryError:
         inside = any(path.glob("*.yaml")) or any(path.glob("*.yml"))
-        hint = "give the YAML file inside it" if inside else f"{typed('init', path)} writes one"
+        hint = (
+            "give the YAML file inside it"
+            if inside
+            else f"{shell_command('init', path)} writes one"
+        )
         raise _unreadable(path, "this is a folder, not a config", hint) from None
     except (OSError, ValueError) as error:
         reason = error.strerror or str(error) if isinstance(error, OSError) else str(error)

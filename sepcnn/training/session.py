@@ -23,7 +23,7 @@ from sepcnn.nn.model import Net
 from sepcnn.training import checkpoint, loop, run_folder
 from sepcnn.training.run_folder import Run
 from sepcnn.training.state import State, new_state
-from sepcnn.wording import counted, typed
+from sepcnn.wording import counted, shell_command
 
 Tell = Callable[[str], None]
 """called with each line that the user should see while a run is prepared"""
@@ -78,7 +78,7 @@ def start(
     check_trainable(config, graph)
     _tell_notes(tell, loading.notes(config, graph))
     hardware = choose_machine(config)
-    tell(f"{typed('train', path)} on {hardware.describe()}")
+    tell(f"{shell_command('train', path)} on {hardware.describe()}")
     _tell_notes(tell, machine.missing_speedups(hardware, config.train.fused))
     dataset = open_data(config, tell, progress)
     loading.check_data(config, dataset)
