@@ -63,6 +63,7 @@ SEPCNN_COMMANDS = dict.fromkeys(
 """each once, in the order of the pages"""
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("line", SEPCNN_COMMANDS)
 def test_command(line: str, workplace: Path, tmp_path: Path) -> None:
     arguments = shlex.split(line)[1:]
@@ -93,6 +94,7 @@ def test_other_commands_are_known() -> None:
     assert "pip install -e '.[dev]' && pytest\n" in (ROOT / ".ci" / "run").read_text()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_python_examples(page: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(workplace)
@@ -117,6 +119,7 @@ def python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.exhaustive
 def test_the_tutorial_works_from_beginning_to_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

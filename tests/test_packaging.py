@@ -132,6 +132,7 @@ def test_the_package_of_the_wheel_is_imported(installed: Path, tmp_path: Path) -
     assert not torch_file.is_relative_to(environment)
 
 
+@pytest.mark.exhaustive
 def test_the_wheel_trains_outside_the_checkout(installed: Path, tmp_path: Path) -> None:
     command = installed.with_name("sepcnn")
     configs = run(command, "init", "--list", cwd=tmp_path)
@@ -147,6 +148,7 @@ def test_the_wheel_trains_outside_the_checkout(installed: Path, tmp_path: Path) 
     assert "epoch" in events
 
 
+@pytest.mark.exhaustive
 def test_an_editable_install_finds_the_configs_of_the_checkout(
     checkout: Path, tmp_path: Path
 ) -> None:

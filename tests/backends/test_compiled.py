@@ -133,6 +133,7 @@ def test_gradients_lie_in_memory_as_their_weights(tmp_path: Path, hardware: Mach
         assert gradient.stride() == weight.stride(), name
 
 
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("_without_kernels")
 def test_sizes_on_the_way(tmp_path: Path) -> None:
     config = config_of(
@@ -144,6 +145,7 @@ def test_sizes_on_the_way(tmp_path: Path) -> None:
     assert_alike(state, *states(config, 8, PLAIN))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("_without_kernels")
 def test_more_pieces_than_torch_compiles_of_itself(tmp_path: Path) -> None:
     layers = ", ".join(12 * ["{Dense: 3}, {Dropout: 0.1}"])

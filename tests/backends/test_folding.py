@@ -99,6 +99,7 @@ def assert_same_logits(
     )
 
 
+@pytest.mark.covering("one")
 @pytest.mark.parametrize("config", NETS)
 def test_configs(config: str) -> None:
     size = NETS[config]

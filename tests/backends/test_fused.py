@@ -168,6 +168,7 @@ def distance(found: torch.Tensor, exact: torch.Tensor) -> float:
     return ((found.double() - exact).norm() / exact.norm()).item()
 
 
+@pytest.mark.covering("values")
 @pytest.mark.parametrize("bfloat16", [False, True], ids=["float32", "bfloat16"])
 def test_as_near_to_the_exact_net_as_the_plain_form(graph: Graph, bfloat16: bool) -> None:
     """A net amplifies rounding errors; the plain form measures by how much. Float64 is exact."""

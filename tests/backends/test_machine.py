@@ -184,6 +184,7 @@ def test_no_more_processors_than_may_be_used() -> None:
     assert processor_count() >= 1
 
 
+@pytest.mark.exhaustive
 def test_keep_memory_is_possible_with_glibc() -> None:
     # In a process of its own, since the setting stays.
     code = "from sepcnn.backends.machine import keep_freed_memory; print(keep_freed_memory())"

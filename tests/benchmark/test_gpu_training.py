@@ -7,11 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.runs import environment, write_config
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu_training.py"
 
 
+@pytest.mark.exhaustive
 def test_output(tmp_path: Path) -> None:
     config = str(write_config(tmp_path))
     small = ["--device", "cpu", "--batch-size", "8", "--seconds", "0.5", "--workers", "1"]

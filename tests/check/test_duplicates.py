@@ -173,6 +173,7 @@ def test_arrays(tmp_path: Path) -> None:
     assert files["two_labels"][:2] == ("train[6]", "train[7]")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.skipif(not CLOTHING.exists(), reason="needs ../shared/data/clothing10_side128")
 def test_real_photographs(tmp_path: Path) -> None:
     """One picture occurs twice, with two labels; there are no other copies."""

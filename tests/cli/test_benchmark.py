@@ -75,6 +75,7 @@ def test_a_missing_device(invoke: Invoke, config: Path) -> None:
     assert "there is no device cuda:99" in err
 
 
+@pytest.mark.exhaustive
 def test_against_torch(invoke: Invoke, config: Path) -> None:
     code, out, err = invoke("benchmark", config, "--classes", 3, "--against", "torch", *SHORT)
     assert code == 0, err

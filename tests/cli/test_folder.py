@@ -168,6 +168,7 @@ def test_a_run_resumes_with_a_pillow_that_decodes_the_same(
     assert invoke("eval", run)[2] == ""
 
 
+@pytest.mark.exhaustive
 def test_unreadable_photos_are_an_error_at_the_source(config: Path, tmp_path: Path) -> None:
     bad = tmp_path / "photos" / "train" / "red" / "x.jpg"
     bad.write_bytes(b"no image")

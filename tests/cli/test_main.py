@@ -91,6 +91,7 @@ def test_tracebacks_only_with_debug(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Traceback" in capsys.readouterr().err
 
 
+@pytest.mark.covering("one")
 @pytest.mark.parametrize(
     "arguments", [["schema"], ["layers"], ["summary", "keras_sequential.yaml"]]
 )
@@ -110,6 +111,7 @@ def test_a_closed_pipe_is_not_an_error(arguments: list[str]) -> None:
     process.stderr.close()
 
 
+@pytest.mark.covering("one")
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize(
     "arguments", [["schema"], ["layers"], ["summary", "keras_sequential.yaml"], ["--help"]]
@@ -128,6 +130,7 @@ def test_a_full_disk_is_not_a_bug(arguments: list[str]) -> None:
     assert process.stderr == "error: the output could not be written: No space left on device\n"
 
 
+@pytest.mark.exhaustive
 def test_an_output_encoding_without_our_characters(tmp_path: Path) -> None:
     environment_of_ascii = {**environment(), "PYTHONIOENCODING": "ascii"}
     result = subprocess.run(
@@ -140,6 +143,7 @@ def test_an_output_encoding_without_our_characters(tmp_path: Path) -> None:
     assert b"62?62?32" in result.stdout
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     "override",
     ["model.layers[0].filters=2000000000", "model.layers[0].filters=1000000000000000000"],

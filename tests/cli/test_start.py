@@ -31,6 +31,7 @@ def started(folder: Path, *arguments: str) -> tuple[bool, int, str]:
     return (folder / "called").exists(), result.returncode, result.stderr
 
 
+@pytest.mark.covering("one")
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
@@ -48,6 +49,7 @@ def test_nothing_is_compiled_for(tmp_path: Path, arguments: list[str], code: int
     assert started(tmp_path, *arguments)[:2] == (False, code)
 
 
+@pytest.mark.exhaustive
 def test_a_compiler_that_fails_is_no_error(tmp_path: Path) -> None:
     write_config(tmp_path, epochs=1)
     called, code, said = started(tmp_path, "train", "colours.yaml")

@@ -168,6 +168,7 @@ def test_a_run_killed_at_its_very_start_leaves_no_obstacle(tmp_path: Path, invok
     assert invoke("train", config, "--run-dir", folder)[0] == 0
 
 
+@pytest.mark.exhaustive
 def test_the_reader_of_the_output_may_leave(tmp_path: Path) -> None:
     write_config(tmp_path, epochs=4)
     process = subprocess.Popen(
@@ -296,6 +297,7 @@ def test_a_run_that_diverges_keeps_the_last_good_checkpoint(tmp_path: Path, invo
     assert last[1] == good
 
 
+@pytest.mark.exhaustive
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of a process are POSIX")
 def test_a_full_disk_ends_the_run_and_keeps_the_checkpoint(tmp_path: Path) -> None:
     import resource

@@ -26,6 +26,7 @@ def random_data(shape: tuple[int, int, int], classes: int, count: int) -> Datase
     return Dataset(names, InMemorySplit(images, labels), None, None)
 
 
+@pytest.mark.covering("one")
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_trains_two_steps(path: Path) -> None:
     config = load_config(path, ["train.batch_size=2", "train.device=cpu"])

@@ -83,6 +83,7 @@ def test_every_layer_is_that_of_keras(application: Application) -> None:
     assert summary.total("macs") == sum(map(multiply_adds, theirs.layers))
 
 
+@pytest.mark.covering("one")
 @each
 @pytest.mark.parametrize("size", [96, 75])  # strides meet even sizes only, odd ones too
 def test_logits_are_those_of_keras(application: Application, size: int) -> None:

@@ -198,6 +198,7 @@ def test_xception_has_all_its_kernels() -> None:
     assert {(3, 3, 3, 32), (3, 3, 728, 1), (1, 1, 1536, 2048), (2048, 1000)} < set(XCEPTION)
 
 
+@pytest.mark.covering("values")
 @pytest.mark.parametrize("shape", XCEPTION, ids=str)
 @pytest.mark.parametrize(
     "name", ["glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_normal"]

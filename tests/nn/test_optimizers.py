@@ -96,6 +96,7 @@ OPTIONS = [
 ]
 
 
+@pytest.mark.covering("values")
 @pytest.mark.parametrize("options", OPTIONS)
 @pytest.mark.parametrize(("name", "fields"), RULES)
 def test_the_weights_are_those_of_keras(
@@ -309,6 +310,7 @@ def keras_example(normalization: dict[str, Any] | None) -> keras.Sequential:
     )
 
 
+@pytest.mark.covering("one")
 @pytest.mark.parametrize(
     ("name", "normalization", "arguments"),
     [

@@ -262,6 +262,7 @@ def check(shape: Shape, drawn: list[list[dict[str, Any]]]) -> None:
     check_reading(block_style.replace("\n", "\n  "), graph, weights, y)
 
 
+@pytest.mark.covering("one")
 @pytest.mark.parametrize("kind", LAYERS)
 @settings(
     max_examples=10,

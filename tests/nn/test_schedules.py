@@ -152,6 +152,7 @@ def test_after_warmup_what_falls_never_rises(name: str, warmup: int) -> None:
 # ── beside Keras' ─────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.covering("values")
 @pytest.mark.parametrize(
     ("name", "keras_name", "fields"),
     [

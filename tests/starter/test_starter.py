@@ -24,6 +24,7 @@ def facts(**changes: object) -> Facts:
     return Facts(**{**usual, **changes})  # type: ignore[arg-type]
 
 
+@pytest.mark.covering("pairs")
 @pytest.mark.parametrize("side", [1, 8, 16, 28, 32, 50, 64, 100, 128, 4000])
 @pytest.mark.parametrize("train", [20, 500, 3000, 60_000])
 @pytest.mark.parametrize("grey", [False, True])
@@ -43,6 +44,7 @@ def test_every_config_is_valid_and_commented(
     assert [line for line in lines if "  # " not in line] == []
 
 
+@pytest.mark.covering("pairs")
 @pytest.mark.parametrize("proportions", [0.3, 0.5, 0.75, 0.8, 1.25, 4 / 3, 1.5, 2.0, 3.0, 6.0])
 @pytest.mark.parametrize("side", [24, 28, 32, 48, 64, 96, 128, 4000])
 def test_the_input_has_the_proportions_of_the_images(

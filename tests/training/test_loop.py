@@ -192,6 +192,7 @@ def test_normalization_takes_its_statistics_from_the_training_images(
     torch.testing.assert_close(layer.variance.double(), variance, rtol=1e-6, atol=0)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.skipif(sys.platform == "win32", reason="memory is read from POSIX accounting")
 def test_memory_is_flat_over_epochs(tmp_path: Path, cpu: Machine) -> None:
     import resource

@@ -69,6 +69,7 @@ def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.exhaustive
 def test_killed_at_random_moments(workplace: Path, never_stopped: Path) -> None:
     moments = random.Random(7)
     arguments = ["colours.yaml", "--run-dir", "killed"]
@@ -93,6 +94,7 @@ def test_killed_at_random_moments(workplace: Path, never_stopped: Path) -> None:
 SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
 
 
+@pytest.mark.covering("one")
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 def test_a_signal_saves_and_leaves_with_130(
     workplace: Path, never_stopped: Path, number: signal.Signals
@@ -112,6 +114,7 @@ def test_a_signal_saves_and_leaves_with_130(
     assert_same_run(run, never_stopped)
 
 
+@pytest.mark.exhaustive
 def test_an_ignored_signal_stops_nothing(workplace: Path) -> None:
     """nohup has a run ignore that its terminal is closed."""
     arguments = ["colours.yaml", "--set", "train.epochs=3", "--run-dir", "ignored"]
@@ -125,6 +128,7 @@ def test_an_ignored_signal_stops_nothing(workplace: Path) -> None:
     assert process.wait(timeout=60) == 0
 
 
+@pytest.mark.exhaustive
 def test_resuming_cuts_records_after_the_checkpoint(workplace: Path, never_stopped: Path) -> None:
     run = workplace / "cut"
     overrides = ["--set", "train.epochs=2", "--run-dir", "cut"]
@@ -142,6 +146,7 @@ def test_resuming_cuts_records_after_the_checkpoint(workplace: Path, never_stopp
     assert epochs(run) == epochs(never_stopped)[:3]
 
 
+@pytest.mark.exhaustive
 def test_a_resumed_run_refuses_other_settings(workplace: Path, never_stopped: Path) -> None:
     result = sepcnn("train", "--resume", "whole", "--set", "train.seed=3", cwd=workplace)
     assert result.returncode == 2
@@ -152,6 +157,7 @@ def test_a_resumed_run_refuses_other_settings(workplace: Path, never_stopped: Pa
     )
 
 
+@pytest.mark.exhaustive
 def test_a_run_goes_on_where_the_same_arrays_lie_elsewhere(tmp_path: Path) -> None:
     write_config(tmp_path, epochs=1)
     assert sepcnn("train", "colours.yaml", "--run-dir", "run", cwd=tmp_path).returncode == 0
@@ -162,6 +168,7 @@ def test_a_run_goes_on_where_the_same_arrays_lie_elsewhere(tmp_path: Path) -> No
     assert [record["epoch"] for record in epochs(tmp_path / "run")] == [1, 2]
 
 
+@pytest.mark.exhaustive
 def test_balanced_sampling_and_weights_go_on_exactly(tmp_path: Path) -> None:
     """Stopped in the middle of an epoch, in which images of the rare class come several times."""
     settings = {"sampling": "balanced", "class_weights": "balanced", "best": "macro_recall"}
@@ -182,6 +189,7 @@ def test_balanced_sampling_and_weights_go_on_exactly(tmp_path: Path) -> None:
     assert f"macro recall {100 * max(recalls):.1f} % (accuracy " in whole.stdout
 
 
+@pytest.mark.exhaustive
 def test_killed_while_the_images_still_grow(tmp_path: Path) -> None:
     """The size of a step's images follows from the step: nothing of it is saved."""
     config = write_config(tmp_path, epochs=24, checkpoint_minutes=0.0002)
@@ -207,6 +215,7 @@ def test_killed_while_the_images_still_grow(tmp_path: Path) -> None:
     assert_same_run(tmp_path / "killed", tmp_path / "whole")
 
 
+@pytest.mark.exhaustive
 def test_a_folder_in_use_is_locked(workplace: Path) -> None:
     process = start(workplace, "colours.yaml", "--run-dir", "busy", "--set", "train.epochs=10000")
     wait_for(workplace / "busy" / "metrics.jsonl", process)
@@ -222,6 +231,7 @@ def test_a_folder_in_use_is_locked(workplace: Path) -> None:
     )
 
 
+@pytest.mark.exhaustive
 def test_changed_data_is_noticed(tmp_path: Path) -> None:
     from tests.runs import write_colours
 

@@ -108,6 +108,7 @@ def config_of(folder: Path, layers: str = END, data: str = "", train: str = FROM
     return load_config(path)
 
 
+@pytest.mark.covering("one")
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_configs(path: Path) -> None:
     config = load_config(path)

@@ -61,6 +61,7 @@ def convolved(
     return x if last is None else functional.conv2d(x, last.double(), stride=strides)
 
 
+@pytest.mark.covering("pairs")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize("read_as", LIMITS)
 @pytest.mark.parametrize("padding", ["valid", "same"])
@@ -121,6 +122,7 @@ def compare_on_images(
     compare_weights(found, (expected, moments_of(expected)), trained, UNITS[x.dtype] * 16)
 
 
+@pytest.mark.covering("pairs")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize("read_as", LIMITS)
 @pytest.mark.parametrize("padding", ["valid", "same"])
@@ -154,6 +156,7 @@ def test_nan_is_not_hidden() -> None:
     assert torch.stack(moments).isnan().all()
 
 
+@pytest.mark.covering("values")
 @pytest.mark.parametrize("images", [1, 2, 37])
 @pytest.mark.parametrize(
     ("kind", "channels", "filters"),

@@ -46,6 +46,7 @@ def test_compiled_once_and_kept(tmp_path: Path) -> None:
     assert kept.stat().st_mtime_ns == before
 
 
+@pytest.mark.exhaustive
 @needs_compiler
 def test_compiling_starts_before_torch_is_imported(tmp_path: Path) -> None:
     """One other process compiles, and this one waits for it."""
@@ -67,6 +68,7 @@ def test_compiling_starts_before_torch_is_imported(tmp_path: Path) -> None:
     assert result.stdout == "1 True 0\n"
 
 
+@pytest.mark.exhaustive
 @needs_compiler
 def test_a_damaged_file_is_compiled_again(tmp_path: Path) -> None:
     assert loads(tmp_path)
@@ -77,12 +79,14 @@ def test_a_damaged_file_is_compiled_again(tmp_path: Path) -> None:
     assert len(kept.read_bytes()) == len(good)
 
 
+@pytest.mark.exhaustive
 @needs_compiler
 def test_without_a_writable_cache_kernels_are_compiled_and_loaded(tmp_path: Path) -> None:
     (tmp_path / "sepcnn").write_text("a file in place of the folder")
     assert loads(tmp_path)
 
 
+@pytest.mark.covering("one")
 @pytest.mark.parametrize(
     "compiler", ["/no/such/compiler", "false", "true"], ids=["missing", "failing", "writes nothing"]
 )
@@ -91,6 +95,7 @@ def test_without_a_compiler_there_are_no_kernels(tmp_path: Path, compiler: str) 
     assert not (tmp_path / "sepcnn").exists()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("compiler", ["  ", "g++ 'open", "/"], ids=["blank", "quotation", "folder"])
 def test_a_command_that_is_no_compiler(tmp_path: Path, compiler: str) -> None:
     assert not loads(tmp_path, CXX=compiler)
@@ -121,6 +126,7 @@ PROCESSORS = ("x86-64", "sandybridge", "x86-64-v3", "skylake-avx512", "cooperlak
 """only SSE; AVX; AVX2; AVX-512; AVX-512 that multiplies bfloat16"""
 
 
+@pytest.mark.covering("one")
 @needs_compiler
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the processors are x86")
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

@@ -26,6 +26,7 @@ from tests.backends.native.exact import (
 pytestmark = needs_kernels
 
 
+@pytest.mark.covering("pairs")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize("read_as", LIMITS)
 @pytest.mark.parametrize("padding", ["valid", "same"])
@@ -63,6 +64,7 @@ def test_max_pool(
     compare((y,), (expected,), [x, affine.scale, affine.offset], roundings=4)
 
 
+@pytest.mark.covering("pairs")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize("read_as", ["scaled", "rectified", "clamped"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -74,6 +76,7 @@ def test_clamped_affine(shape: tuple[int, ...], read_as: str, dtype: torch.dtype
     compare((y,), (applied(affine, x),), [x, affine.scale, affine.offset], roundings=4)
 
 
+@pytest.mark.covering("pairs")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize("other_read_as", ["identity", "rectified"])
 @pytest.mark.parametrize("read_as", ["identity", "scaled", "clamped"])

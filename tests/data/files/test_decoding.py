@@ -464,6 +464,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 
 
+@pytest.mark.exhaustive
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems count it in other units")
 def test_large_images_are_decoded_one_by_one(tmp_path: Path) -> None:
     """80 MB each as Pillow holds them: all three at once, with all forms between, took 1.1 GB."""

@@ -139,6 +139,7 @@ except MemoryError:
 """
 
 
+@pytest.mark.exhaustive
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not keep RLIMIT_DATA")
 def test_more_than_the_memory_is_read_batch_by_batch(tmp_path: Path) -> None:
     """3.2 GB through a process that may take 0.4; it grows by some batches of 25 MB."""

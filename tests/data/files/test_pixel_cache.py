@@ -346,6 +346,7 @@ def test_two_builders_at_once_decode_once(files: list[Path], home: Path) -> None
     check(files)
 
 
+@pytest.mark.covering("one")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=lambda n: n.name)
 def test_a_builder_that_is_stopped_leaves_nothing_half_written(
     files: list[Path], home: Path, number: signal.Signals

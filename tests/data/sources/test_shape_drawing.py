@@ -94,6 +94,7 @@ def test_the_same_scenes_are_drawn_at_every_size() -> None:
     assert np.abs(shrunk - small).mean() < 20
 
 
+@pytest.mark.exhaustive
 def test_a_linear_model_does_not_solve_it() -> None:
     """Multinomial logistic regression on the pixels stays far below what a small net reaches."""
 

@@ -27,6 +27,7 @@ def test_keras_computes_in_float64() -> None:
     np.testing.assert_allclose(found, x @ kernel + bias, rtol=1e-14, atol=1e-14)
 
 
+@pytest.mark.covering("pairs")
 @pytest.mark.parametrize("training", [True, False], ids=["training", "inference"])
 @pytest.mark.parametrize("batch", [1, 5])
 @pytest.mark.parametrize("shape", [(6,), (1,), (3, 5, 6)], ids=["features", "one", "pixels"])

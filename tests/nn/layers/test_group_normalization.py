@@ -76,6 +76,7 @@ def test_layer_normalization_is_keras(shape: Shape, fields: dict[str, Any], trai
     SideBySide("LayerNormalization", fields, shape).compare(training=training)
 
 
+@pytest.mark.covering("pairs")
 @pytest.mark.parametrize("groups", [1, 3, 4, 12, -1])
 @pytest.mark.parametrize("fields", FIELDS, ids=str)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

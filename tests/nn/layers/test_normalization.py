@@ -57,6 +57,7 @@ def compare_steps(arguments: dict[str, Any], shape: Shape, batch: int) -> None:
     twins.compare(batch, training=False)
 
 
+@pytest.mark.covering("pairs")
 @pytest.mark.parametrize("batch", [1, 4])
 @pytest.mark.parametrize("shape", [(7, 9, 3), (1, 1, 3), (3, 1, 1), (5,)], ids=str)
 @pytest.mark.parametrize("arguments", ARGUMENTS, ids=show)
@@ -64,6 +65,7 @@ def test_same_as_keras(arguments: dict[str, Any], shape: Shape, batch: int) -> N
     compare_steps(arguments, shape, batch)
 
 
+@pytest.mark.covering("pairs")
 @pytest.mark.parametrize("batch", [1, 4])
 @pytest.mark.parametrize("shape", [(7, 9, 3), (1, 1, 3), (5,)], ids=str)
 @pytest.mark.parametrize("arguments", ARGUMENTS, ids=show)

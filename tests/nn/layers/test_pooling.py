@@ -34,6 +34,7 @@ def show(arguments: dict[str, Any]) -> str:
     return " ".join(f"{name}={value}" for name, value in arguments.items())
 
 
+@pytest.mark.covering("pairs")
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("padding", ["valid", "same"])

@@ -67,6 +67,7 @@ def test_padding_is_keras(size: tuple[int, int], value: float) -> None:
         SideBySide("Resizing", arguments, shape).compare()
 
 
+@pytest.mark.covering("pairs")
 @pytest.mark.parametrize("frame", ["crop_to_aspect_ratio", "pad_to_aspect_ratio"])
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic"])

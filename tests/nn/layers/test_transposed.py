@@ -31,6 +31,7 @@ PADDED: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.covering("values")
 @pytest.mark.parametrize("padding", ["valid", "same"])
 @pytest.mark.parametrize("window", [*STRIDED, *DILATED, *PADDED], ids=show)
 def test_every_window_is_keras(window: dict[str, Any], padding: str) -> None:
