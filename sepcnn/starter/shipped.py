@@ -1,7 +1,7 @@
 """The shipped configs: their names, their summaries, and copies for other images.
 
 A wheel holds them as ``sepcnn/configs``; in a checkout they are in ``configs``, next to the
-package (docs/internals/decisions/0011-configs-in-the-wheel.md).
+package (docs/decisions/0011-configs-in-the-wheel.md).
 """
 
 from __future__ import annotations

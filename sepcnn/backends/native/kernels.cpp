@@ -7,7 +7,7 @@
 // computes the gradients of x, scale and offset in one pass. What a row needs stays in the first
 // caches.
 //
-// Why it is built like this: docs/internals/decisions/0007-kernels-of-our-own-for-cpus.md. What was
+// Why it is built like this: docs/decisions/0007-kernels-of-our-own-for-cpus.md. What was
 // measured: docs/internals/performance-log.md. Comments call these measurements "the log".
 //
 // The functions below are called from Python by name: their names begin with sepcnn_. The kernel
