@@ -265,7 +265,7 @@ def test_column_names_are_shortened_only_as_needed() -> None:
         (
             ["--set", "data.source=Shapes"],
             "--set data.source=Shapes: data.source.Shapes: Shapes are square colour images of "
-            "32×32 and more, not 12×12×3\n   use an input_shape such as [64, 64, 3]\n",
+            "at least 32×32, found 12×12×3\n   use for example input_shape: [64, 64, 3]\n",
         ),
     ],
 )

@@ -180,7 +180,7 @@ def test_unreadable_photos_are_an_error_at_the_source(config: Path, tmp_path: Pa
     first, second, *_, hint = result.stderr.splitlines()[1:]
     assert first == (f"{config}:{line}:5: data.source.Folder: 1 of 121 images cannot be read:")
     assert second == f"   {bad}: not an image file"
-    assert hint == "   mend or remove them, or set skip_unreadable: true"
+    assert hint == "   fix or remove them, or set skip_unreadable: true"
 
 
 def test_slow_reading_prints_its_progress(

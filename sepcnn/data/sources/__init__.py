@@ -1,4 +1,4 @@
-"""The table of contents of data sources."""
+"""Data sources, by the name that a config uses."""
 
 from sepcnn.data.sources.arrays import Arrays
 from sepcnn.data.sources.base import Source

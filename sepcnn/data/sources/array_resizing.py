@@ -1,4 +1,4 @@
-"""Arrays of images brought to the net's size and channels, once, when they are opened."""
+"""Resizing of image arrays to the model's input shape, once, when they are opened."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from sepcnn.errors import DataError
 from sepcnn.language.values import ImageShape
 
 CHUNK = 1000
-"""images resized at a time"""
+"""images per call of the resizing function"""
 LUMA = (0.299, 0.587, 0.114)
-"""ITU-R BT.601: how much red, green and blue give to grey, as in Pillow"""
+"""weights of red, green and blue in grey: ITU-R BT.601, as in Pillow"""
 
 
 def resized_split(split: InMemorySplit, shape: ImageShape, resize: Resize) -> InMemorySplit:
-    """The same images as ``shape``: antialiased bilinear, grey repeated or colours weighed.
+    """Resize all images to ``shape``, (height, width, channels).
 
-    Errors: `DataError` where they would not fit into memory.
+    Interpolation is bilinear with antialiasing. Grey images are repeated to 3 channels; colours are
+    converted to grey. Errors: `DataError` if the result needs more than half of the free memory.
     """
     images = split.images
     if images.shape[1:] == shape:
@@ -37,21 +38,23 @@ def resized_split(split: InMemorySplit, shape: ImageShape, resize: Resize) -> In
         chunk = images[start : start + CHUNK]
         if shape[2] == 1:
             chunk = grey(chunk)
-        fitted[start : start + CHUNK] = scaled(chunk, shape[:2], resize)  # grey is repeated
-    # Processors round differently: the images are known by what they were made of.
+        fitted[start : start + CHUNK] = resize_images(
+            chunk, shape[:2], resize
+        )  # broadcasts 1 channel to 3
+    # Processors round differently, so the fingerprint is that of the original images.
     identity = f"{split.fingerprint().hex()} {shape} {resize}"
     return InMemorySplit(fitted, split.labels, identity)
 
 
 def grey(images: torch.Tensor) -> torch.Tensor:
-    """uint8 N×H×W×1 of grey or colour images."""
+    """Convert uint8 N×H×W×C with 1 or 3 channels to uint8 N×H×W×1."""
     if images.shape[3] == 1:
         return images
     return (images.float() @ torch.tensor(LUMA)).round().to(torch.uint8).unsqueeze(3)
 
 
-def scaled(images: torch.Tensor, size: tuple[int, int], resize: Resize) -> torch.Tensor:
-    """uint8 N×H×W×C of another height and width."""
+def resize_images(images: torch.Tensor, size: tuple[int, int], resize: Resize) -> torch.Tensor:
+    """Resize uint8 N×H×W×C to height and width ``size``."""
     if images.shape[1:3] == size:
         return images
     ratios = [new / old for new, old in zip(size, images.shape[1:3], strict=True)]

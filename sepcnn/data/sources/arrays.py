@@ -19,7 +19,7 @@ from sepcnn.wording import counted
 SPLIT_NAMES = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 CLASS_NAME_KEYS = ("class_names", "classes", "label_names")
 MAX_CLASSES = 1_000_000
-"""more are no classes but, say, numbers of people"""
+"""larger labels are not class numbers but, for example, identifiers"""
 
 
 def _file_or_pair(value: Any, info: ValidationInfo) -> tuple[Path, ...]:
@@ -44,31 +44,32 @@ ArrayFile = Annotated[
 
 
 class Arrays(Source):
-    """Images in NumPy files: one ``path`` with every split, or one file a split.
+    """Images in NumPy files: one ``path`` with all splits, or one file per split.
 
-    A ``.npz`` file holds images under ``x_train``, ``x`` or ``images`` and labels under
-    ``y_train``, ``y`` or ``labels`` (``x_test`` … likewise); ``.npy`` files come as a pair
-    ``[images.npy, labels.npy]``. Images are uint8, N×H×W×C or N×H×W; labels are whole numbers
-    from 0. Names of classes are read from ``class_names``, ``classes`` or ``label_names``.
+    A ``.npz`` file has images under ``x_train``, ``x`` or ``images`` and labels under ``y_train``,
+    ``y`` or ``labels``; the other splits are ``x_val``, ``y_val``, ``x_test`` and ``y_test``.
+    ``.npy`` files are given as a pair ``[images.npy, labels.npy]``. Images are uint8, N×H×W×C or
+    N×H×W. Labels are integers from 0, of shape N. Class names are read from ``class_names``,
+    ``classes`` or ``label_names``; without them the classes are named by their numbers.
     """
 
     path: FilePath | None = None
-    """one .npz file with all splits"""
+    """a .npz file with all splits"""
     train: ArrayFile | None = None
-    """training images"""
+    """training images and labels: a .npz file, or [images.npy, labels.npy]"""
     val: ArrayFile | None = None
-    """validation images; held out of the training images unless given"""
+    """validation images and labels; held out of the training images unless given"""
     test: ArrayFile | None = None
-    """test images"""
+    """test images and labels"""
 
     @model_validator(mode="after")
-    def _one_form(self) -> Self:
+    def _path_or_train(self) -> Self:
         if (self.path is None) == (self.train is None):
             raise invalid(
-                "give either 'path' or 'train'", "as in Arrays: {train: a.npz, test: b.npz}"
+                "give either 'path' or 'train'", "for example Arrays: {train: a.npz, test: b.npz}"
             )
         if self.path is not None and (self.val or self.test):
-            raise invalid("with 'path', every split comes from that file", "remove val and test")
+            raise invalid("with 'path', all splits are read from that file", "remove val and test")
         return self
 
     @property
@@ -81,15 +82,15 @@ class Arrays(Source):
     def open(self, request: Request) -> Dataset:
         class_names: dict[Path, tuple[str, ...]] = {}
         splits: dict[str, InMemorySplit] = {}
-        together = read_arrays((self.path,)) if self.path else {}
+        all_splits = read_arrays((self.path,)) if self.path else {}
         for split in SPLIT_NAMES:
             files = (self.path,) if self.path else getattr(self, split)
             if files is None:
                 continue
-            arrays = together or read_arrays(files)
-            found = images_and_labels(arrays, split, files[0], alone=self.path is None)
+            arrays = all_splits or read_arrays(files)
+            found = images_and_labels(arrays, split, files[0], only_split=self.path is None)
             if found is not None:
-                splits[split] = checked_split(*found, request.shape, files[0])
+                splits[split] = to_split(*found, request.shape, files[0])
                 if names := read_class_names(arrays, files[0]):
                     class_names[files[0]] = names
         if "train" not in splits:
@@ -100,7 +101,7 @@ class Arrays(Source):
         assert train is not None
         if val is None:
             train, val = hold_out(train, request)
-        names = agreed_names(class_names, splits)
+        names = common_class_names(class_names, splits)
         if len(names) == 1:
             message = f"{self.training_file}: there is only one class, '{names[0]}'"
             raise DataError(message, "a classifier needs at least two")
@@ -108,27 +109,30 @@ class Arrays(Source):
 
 
 def read_arrays(files: tuple[Path, ...]) -> dict[str, np.ndarray]:
-    """All arrays of a .npz file, or a pair of .npy files. Errors: `DataError`."""
+    """The arrays of a .npz file by name, or of two .npy files as ``x`` and ``y``.
+
+    Errors: `DataError`.
+    """
     loaded = [read_file(path) for path in files]
     if len(files) == 1:
         if isinstance(loaded[0], dict):
             return loaded[0]
         hint = f"give the pair [{files[0].name}, LABELS.npy]"
-        raise DataError(f"{files[0]}: a .npy file holds images or labels, not both", hint)
+        raise DataError(f"{files[0]}: a .npy file has images or labels, not both", hint)
     pair = {}
     for key, path, array in zip("xy", files, loaded, strict=True):
         if isinstance(array, dict):
-            hint = "a .npz file stands alone; a pair is [images.npy, labels.npy]"
-            raise DataError(f"{path}: a .npz file cannot be one of a pair", hint)
+            hint = "give a single .npz file, or the pair [images.npy, labels.npy]"
+            raise DataError(f"{path}: a .npz file cannot be part of a pair", hint)
         pair[key] = array
     return pair
 
 
 def read_file(path: Path) -> np.ndarray | dict[str, np.ndarray]:
-    """The array of a .npy file, or those of a .npz file by name. Errors: `DataError`."""
+    """The array of a .npy file, or the arrays of a .npz file by name. Errors: `DataError`."""
     hint = "write it with numpy.savez; pickled objects are not read"
     try:
-        # Opened here since np.load leaves a file open that turns out to be damaged.
+        # Opened here because np.load does not close a damaged file.
         with path.open("rb") as file:
             if file.read(2) not in (b"PK", b"\x93N"):
                 raise DataError(f"{path}: not a NumPy file", hint)
@@ -142,24 +146,25 @@ def read_file(path: Path) -> np.ndarray | dict[str, np.ndarray]:
         raise
     except FileNotFoundError:
         raise DataError(f"there is no file {path}", "check the path") from None
-    except Exception as error:  # damaged bytes make zipfile, zlib and NumPy raise anything
+    except Exception as error:  # zipfile, zlib and NumPy raise many kinds for damaged bytes
         raise DataError(f"{path}: not a readable NumPy file ({error})", hint) from None
 
 
 def images_and_labels(
-    arrays: dict[str, np.ndarray], split: str, path: Path, alone: bool
+    arrays: dict[str, np.ndarray], split: str, path: Path, only_split: bool
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """The arrays of a split by their usual names; None if the file has no such split.
+    """Find the arrays of a split by their usual names; None if the file lacks the split.
 
-    ``alone``: the file holds this split only, so names without a split serve too.
+    ``only_split``: the file has no other split, so ``x``, ``images``, ``y`` and ``labels`` are
+    accepted too. Errors: `DataError` if images or labels are missing.
     """
     names = SPLIT_NAMES[split]
-    plain = alone or split == "train"
+    plain = only_split or split == "train"
     image_keys = [f"x_{name}" for name in names] + (["x", "images"] if plain else [])
     label_keys = [f"y_{name}" for name in names] + (["y", "labels"] if plain else [])
     images = next((arrays[key] for key in image_keys if key in arrays), None)
     labels = next((arrays[key] for key in label_keys if key in arrays), None)
-    if images is None and labels is None and not alone:
+    if images is None and labels is None and not only_split:
         return None
     if images is None or labels is None:
         missing = "images" if images is None else "labels"
@@ -171,10 +176,10 @@ def images_and_labels(
     return images, labels
 
 
-def checked_split(
+def to_split(
     images: np.ndarray, labels: np.ndarray, shape: tuple[int, int, int], path: Path
 ) -> InMemorySplit:
-    """Checked arrays as a split. Errors: `DataError`."""
+    """Check the arrays of a split. Errors: `DataError` for a wrong dtype, shape or label."""
     if images.ndim == 3:
         images = images[..., None]
     if labels.ndim == 2 and labels.shape[1] == 1:
@@ -183,7 +188,7 @@ def checked_split(
         message = f"{path}: images must be uint8 N×H×W×C or N×H×W, found {describe(images)}"
         raise DataError(message, "scale to 0 … 255 and save with .astype('uint8')")
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        message = f"{path}: labels must be whole numbers of shape N, found {describe(labels)}"
+        message = f"{path}: labels must be integers of shape N, found {describe(labels)}"
         raise DataError(message, "for one-hot labels save labels.argmax(axis=1)")
     if len(images) != len(labels):
         raise DataError(
@@ -192,16 +197,18 @@ def checked_split(
     if not len(images):
         raise DataError(f"{path}: there are no images")
     if int(labels.min()) < 0:
-        raise DataError(f"{path}: a label is {labels.min()}", "labels count from 0")
+        raise DataError(f"{path}: a label is {labels.min()}", "labels start at 0")
     if int(labels.max()) >= MAX_CLASSES:
-        message = f"{path}: a label is {labels.max()}, but {MAX_CLASSES} classes are the most"
-        raise DataError(message, "labels number the classes from 0")
+        message = (
+            f"{path}: a label is {labels.max()}, but at most {MAX_CLASSES} classes are allowed"
+        )
+        raise DataError(message, "labels are class numbers from 0")
     if images.shape[1:] != tuple(shape):
         found = ", ".join(map(str, images.shape[1:]))
         message = f"{path}: images are {found}, but model.input_shape is {list(shape)}"
         hint = f"write input_shape: [{found}]"
         if images.shape[1] in (1, 3) and images.shape[3] > 4:
-            hint = "channels come last here: save images.transpose(0, 2, 3, 1)"
+            hint = "channels must come last: save images.transpose(0, 2, 3, 1)"
         raise DataError(message, hint)
     return InMemorySplit(torch.from_numpy(images), torch.from_numpy(labels.astype(np.int64)))
 
@@ -213,8 +220,9 @@ def describe(array: np.ndarray) -> str:
 
 
 def read_class_names(arrays: dict[str, np.ndarray], path: Path) -> tuple[str, ...] | None:
-    """Names of the classes if the file has them. Errors: `DataError` for names that repeat,
-    or are no text.
+    """The class names, or None if the file has none.
+
+    Errors: `DataError` for names that repeat or are not UTF-8.
     """
     for key in CLASS_NAME_KEYS:
         if key in arrays and arrays[key].ndim == 1 and arrays[key].dtype.kind in "US":
@@ -224,26 +232,30 @@ def read_class_names(arrays: dict[str, np.ndarray], path: Path) -> tuple[str, ..
                 )
                 "".join(names).encode()
             except UnicodeError:
-                hint = "save them as text, such as np.array(['cat', 'dog'])"
+                hint = "save them as text, for example np.array(['cat', 'dog'])"
                 raise DataError(f"{path}: {key} are not UTF-8", hint) from None
             if len(set(names)) < len(names):
-                raise DataError(f"{path}: {key} names a class twice")
+                raise DataError(f"{path}: {key} has the same name twice")
             return names
     return None
 
 
-def agreed_names(
+def common_class_names(
     named: dict[Path, tuple[str, ...]], splits: dict[str, InMemorySplit]
 ) -> tuple[str, ...]:
-    """The class names that all files agree on, else the numbers. Errors: `DataError`."""
+    """The class names, which all files must share, or the class numbers if no file has names.
+
+    Errors: `DataError`.
+    """
     most = max(int(split.labels.max()) for split in splits.values()) + 1
     if not named:
         return tuple(str(number) for number in range(most))
     (first, names), *others = named.items()
     for path, other in others:
         if other != names:
-            raise DataError(f"{path}: names other classes than {first}", "use the same order too")
+            message = f"{path}: the class names differ from those of {first}"
+            raise DataError(message, "give all files the same names in the same order")
     if most > len(names):
-        message = f"{first}: label {most - 1} has no name: the file names {len(names)} classes"
-        raise DataError(message, "labels count from 0")
+        message = f"{first}: label {most - 1} has no name: the file has {len(names)} class names"
+        raise DataError(message, "labels start at 0")
     return names

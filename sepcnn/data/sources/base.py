@@ -1,4 +1,4 @@
-"""What a data source is, and what the config asks of it."""
+"""Base class of data sources, and the request that opens one."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from sepcnn.randomness import stream
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the config asks of any source."""
+    """The settings of a config that every source needs."""
 
     shape: ImageShape
-    """height, width and channels that the net takes"""
+    """height, width and channels of the model's input"""
     validation: float
-    """share of the training images held out where the set brings no validation split"""
+    """share of the training images to hold out if the data has no validation split"""
     split_seed: int
+    """seed that decides which images are held out"""
     progress: ProgressCallback = no_progress
     """called while images are read"""
 
@@ -37,17 +38,17 @@ class Source(Choice):
     table: ClassVar[Table] = Table("data source")
 
     def known_class_names(self) -> tuple[str, ...] | None:
-        """The class names if they are known before any file is read."""
+        """The class names, or None if they are known only after files are read."""
         return None
 
     def check(self, shape: ImageShape) -> None:
-        """Whether the source can give images of a shape, as far as is known before reading.
+        """Check, before files are read, that the source can produce images of ``shape``.
 
-        Errors: `DataError`.
+        Errors: `DataError` if it cannot.
         """
 
     def read_image(self, path: Path, shape: ImageShape) -> np.ndarray:
-        """One image file as this source gives it to the net: uint8 [H, W, C].
+        """Read one image file as this source prepares it for the model: uint8 [H, W, C].
 
         Errors: `DataError`.
         """
@@ -55,13 +56,13 @@ class Source(Choice):
 
     @abstractmethod
     def open(self, request: Request) -> Dataset:
-        """Read the data. Errors: `DataError`, which names what does not fit."""
+        """Open the data set. Errors: `DataError`."""
 
 
 def hold_out(split: InMemorySplit, request: Request) -> tuple[InMemorySplit, InMemorySplit | None]:
-    """Training and validation images: the same share of every class, drawn by ``split_seed``.
+    """Split off validation images: the same share of each class, drawn with ``split_seed``.
 
-    A class keeps at least one image for training.
+    Each class keeps at least one training image. Validation is None if no image is held out.
     """
     held: list[torch.Tensor] = []
     for label in range(int(split.labels.max()) + 1):

@@ -1,4 +1,4 @@
-"""Folder: one's own image files, sorted into folders or named by a table."""
+"""Folder: the user's image files, sorted into folders or labelled by a CSV."""
 
 from __future__ import annotations
 
@@ -21,41 +21,41 @@ from sepcnn.language.values import FilePath, ImageShape, Pair
 from sepcnn.randomness import key
 
 MAX_SHOWN = 10
-"""files that an error names"""
+"""number of files that a message lists"""
 
 
 class Folder(Source):
     """Image files: JPEG, PNG, WebP, GIF, BMP, TIFF, PPM.
 
-    ``path`` holds a folder for each class, or train, val (valid, validation) and test with a
-    folder for each class; or any files, named with their labels by the CSV ``labels``, whose
-    header says path (file, filename, image), label (class) and, if there is one, split. Files
-    are turned upright and decoded once into the user's cache folder (`sepcnn cache`).
+    ``path`` has one folder per class, or folders train, val (valid, validation) and test with one
+    folder per class. Or ``labels`` is a CSV that gives the label of each file: its columns are path
+    (file, filename, image), label (class) and optionally split. Images are rotated upright
+    according to EXIF and decoded once into the user's cache folder (`sepcnn cache`).
 
-    Where there is no validation split, an image is held out if the hash of its name (below the
-    folder of its class) and of ``data.split_seed`` is below ``data.validation``: whatever is
-    added later, it stays where it is. A class that would be held out whole keeps its image of the
-    largest hash for training, until another serves.
+    Without a validation split, an image is held out if a hash of its name (within the folder of its
+    class) and of ``data.split_seed`` is below ``data.validation``. So an image stays in its split
+    when others are added. If all images of a class would be held out, the one with the largest hash
+    is kept for training, until the class has another training image.
     """
 
     path: FilePath
-    """the folder"""
+    """folder of the images"""
     labels: FilePath | None = None
-    """a CSV of paths, which start at the folder, and labels"""
+    """CSV file of paths, relative to the folder, and labels"""
     resize: Resize = "crop"
-    """other proportions: crop cuts the middle out, letterbox adds black bars, stretch pulls"""
+    """for other proportions: crop keeps the centre, letterbox adds black bars, stretch distorts"""
     stored_size: Pair | None = None
-    """height and width kept of each image, at least the net's, for random crops to choose from"""
+    """height and width of stored images, at least the model's; larger images allow random crops"""
     skip_unreadable: bool = False
-    """go on without the images that cannot be read"""
+    """leave out images that cannot be read"""
 
     def check(self, shape: ImageShape) -> None:
         height, width, _ = self._stored(shape)
         if height < shape[0] or width < shape[1]:
             message = (
-                f"stored_size {height}×{width} is smaller than the net's {shape[0]}×{shape[1]}"
+                f"stored_size {height}×{width} is smaller than the input, {shape[0]}×{shape[1]}"
             )
-            raise DataError(message, f"use stored_size: [{shape[0]}, {shape[1]}] or more")
+            raise DataError(message, f"use stored_size: [{shape[0]}, {shape[1]}] or larger")
 
     def _stored(self, shape: ImageShape) -> ImageShape:
         return (*(self.stored_size or shape[:2]), shape[2])
@@ -73,10 +73,10 @@ class Folder(Source):
         decoded = decode(paths, form, self._source(), request.progress)
         notes = [decoded.note] if decoded.note else []
         if decoded.unreadable:
-            notes.append(self._without(decoded.unreadable, len(paths)))
+            notes.append(self._report_unreadable(decoded.unreadable, len(paths)))
         if listing.unlabelled:
             first, count = listing.unlabelled[0], len(listing.unlabelled)
-            notes.append(f"left out without a class: {first}{more(count - 1)}")
+            notes.append(f"left out, not in the folder of a class: {first}{more(count - 1)}")
         places = decoded.places()
         files = [file for file in listing.files if file.location in places]
         check_classes(files, listing)
@@ -93,35 +93,36 @@ class Folder(Source):
         return Dataset(listing.class_names, train, val, test, tuple(notes), decoder)
 
     def _source(self) -> str:
-        """Another for each pair of folder and table."""
+        """A name for the folder and its CSV, which have their own cache file."""
         return f"{self.path}, {self.labels}" if self.labels else str(self.path)
 
-    def _without(self, unreadable: dict[str, str], total: int) -> str:
-        """Which images are left out. Errors: `DataError` unless that is wanted."""
+    def _report_unreadable(self, unreadable: dict[str, str], total: int) -> str:
+        """A note on the images that are left out. Errors: `DataError` unless skip_unreadable."""
         found = f"{len(unreadable):,} of {total:,} images cannot be read:"
         shown = "".join(f"\n   {text}" for text in list(unreadable.values())[:MAX_SHOWN])
         text = f"{found}{shown}{more(len(unreadable) - MAX_SHOWN)}"
         if self.skip_unreadable:
             return text
-        raise DataError(text, "mend or remove them, or set skip_unreadable: true")
+        raise DataError(text, "fix or remove them, or set skip_unreadable: true")
 
 
 def more(count: int) -> str:
+    """The end of a list that was shortened by ``count`` items."""
     return f" and {count:,} more" if count > 0 else ""
 
 
 def check_classes(files: list[ImageFile], listing: Listing) -> None:
-    """Errors: `DataError` for a class of which a split has no image that can be read."""
+    """Errors: `DataError` if a split has no readable image of a class."""
     left = {(file.split, file.class_name) for file in files}
     for split, of_split in listing.counts().items():
         for name in of_split:
             if (split, name) not in left:
                 where = f" in {split}" if split else ""
-                raise DataError(f"no image of the class '{name}'{where} can be read")
+                raise DataError(f"no image of class '{name}'{where} can be read")
 
 
 def split_files(files: Iterable[ImageFile], request: Request) -> dict[str, list[ImageFile]]:
-    """The files of each split; validation images are held out where there are none."""
+    """The files of each split; validation images are held out if there is no val split."""
     splits: dict[str, list[ImageFile]] = {}
     for file in files:
         splits.setdefault(file.split or "train", []).append(file)
@@ -131,21 +132,23 @@ def split_files(files: Iterable[ImageFile], request: Request) -> dict[str, list[
 
 
 def hold_out(files: list[ImageFile], request: Request) -> tuple[list[ImageFile], list[ImageFile]]:
-    """Training and validation images, by their names alone.
+    """Split files into training and validation images by a hash of their names.
 
-    What is added moves no other, but for the image that a class below the share has kept. No rule
-    of names does without that: alone in its class an image is for training; were it to stay there
-    whatever comes, so would every image, and nothing could be held out.
+    Added files do not move others, with one exception: the image that a class kept for training
+    because all of its images would have been held out. No rule on names avoids this exception. An
+    image that is alone in its class must be for training; if it always stayed there, so would
+    every image, and none could be held out.
     """
-    drawn = [key(request.split_seed, "validation", file.key) / (1 << 63) for file in files]
+    hashes = [key(request.split_seed, "validation", file.key) / (1 << 63) for file in files]
     kept: dict[str, int] = {}
-    for place, file in enumerate(files):  # the last of its class to be held out, at any share
-        other = kept.setdefault(file.class_name, place)
-        if drawn[place] > drawn[other]:
-            kept[file.class_name] = place
+    for index, file in enumerate(files):  # the image with the largest hash of each class
+        best = kept.setdefault(file.class_name, index)
+        if hashes[index] > hashes[best]:
+            kept[file.class_name] = index
     always = set(kept.values())
-    held = [drawn[i] < request.validation and i not in always for i in range(len(files))]
-    return [f for f, out in zip(files, held, strict=True) if not out], list(compress(files, held))
+    held_out = [hashes[i] < request.validation and i not in always for i in range(len(files))]
+    train = [file for file, out in zip(files, held_out, strict=True) if not out]
+    return train, list(compress(files, held_out))
 
 
 def on_disk(

@@ -1,4 +1,4 @@
-"""Shapes: the built-in data set, drawn by the program and kept in the cache."""
+"""Shapes: the built-in data set of drawn images, stored in the cache folder."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from sepcnn.errors import DataError
 from sepcnn.language.values import ImageShape, NonNegativeInt, PositiveInt
 
 SMALLEST = 32
-"""pixels a side below which the kinds cannot be told apart"""
+"""pixels per side; in smaller images the classes cannot be distinguished"""
 
 
 class Shapes(Source):
-    """Ten kinds of drawn objects in colour: no download.
+    """Drawn colour images of ten shapes; nothing is downloaded.
 
-    Place, size, rotation, colours, texture, light, noise and occlusion vary. Images have the
-    height and width of ``model.input_shape``, which must be a square with 3 channels. They are
-    the same on every machine, but for a rare last bit where processors round differently.
+    Position, size, rotation, colours, texture, light, noise and occlusion vary. Images have the
+    height and width of ``model.input_shape``, which must be square with 3 channels. They are the
+    same on every machine, except for rare differences of 1 where processors round differently.
     """
 
     train: PositiveInt = 6000
-    """training images"""
+    """number of training images"""
     val: PositiveInt = 1000
-    """validation images"""
+    """number of validation images"""
     test: PositiveInt = 1000
-    """test images"""
+    """number of test images"""
     seed: NonNegativeInt = 0
-    """another seed draws other images"""
+    """seed of the images"""
 
     def known_class_names(self) -> tuple[str, ...]:
         return shape_drawing.CLASS_NAMES
@@ -45,9 +45,9 @@ class Shapes(Source):
         if height != width or channels != 3 or height < SMALLEST:
             image = f"{height}×{width}×{channels}"
             message = (
-                f"Shapes are square colour images of {SMALLEST}×{SMALLEST} and more, not {image}"
+                f"Shapes are square colour images of at least {SMALLEST}×{SMALLEST}, found {image}"
             )
-            raise DataError(message, "use an input_shape such as [64, 64, 3]")
+            raise DataError(message, "use for example input_shape: [64, 64, 3]")
 
     def open(self, request: Request) -> Dataset:
         self.check(request.shape)
@@ -72,7 +72,7 @@ class Shapes(Source):
 
 
 def read_cached(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
-    """Images and labels from the cache; None if they are not there or damaged (zip's CRC)."""
+    """Images and labels from the cache; None if the file is missing or damaged (zip CRC)."""
     try:
         arrays = read_arrays((path,))
         return arrays["images"], arrays["labels"]

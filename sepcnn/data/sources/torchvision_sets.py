@@ -17,7 +17,7 @@ from sepcnn.data.files.decoding import Resize
 from sepcnn.data.sources.array_resizing import resized_split
 from sepcnn.data.sources.base import Request, Source, hold_out
 from sepcnn.data.sources.published.array_catalogue import ARRAY_SETS, EMNIST
-from sepcnn.data.sources.published.array_files import Pair
+from sepcnn.data.sources.published.array_files import ImagesAndLabels
 from sepcnn.data.sources.published.array_sets import TEST, TRAIN, ArraySet, PublishedSet
 from sepcnn.data.sources.published.download import PublishedFile, fetch
 from sepcnn.data.sources.published.image_catalogue import IMAGE_FOLDER_SETS, IMAGENETTE
@@ -41,52 +41,53 @@ SetName = Annotated[str, PlainValidator(_set_name), WithJsonSchema({"enum": list
 
 
 class Torchvision(Source):
-    """A well-known data set by its name, downloaded once: ``CIFAR10``, ``MNIST``, …
+    """A well-known data set by name, downloaded once: ``CIFAR10``, ``MNIST``, …
 
-    The sets are those of torchvision, in the same folders, so that one ``root`` serves both; they
-    are read without it, and nothing is unpickled. What is downloaded is checked by its hash. Images
-    come in the size of ``model.input_shape``, grey where it has 1 channel. EMNIST is turned upright
-    and its letters count from 0, unlike torchvision's.
+    The data sets are those of torchvision, in the same folders, so that both can share a ``root``.
+    They are read without torchvision and without unpickling. Downloaded files are checked by their
+    MD5. Images are resized to ``model.input_shape``, and converted to grey if it has 1 channel.
+    Unlike in torchvision, EMNIST images are upright and labels of its letters start at 0.
     """
 
     name: SetName
-    """which set"""
+    """name of the data set"""
     root: FilePath | None = None
-    """folder with the files of the sets; a folder in the user's cache unless given"""
+    """folder of the downloaded files; in the user's cache folder unless given"""
     download: bool = True
-    """fetch what is not there"""
+    """download missing files"""
     split: Literal["balanced", "byclass", "bymerge", "letters", "digits", "mnist"] | None = None
-    """which images and classes of EMNIST; balanced unless given"""
+    """variant of EMNIST; balanced unless given"""
     size: Literal["full", "320px", "160px"] | None = None
-    """how large the pictures of Imagenette are: the short side; full unless given"""
+    """variant of Imagenette, by the length of the shorter side; full unless given"""
     resize: Resize = "crop"
-    """other proportions: crop cuts the middle out, letterbox adds black bars, stretch pulls"""
+    """for other proportions: crop keeps the centre, letterbox adds black bars, stretch distorts"""
 
     @model_validator(mode="after")
-    def _versions_are_of_their_sets(self) -> Self:
+    def _check_variants(self) -> Self:
         if self.split and self.name != "EMNIST":
-            raise invalid(f"only EMNIST has a 'split' to choose, not {self.name}", "remove split")
+            raise invalid(f"'split' is only for EMNIST, not {self.name}", "remove split")
         if self.size and self.name != "Imagenette":
-            raise invalid(f"only Imagenette has a 'size' to choose, not {self.name}", "remove size")
+            raise invalid(f"'size' is only for Imagenette, not {self.name}", "remove size")
         return self
 
     @property
-    def known(self) -> PublishedSet:
+    def published(self) -> PublishedSet:
+        """The chosen data set: its files, class names and counts."""
         if self.size:
             return IMAGENETTE[self.size]
         return EMNIST[self.split] if self.split else ALL[self.name]
 
     @property
     def folder(self) -> Path:
-        """Where the files lie."""
+        """The folder of the files."""
         return self.root or cache_folder() / DOWNLOADS
 
     def known_class_names(self) -> tuple[str, ...] | None:
-        return self.known.class_names or None
+        return self.published.class_names or None
 
     def check(self, shape: ImageShape) -> None:
         if shape[2] not in (1, 3):
-            known = self.known
+            known = self.published
             own = list(known.shape) if isinstance(known, ArraySet) else [*shape[:2], 3]
             message = f"expected 1 or 3 channels for {self.name}, found {shape[2]}"
             raise DataError(message, f"write input_shape: {own}")
@@ -96,28 +97,28 @@ class Torchvision(Source):
 
     def open(self, request: Request) -> Dataset:
         self.check(request.shape)
-        known = self.known
+        known = self.published
         try:
             missing = self._missing()
         except OSError as error:  # a name that is too long, a folder that may not be entered
             raise DataError(f"{self.folder}: {(error.strerror or str(error)).lower()}") from None
         if missing:
-            self._fetch(missing, request)
+            self._download(missing, request)
         if isinstance(known, ImageFolderSet):
             return known.dataset(self.folder, self.resize, request)
         assert isinstance(known, ArraySet)
-        return self._of_arrays(known, request)
+        return self._open_arrays(known, request)
 
     def _missing(self) -> list[PublishedFile]:
-        """What has to be downloaded. Errors: `DataError` where that is impossible, OSError."""
-        if not self.known.files and not (self.folder / "train").is_dir():
-            message = f"{self.folder}: {self.name} is not there, and cannot be downloaded"
-            hint = "set root to the folder that holds train and val, each with n01440764 …"
+        """The files to download. Errors: `DataError` if the set cannot be downloaded, OSError."""
+        if not self.published.files and not (self.folder / "train").is_dir():
+            message = f"{self.folder}: {self.name} is missing, and cannot be downloaded"
+            hint = "set root to the folder of train and val, which have folders n01440764 …"
             raise DataError(message, hint)
-        return self.known.missing(self.folder)
+        return self.published.missing(self.folder)
 
-    def _of_arrays(self, known: ArraySet, request: Request) -> Dataset:
-        splits = {split: resident(pair) for split, pair in known.open(self.folder).items()}
+    def _open_arrays(self, known: ArraySet, request: Request) -> Dataset:
+        splits = {split: to_split(pair) for split, pair in known.open(self.folder).items()}
         train, val = hold_out(splits[TRAIN], request)
         train, test = (
             resized_split(split, request.shape, self.resize) for split in (train, splits[TEST])
@@ -125,14 +126,14 @@ class Torchvision(Source):
         val = resized_split(val, request.shape, self.resize) if val else None
         return Dataset(known.class_names, train, val, test)
 
-    def _fetch(self, missing: list[PublishedFile], request: Request) -> None:
-        """Download files; the progress is told in images, as if all were of one size."""
+    def _download(self, missing: list[PublishedFile], request: Request) -> None:
+        """Download files. Progress is reported in images, as if all had the same size."""
         by_hand = "\n   ".join(file.by_hand(self.folder) for file in missing)
         if not self.download:
-            hint = "set download: true, or root to the folder that has them; by hand, put there"
-            message = f"{self.folder}: files of {self.name} are not there"
+            hint = "set download: true, or root to their folder; or add these files by hand"
+            message = f"{self.folder}: files of {self.name} are missing"
             raise DataError(message, f"{hint}\n   {by_hand}")
-        count, total = sum(self.known.counts.values()), sum(file.size for file in missing)
+        count, total = sum(self.published.counts.values()), sum(file.size for file in missing)
         before = 0
 
         def progress(done: int) -> None:
@@ -143,11 +144,11 @@ class Torchvision(Source):
                 fetch(file, self.folder, progress)
             except DataError as error:
                 left = "\n   ".join(file.by_hand(self.folder) for file in missing[number:])
-                hint = f"without a network, put there by hand\n   {left}"
+                hint = f"without a network, add these files by hand\n   {left}"
                 raise DataError(error.message, hint) from None
             before += file.size
 
 
-def resident(pair: Pair) -> InMemorySplit:
+def to_split(pair: ImagesAndLabels) -> InMemorySplit:
     pixels, labels = (np.require(array, requirements="W") for array in pair)
     return InMemorySplit(torch.from_numpy(pixels), torch.from_numpy(labels))

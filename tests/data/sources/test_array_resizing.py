@@ -10,7 +10,7 @@ from PIL import Image
 from sepcnn.data.dataset import InMemorySplit
 from sepcnn.data.files.decoding import Resize
 from sepcnn.data.sources import array_resizing
-from sepcnn.data.sources.array_resizing import resized_split, scaled
+from sepcnn.data.sources.array_resizing import resize_images, resized_split
 from sepcnn.errors import DataError
 
 
@@ -34,7 +34,7 @@ def pillow(image: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
 @pytest.mark.parametrize("size", [(64, 64), (9, 9), (14, 40)])
 def test_the_pixels_are_pillows(count: int, size: tuple[int, int]) -> None:
     pixels = images(5, 28, 28, count)
-    found = scaled(pixels, size, "stretch")
+    found = resize_images(pixels, size, "stretch")
     assert found.shape == (5, *size, count)
     for image, one in zip(pixels, found, strict=True):
         difference = one.numpy().astype(int) - pillow(image, size)
@@ -43,14 +43,14 @@ def test_the_pixels_are_pillows(count: int, size: tuple[int, int]) -> None:
 
 def test_crop_keeps_the_middle_in_the_nets_proportions() -> None:
     pixels = images(2, 30, 30, 3)
-    assert torch.equal(scaled(pixels, (30, 10), "crop"), pixels[:, :, 10:20])
-    assert torch.equal(scaled(pixels, (10, 30), "crop"), pixels[:, 10:20])
+    assert torch.equal(resize_images(pixels, (30, 10), "crop"), pixels[:, :, 10:20])
+    assert torch.equal(resize_images(pixels, (10, 30), "crop"), pixels[:, 10:20])
 
 
 @pytest.mark.parametrize(("size", "place"), [((30, 50), (0, 10)), ((51, 30), (10, 0))])
 def test_letterbox_keeps_all_before_black(size: tuple[int, int], place: tuple[int, int]) -> None:
     pixels = images(2, 30, 30, 3)
-    found = scaled(pixels, size, "letterbox")
+    found = resize_images(pixels, size, "letterbox")
     top, left = place
     assert torch.equal(found[:, top : top + 30, left : left + 30], pixels)
     assert found.long().sum() == pixels.long().sum()
@@ -59,7 +59,7 @@ def test_letterbox_keeps_all_before_black(size: tuple[int, int], place: tuple[in
 @pytest.mark.parametrize("resize", ["crop", "letterbox", "stretch"])
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1), (7, 13), (300, 2)])
 def test_every_size_comes_out(resize: Resize, size: tuple[int, int]) -> None:
-    assert scaled(images(2, 28, 28, 1), size, resize).shape == (2, *size, 1)
+    assert resize_images(images(2, 28, 28, 1), size, resize).shape == (2, *size, 1)
 
 
 def test_grey_is_repeated_and_colours_are_weighed() -> None:

@@ -268,26 +268,25 @@ def test_pickled_objects(tmp_path: Path) -> None:
 def test_a_single_npy_file(tmp_path: Path) -> None:
     path = npy(tmp_path / "x.npy", images())
     assert complaint(arrays(train=path)) == (
-        f"{path}: a .npy file holds images or labels, not both\n"
-        "   give the pair [x.npy, LABELS.npy]"
+        f"{path}: a .npy file has images or labels, not both\n   give the pair [x.npy, LABELS.npy]"
     )
 
 
 def test_a_pair_of_npz_files(tmp_path: Path) -> None:
     pair = [npz(tmp_path / f"{name}.npz", x=images(), y=labels()) for name in "ab"]
     assert complaint(arrays(train=pair)) == (
-        f"{pair[0]}: a .npz file cannot be one of a pair\n"
-        "   a .npz file stands alone; a pair is [images.npy, labels.npy]"
+        f"{pair[0]}: a .npz file cannot be part of a pair\n"
+        "   give a single .npz file, or the pair [images.npy, labels.npy]"
     )
 
 
 # ── refusals of arrays ────────────────────────────────────────────────────────────────────────
 
 WRONG_IMAGES = "images must be uint8 N×H×W×C or N×H×W, found"
-WRONG_LABELS = "labels must be whole numbers of shape N, found"
+WRONG_LABELS = "labels must be integers of shape N, found"
 SCALE = "\n   scale to 0 … 255 and save with .astype('uint8')"
 ONE_HOT = "\n   for one-hot labels save labels.argmax(axis=1)"
-FROM_0 = "\n   labels count from 0"
+FROM_0 = "\n   labels start at 0"
 
 
 @pytest.mark.parametrize(
@@ -332,8 +331,8 @@ FROM_0 = "\n   labels count from 0"
         pytest.param(
             images(),
             labels() + 3_000_000_000,
-            "a label is 3000000002, but 1000000 classes are the most\n"
-            "   labels number the classes from 0",
+            "a label is 3000000002, but at most 1000000 classes are allowed\n"
+            "   labels are class numbers from 0",
             id="too-many-classes",
         ),
         pytest.param(
@@ -374,7 +373,7 @@ def test_one_file_without_training_images(tmp_path: Path) -> None:
 
 def test_a_label_without_a_name(tmp_path: Path) -> None:
     path = npz(tmp_path / "a.npz", x=images(), y=labels(), class_names=["cat", "dog"])
-    expected = f"{path}: label 2 has no name: the file names 2 classes{FROM_0}"
+    expected = f"{path}: label 2 has no name: the file has 2 class names{FROM_0}"
     assert complaint(arrays(path=path)) == expected
 
 
@@ -387,7 +386,7 @@ def test_a_single_class(tmp_path: Path) -> None:
 
 def test_a_name_that_repeats(tmp_path: Path) -> None:
     path = npz(tmp_path / "a.npz", x=images(), y=labels(), classes=["cat", "dog", "cat"])
-    assert complaint(arrays(path=path)) == f"{path}: classes names a class twice"
+    assert complaint(arrays(path=path)) == f"{path}: classes has the same name twice"
 
 
 @pytest.mark.parametrize("name", [b"caf\xe9", "caf\udce9"], ids=["bytes", "text"])
@@ -395,7 +394,8 @@ def test_names_that_are_not_utf_8(tmp_path: Path, name: str | bytes) -> None:
     names = np.array([name, type(name)(), name + name])
     path = npz(tmp_path / "a.npz", x=images(), y=labels(), class_names=names)
     expected = (
-        f"{path}: class_names are not UTF-8\n   save them as text, such as np.array(['cat', 'dog'])"
+        f"{path}: class_names are not UTF-8\n"
+        "   save them as text, for example np.array(['cat', 'dog'])"
     )
     assert complaint(arrays(path=path)) == expected
 
@@ -405,7 +405,10 @@ def test_files_that_name_the_classes_in_another_order(tmp_path: Path) -> None:
         npz(tmp_path / f"{split}.npz", x=images(), y=labels(), class_names=names)
         for split, names in (("train", ["a", "b", "c"]), ("test", ["a", "c", "b"]))
     )
-    expected = f"{test}: names other classes than {train}\n   use the same order too"
+    expected = (
+        f"{test}: the class names differ from those of {train}\n"
+        "   give all files the same names in the same order"
+    )
     assert complaint(arrays(train=train, test=test)) == expected
 
 
@@ -417,7 +420,7 @@ def test_files_that_name_the_classes_in_another_order(tmp_path: Path) -> None:
     [
         ("{}", "give either 'path' or 'train'"),
         ("{path: a.npz, train: b.npz}", "give either 'path' or 'train'"),
-        ("{path: a.npz, test: b.npz}", "with 'path', every split comes from that file"),
+        ("{path: a.npz, test: b.npz}", "with 'path', all splits are read from that file"),
         ("{train: []}", "expected a file, or [images.npy, labels.npy], found []"),
         ("{train: [a, b, c]}", "expected a file, or [images.npy, labels.npy], found [a, b, c]"),
         ("{train: 3}", "expected a path, found 3"),
@@ -461,5 +464,5 @@ def test_channels_first_images_get_the_right_advice(tmp_path: Path) -> None:
         source.open(Request((32, 32, 3), 0.0, 0))
     assert str(caught.value) == (
         f"{path}: images are 3, 32, 32, but model.input_shape is [32, 32, 3]\n"
-        "   channels come last here: save images.transpose(0, 2, 3, 1)"
+        "   channels must come last: save images.transpose(0, 2, 3, 1)"
     )

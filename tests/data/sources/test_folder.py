@@ -126,7 +126,7 @@ def test_images_without_a_class_are_told(root: Path) -> None:
     for name in ("x.jpg", "y.jpg"):
         picture("red").save(root / name)
     data = opened(root)
-    assert data.notes == (f"left out without a class: {root / 'x.jpg'} and 1 more",)
+    assert data.notes == (f"left out, not in the folder of a class: {root / 'x.jpg'} and 1 more",)
 
 
 # ── validation ────────────────────────────────────────────────────────────────────────────────
@@ -275,7 +275,7 @@ def test_all_unreadable_images_are_named(root: Path) -> None:
         assert second == "   ROOT/blue/000.jpg: not an image file"
         assert third == "   ROOT/green/013.png: no such file or directory"
         assert fourth.startswith("   ROOT/red/001.jpg: cannot be read (")
-        assert hint == "   mend or remove them, or set skip_unreadable: true"
+        assert hint == "   fix or remove them, or set skip_unreadable: true"
 
 
 def test_unreadable_images_are_left_out_if_wanted(root: Path) -> None:
@@ -303,7 +303,7 @@ def test_only_ten_are_shown(tmp_path: Path) -> None:
 def test_a_class_without_a_readable_image_is_refused(root: Path) -> None:
     for file in (root / "red").iterdir():
         file.write_bytes(b"")
-    expected = "no image of the class 'red' can be read"
+    expected = "no image of class 'red' can be read"
     assert complaint(root, skip_unreadable=True) == expected
 
 
@@ -353,9 +353,9 @@ def test_a_stored_size_below_the_nets_is_refused_before_reading() -> None:
         config_from_node(text, parse(text, "a.yaml"), "a.yaml", Path())
     first, *_, hint = str(caught.value).split("\n")
     assert first == (
-        "a.yaml:4:5: data.source.Folder: stored_size 12×11 is smaller than the net's 12×12"
+        "a.yaml:4:5: data.source.Folder: stored_size 12×11 is smaller than the input, 12×12"
     )
-    assert hint == "   use stored_size: [12, 12] or more"
+    assert hint == "   use stored_size: [12, 12] or larger"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")

@@ -136,6 +136,6 @@ def test_shapes_that_cannot_be_drawn_are_refused(shape: tuple[int, int, int]) ->
         SMALL.open(Request(shape, 0.5, 0))
     found = "×".join(map(str, shape))
     assert str(caught.value) == (
-        f"Shapes are square colour images of 32×32 and more, not {found}\n"
-        "   use an input_shape such as [64, 64, 3]"
+        f"Shapes are square colour images of at least 32×32, found {found}\n"
+        "   use for example input_shape: [64, 64, 3]"
     )

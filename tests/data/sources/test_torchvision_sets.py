@@ -351,7 +351,7 @@ def test_cifars_pickles_are_read_without_unpickling(
     assert told == (
         f"{path}: not the published file: its md5 is {md5_of(path)}, "
         f"not {pickled['test'][0][1]}\n"
-        "   delete it, and it is downloaded again where download is true"
+        "   delete it to download it again with download: true"
     )
 
 
@@ -377,7 +377,7 @@ def test_no_network_says_where_to_put_what(cifar10: Published, tmp_path: Path) -
     assert complaint(lambda: ask(cifar10.source(tmp_path), (32, 32, 3))) == (
         "cifar-10-binary.tar.gz could not be downloaded\n"
         f"   {address}cifar-10-binary.tar.gz: connection refused\n"
-        "   without a network, put there by hand\n"
+        "   without a network, add these files by hand\n"
         f"   {tmp_path}/cifar-10-binary.tar.gz  (md5 {md5})"
     )
 
@@ -389,8 +389,8 @@ def test_download_false_says_what_is_missing(mnist: Published, tmp_path: Path) -
     md5 = md5_of(lost)
     lost.unlink()
     assert complaint(lambda: ask(mnist.source(tmp_path, download=False), (28, 28, 1))) == (
-        f"{tmp_path}: files of MNIST are not there\n"
-        "   set download: true, or root to the folder that has them; by hand, put there\n"
+        f"{tmp_path}: files of MNIST are missing\n"
+        "   set download: true, or root to their folder; or add these files by hand\n"
         f"   {lost}  (md5 {md5})"
     )
 
@@ -411,16 +411,16 @@ def test_a_damaged_file_is_refused(mnist: Published, tmp_path: Path) -> None:
     told = complaint(lambda: ask(mnist.source(tmp_path), (28, 28, 1)))
     assert told == (
         f"{path}: not the published file: its md5 is {md5_of(path)}, not {published_md5}\n"
-        "   delete it, and it is downloaded again where download is true"
+        "   delete it to download it again with download: true"
     )
 
 
 @pytest.mark.parametrize(
     ("damaged", "told"),
     [
-        (b"", "not an IDX file of bytes"),
-        (bytes([0, 0, 13, 3]) + bytes(12), "not an IDX file of bytes"),
-        (idx(np.zeros((2, 28, 28)))[:-1], "1567 bytes, but they should be 2×28×28"),
+        (b"", "not an IDX file of uint8 values"),
+        (bytes([0, 0, 13, 3]) + bytes(12), "not an IDX file of uint8 values"),
+        (idx(np.zeros((2, 28, 28)))[:-1], "found 1567 values, expected 2×28×28"),
     ],
 )
 def test_unpacked_files_that_are_damaged(
@@ -442,7 +442,7 @@ def test_unpacked_files_of_another_set(mnist: Published, tmp_path: Path) -> None
     path.write_bytes(idx(np.zeros((2, 28, 28))))
     assert complaint(lambda: ask(mnist.source(tmp_path), (28, 28, 1))) == (
         f"{tmp_path}: the train images are 2×28×28×1, with 40 labels\n"
-        "   published are 40×28×28×1: download them again"
+        "   expected 40×28×28×1: delete the files to download them again"
     )
 
 
@@ -457,18 +457,18 @@ def test_an_unpacked_file_that_was_cut(cifar10: Published, tmp_path: Path, kept:
     if kept == -3073:
         assert told == (
             f"{tmp_path}: the train images are {TRAIN - 1}×32×32×3, with {TRAIN - 1} labels\n"
-            f"   published are {TRAIN}×32×32×3: download them again"
+            f"   expected {TRAIN}×32×32×3: delete the files to download them again"
         )
     else:
         size = path.stat().st_size
-        assert told == f"{path}: {size} bytes are not records of 3073"
+        assert told == f"{path}: {size} bytes are not a multiple of 3073, the size of a record"
 
 
 def test_scipy_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     source = Torchvision(name="SVHN", root=tmp_path, download=False)
     assert complaint(lambda: ask(source, (32, 32, 3))) == (
-        "SVHN comes in MATLAB files, which need scipy\n   pip install 'sepcnn[datasets]'"
+        "SVHN is published as MATLAB files, which need scipy\n   pip install 'sepcnn[datasets]'"
     )
 
 

@@ -1,7 +1,7 @@
-"""The table of named sets: addresses, sizes and hashes as their authors and torchvision give them.
+"""Published data sets of arrays: addresses, sizes and MD5 of their files.
 
-Hashes and places of files are those of torchvision 0.29's ``datasets``, CIFAR's binary archives
-those of the authors' page, https://www.cs.toronto.edu/~kriz/cifar.html.
+MD5 and paths are those of ``torchvision.datasets`` 0.29. Those of the binary archives of CIFAR are
+from the page of the authors, https://www.cs.toronto.edu/~kriz/cifar.html.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ KMNIST = _idx_set(
     ("7320c461ea6c1c855c0b718fb2a4b134", 5_120),
 )
 
-# The lower-case letters that look like their capitals count as these.
+# Lower-case letters that look like their capitals share the class of the capital.
 _MERGED = tuple(sorted(set(string.digits + string.ascii_letters) - set("cijklmopsuvwxyz")))
 _EMNIST_FILE = PublishedFile(
     "EMNIST/raw/gzip.zip",

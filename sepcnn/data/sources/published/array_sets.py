@@ -1,4 +1,4 @@
-"""The kinds of named sets: which files one needs, where they lie, how they are read."""
+"""Published data sets and how their files are found and read, one class per file layout."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from sepcnn.data.sources.published.array_files import (
-    Pair,
+    ImagesAndLabels,
     gunzip,
     planes_last,
     read_bytes,
@@ -32,39 +32,41 @@ TRAIN, TEST = "train", "test"
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedSet(ABC):
-    """Facts about a published set. Files lie below a root folder where torchvision has them too."""
+    """A published data set. Its files are in the same places below a root as in torchvision."""
 
     class_names: tuple[str, ...]
-    """none where they are not known before the files are there"""
+    """empty if they are not known before download"""
     counts: dict[str, int]
-    """images of each split"""
+    """number of images of each split"""
     files: tuple[PublishedFile, ...]
-    """what is downloaded"""
+    """the files to download"""
 
     @abstractmethod
     def missing(self, root: Path) -> list[PublishedFile]:
-        """What has to be downloaded, or put there by hand."""
+        """The files that are not yet below ``root``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ArraySet(PublishedSet):
-    """A set of a few arrays."""
+    """A data set that is read into memory as arrays."""
 
     shape: ImageShape
 
     @abstractmethod
-    def read(self, root: Path) -> dict[str, Pair]:
-        """Images and labels of each split. Errors: `DataError`."""
+    def read(self, root: Path) -> dict[str, ImagesAndLabels]:
+        """Read images and labels of each split. Errors: `DataError`."""
 
-    def open(self, root: Path) -> dict[str, Pair]:
-        """As `read`, checked against what the set is known to be."""
+    def open(self, root: Path) -> dict[str, ImagesAndLabels]:
+        """As `read`, and check shapes, counts and labels. Errors: `DataError`."""
         splits = self.read(root)
         for name, (images, labels) in splits.items():
             found = "×".join(map(str, images.shape))
             expected = "×".join(map(str, (self.counts[name], *self.shape)))
             if found != expected or len(labels) != len(images):
                 message = f"{root}: the {name} images are {found}, with {len(labels)} labels"
-                raise DataError(message, f"published are {expected}: download them again")
+                raise DataError(
+                    message, f"expected {expected}: delete the files to download them again"
+                )
             low, high = int(labels.min()), int(labels.max())
             if low < 0 or high >= len(self.class_names):
                 raise DataError(f"{root}: labels from {low} to {high} among the {name} images")
@@ -73,14 +75,14 @@ class ArraySet(PublishedSet):
 
 @dataclass(frozen=True, kw_only=True)
 class IdxSet(ArraySet):
-    """Four IDX files, images and labels of training and test: the family of MNIST."""
+    """MNIST and its relatives: four IDX files, images and labels of train and test."""
 
     def missing(self, root: Path) -> list[PublishedFile]:
         return [
             file for file in self.files if not any(p.exists() for p in self._places(file, root))
         ]
 
-    def read(self, root: Path) -> dict[str, Pair]:
+    def read(self, root: Path) -> dict[str, ImagesAndLabels]:
         arrays = [self._array(file, root) for file in self.files]
         return {
             split: (arrays[2 * n].reshape(-1, *self.shape), arrays[2 * n + 1].astype(np.int64))
@@ -95,29 +97,28 @@ class IdxSet(ArraySet):
 
     @staticmethod
     def _places(file: PublishedFile, root: Path) -> tuple[Path, Path]:
-        """As downloaded, and as torchvision unpacks it beside that."""
+        """The downloaded file, and the decompressed one that torchvision leaves next to it."""
         path = root / file.path
         return path, path.with_suffix("")
 
 
 @dataclass(frozen=True, kw_only=True)
 class EmnistSet(ArraySet):
-    """One of EMNIST's ways to split its images and to count its classes.
+    """A variant of EMNIST.
 
-    Turned upright: the published images are mirrored along their diagonal, and torchvision leaves
-    them so.
+    The published images are transposed, and torchvision leaves them so; here they are upright.
     """
 
     part: str
     first_label: int = 0
-    """letters are counted from 1"""
+    """the smallest published label: 1 for letters"""
 
     def missing(self, root: Path) -> list[PublishedFile]:
         return (
             [] if self._unpacked(root) else [f for f in self.files if not (root / f.path).exists()]
         )
 
-    def read(self, root: Path) -> dict[str, Pair]:
+    def read(self, root: Path) -> dict[str, ImagesAndLabels]:
         contents = self._contents(root)
         splits = {}
         for split in (TRAIN, TEST):
@@ -146,12 +147,14 @@ class EmnistSet(ArraySet):
                 for name in self._names():
                     yield gunzip(archive.read(f"gzip/{name}.gz"), path), path
         except (zipfile.BadZipFile, KeyError, OSError) as error:
-            raise DataError(f"{path}: damaged ({error})", "delete it and start again") from None
+            raise DataError(
+                f"{path}: damaged ({error})", "delete it and run the command again"
+            ) from None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ArchiveSet(ArraySet):
-    """A few binary files in a tar archive, unpacked once."""
+    """A data set of binary files in a tar archive, which is unpacked once."""
 
     folder: str
     members: dict[str, tuple[str, ...]]
@@ -162,6 +165,7 @@ class ArchiveSet(ArraySet):
         return [] if there else [file for file in self.files if not (root / file.path).exists()]
 
     def unpacked(self, root: Path) -> Path:
+        """The folder of the files; unpacks the archive if it is missing. Errors: `DataError`."""
         folder = root / self.folder
         if not folder.is_dir():
             archive = root / self.files[0].path
@@ -174,32 +178,34 @@ class ArchiveSet(ArraySet):
 
 @dataclass(frozen=True, kw_only=True)
 class CifarSet(ArchiveSet):
-    """CIFAR's binary version; torchvision's folder of the Python version is read as well."""
+    """CIFAR in its binary version, or in the pickled version if torchvision has unpacked it."""
 
     label_bytes: int
     pickled_folder: str
     pickled: dict[str, tuple[tuple[str, str], ...]]
-    """the files of each split and their md5"""
+    """the files of each split, with their MD5"""
     label_key: str
 
     def missing(self, root: Path) -> list[PublishedFile]:
         return [] if self._has_pickled(root) else super().missing(root)
 
-    def read(self, root: Path) -> dict[str, Pair]:
+    def read(self, root: Path) -> dict[str, ImagesAndLabels]:
         if self._has_pickled(root) and not (root / self.folder).is_dir():
-            return {split: joined(self._read_pickled(root, split)) for split in self.pickled}
+            return {split: concatenated(self._read_pickled(root, split)) for split in self.pickled}
         folder = self.unpacked(root)
-        return {split: joined(self._read(folder, names)) for split, names in self.members.items()}
+        return {
+            split: concatenated(self._read(folder, names)) for split, names in self.members.items()
+        }
 
     def _has_pickled(self, root: Path) -> bool:
         names = [name for files in self.pickled.values() for name, _ in files]
         return all((root / self.pickled_folder / name).exists() for name in names)
 
-    def _read(self, folder: Path, names: tuple[str, ...]) -> Iterator[Pair]:
+    def _read(self, folder: Path, names: tuple[str, ...]) -> Iterator[ImagesAndLabels]:
         for path in (folder / name for name in names):
             yield read_records(read_bytes(path), self.label_bytes, self.shape[0], path)
 
-    def _read_pickled(self, root: Path, split: str) -> Iterator[Pair]:
+    def _read_pickled(self, root: Path, split: str) -> Iterator[ImagesAndLabels]:
         for name, md5 in self.pickled[split]:
             path = root / self.pickled_folder / name
             verify(path, md5)
@@ -209,16 +215,18 @@ class CifarSet(ArchiveSet):
 
 @dataclass(frozen=True, kw_only=True)
 class StlSet(ArchiveSet):
-    """STL-10's labelled part: planes stored by columns, labels from 1."""
+    """The labelled part of STL-10: planes are stored by columns, labels start at 1."""
 
-    def read(self, root: Path) -> dict[str, Pair]:
+    def read(self, root: Path) -> dict[str, ImagesAndLabels]:
         folder = self.unpacked(root)
         side = self.shape[0]
         splits = {}
         for split, (images, labels) in self.members.items():
             planes = np.frombuffer(read_bytes(folder / images), np.uint8)
             if len(planes) % (3 * side * side):
-                raise DataError(f"{folder / images}: {len(planes)} bytes are no images")
+                raise DataError(
+                    f"{folder / images}: {len(planes)} bytes are not a multiple of an image"
+                )
             numbers = np.frombuffer(read_bytes(folder / labels), np.uint8)
             splits[split] = (
                 planes_last(planes, side, transposed=True),
@@ -229,15 +237,15 @@ class StlSet(ArchiveSet):
 
 @dataclass(frozen=True, kw_only=True)
 class SvhnSet(ArraySet):
-    """SVHN's cropped digits, a MATLAB file for each split; the digit 0 is stored as 10."""
+    """The cropped digits of SVHN: one MATLAB file per split; the digit 0 has label 10."""
 
     keys: ClassVar[tuple[str, str]] = ("X", "y")
 
     def missing(self, root: Path) -> list[PublishedFile]:
-        require_scipy("SVHN")  # said before hundreds of megabytes are downloaded
+        require_scipy("SVHN")  # before hundreds of megabytes are downloaded
         return [file for file in self.files if not (root / file.path).exists()]
 
-    def read(self, root: Path) -> dict[str, Pair]:
+    def read(self, root: Path) -> dict[str, ImagesAndLabels]:
         splits = {}
         for split, file in zip((TRAIN, TEST), self.files, strict=True):
             path = root / file.path
@@ -249,6 +257,7 @@ class SvhnSet(ArraySet):
         return splits
 
 
-def joined(parts: Iterator[Pair]) -> Pair:
+def concatenated(parts: Iterator[ImagesAndLabels]) -> ImagesAndLabels:
+    """Join the images and labels of several files."""
     images, labels = zip(*parts, strict=True)
     return np.concatenate(images), np.concatenate(labels)

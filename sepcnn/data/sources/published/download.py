@@ -1,4 +1,4 @@
-"""One published file from its mirrors: whole and of the right hash, or not there at all."""
+"""Downloads of published files, checked by their MD5 before they get their final name."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from sepcnn.errors import DataError, StorageError
 
 BLOCK_BYTES = 1 << 18
 TIMEOUT_SECONDS = 20.0
-"""without a byte, after which the next mirror is tried"""
-ROOM_BYTES = 1 << 24
-"""beyond the size of a file, which is only known about"""
+"""without data, after which the next mirror is tried"""
+TOLERANCE_BYTES = 1 << 24
+"""added to the size of a file, which is only approximate"""
 RANGE_NOT_SATISFIABLE = 416
 
-Progress = Callable[[int], None]
-"""told how many bytes of the file are there"""
+BytesCallback = Callable[[int], None]
+"""called with the number of bytes of the file so far"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,26 +29,26 @@ class PublishedFile:
     """A published file."""
 
     path: str
-    """its place below the root folder"""
+    """relative to the root folder"""
     md5: str
-    """as its authors or torchvision publish it"""
+    """as published by its authors or by torchvision"""
     size: int
-    """bytes, about: for the progress, and to leave a mirror that sends much more"""
+    """approximate, in bytes: for the progress, and to refuse a mirror that sends much more"""
     addresses: tuple[str, ...]
-    """where to get it; the next is tried when one fails. None: only by hand"""
+    """mirrors, tried in order; empty if the file must be added by hand"""
 
     @property
-    def most_bytes(self) -> int:
-        """A mirror that sends more sends something else, which may fill the disk."""
-        return self.size + self.size // 4 + ROOM_BYTES
+    def max_bytes(self) -> int:
+        """A mirror that sends more sends another file, which may fill the disk."""
+        return self.size + self.size // 4 + TOLERANCE_BYTES
 
     def by_hand(self, root: Path) -> str:
-        """What to do without a network."""
+        """Where to put the file by hand, and its MD5."""
         return f"{root / self.path}  (md5 {self.md5})"
 
 
 class TransferError(Exception):
-    """One attempt failed; another may go better."""
+    """A download from one mirror failed; another one may succeed."""
 
 
 def md5_of(path: Path) -> str:
@@ -57,29 +57,29 @@ def md5_of(path: Path) -> str:
 
 
 def verify(path: Path, md5: str) -> None:
-    """Errors: `DataError` for a file that is not the published one, or cannot be read."""
+    """Errors: `DataError` if a file is not the published one or cannot be read."""
     try:
         found = md5_of(path)
     except OSError as error:
         raise DataError(f"{path}: {(error.strerror or str(error)).lower()}") from None
     if found != md5:
         message = f"{path}: not the published file: its md5 is {found}, not {md5}"
-        raise DataError(message, "delete it, and it is downloaded again where download is true")
+        raise DataError(message, "delete it to download it again with download: true")
 
 
 def lock_of(path: Path) -> Path:
-    """Held by the run that makes ``path``."""
+    """The lock file of the process that creates ``path``."""
     return path.with_name(f".{path.name}.lock")
 
 
 def fetch(
-    remote: PublishedFile, root: Path, progress: Progress, timeout: float = TIMEOUT_SECONDS
+    remote: PublishedFile, root: Path, progress: BytesCallback, timeout: float = TIMEOUT_SECONDS
 ) -> None:
-    """Download a file to its place below ``root``, unless it is there.
+    """Download a file below ``root``, unless it exists.
 
-    What arrived is kept beside it as ``NAME.part``; the next attempt, or the next run, goes on
-    from there. Two runs at once wait for each other.
-    Errors: `DataError` if no mirror gives it, `StorageError` if it cannot be written.
+    Received bytes are kept as ``NAME.part``, and the next attempt or run resumes from there. If two
+    processes download the same file, one waits. ``timeout`` is in seconds.
+    Errors: `DataError` if all mirrors fail, `StorageError` if the file cannot be written.
     """
     path = root / remote.path
     try:
@@ -87,35 +87,38 @@ def fetch(
         with held(lock_of(path), f"downloading {path}"):
             if not path.exists():
                 part = path.with_name(f"{path.name}.part")
-                _from_a_mirror(remote, root, part, progress, timeout)
+                _try_mirrors(remote, root, part, progress, timeout)
                 part.replace(path)
     except OSError as error:
         raise StorageError.of(path, error) from None
     progress(remote.size)
 
 
-def _from_a_mirror(
-    remote: PublishedFile, root: Path, part: Path, progress: Progress, timeout: float
+def _try_mirrors(
+    remote: PublishedFile, root: Path, part: Path, progress: BytesCallback, timeout: float
 ) -> None:
     failures = []
     for address in remote.addresses:
         try:
-            _whole(address, remote, part, progress, timeout)
+            _from_mirror(address, remote, part, progress, timeout)
             return
         except TransferError as error:
             failures.append(f"{address}: {error}")
-    told = "\n   ".join(failures)
+    reasons = "\n   ".join(failures)
     hint = f"without a network, put the file at {remote.by_hand(root)}"
-    raise DataError(f"{Path(remote.path).name} could not be downloaded\n   {told}", hint)
+    raise DataError(f"{Path(remote.path).name} could not be downloaded\n   {reasons}", hint)
 
 
-def _whole(
-    address: str, remote: PublishedFile, part: Path, progress: Progress, timeout: float
+def _from_mirror(
+    address: str, remote: PublishedFile, part: Path, progress: BytesCallback, timeout: float
 ) -> None:
-    """All of a file from one mirror; a transfer that breaks off is gone on with while it moves."""
+    """Download a whole file from one mirror, and resume interrupted transfers that make progress.
+
+    Errors: `TransferError`, OSError.
+    """
     while True:
         before = part.stat().st_size if part.exists() else 0
-        complete = _transfer(address, remote.most_bytes, part, progress, timeout)
+        complete = _transfer(address, remote.max_bytes, part, progress, timeout)
         if complete:
             found = md5_of(part)
             if found == remote.md5:
@@ -124,14 +127,14 @@ def _whole(
             if not before:
                 raise TransferError(f"not the published file: its md5 is {found}")
         elif part.stat().st_size <= before:
-            raise TransferError("the transfer breaks off")
+            raise TransferError("the transfer was interrupted")
 
 
-def _transfer(address: str, most: int, part: Path, progress: Progress, timeout: float) -> bool:
-    """Add to ``part`` what a mirror sends; whether the file is complete.
+def _transfer(address: str, most: int, part: Path, progress: BytesCallback, timeout: float) -> bool:
+    """Append what a mirror sends to ``part``; return whether the file is complete.
 
-    Errors: `TransferError` where there was no answer, or one of over ``most`` bytes, `OSError`
-    where it cannot be written.
+    Errors: `TransferError` if there is no response or more than ``most`` bytes, OSError if ``part``
+    cannot be written.
     """
     done = part.stat().st_size if part.exists() else 0
     headers = {"User-Agent": "sepcnn", "Accept-Encoding": "identity"}
@@ -143,13 +146,13 @@ def _transfer(address: str, most: int, part: Path, progress: Progress, timeout: 
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == RANGE_NOT_SATISFIABLE and done:
-            return True  # nothing is missing; whether it is right, its hash tells
+            return True  # all bytes are there; the caller checks their MD5
         raise TransferError(f"{error.code} {error.reason}".lower()) from None
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise TransferError(_reason(error)) from None
     with response:
         if response.status != http.client.PARTIAL_CONTENT:
-            done = 0  # a mirror that cannot go on sends it from the start
+            done = 0  # the mirror cannot resume and sends the whole file
         length = response.headers.get("Content-Length")
         expected = done + int(length) if length and length.isdecimal() else None
         if expected is not None and expected > most:
@@ -166,7 +169,7 @@ def _transfer(address: str, most: int, part: Path, progress: Progress, timeout: 
 
 
 def _received(response: http.client.HTTPResponse) -> bytes:
-    """The next block; nothing at the end, also where it came too early or the line went dead."""
+    """The next block; empty at the end, even if the transfer was interrupted."""
     try:
         return response.read1(BLOCK_BYTES)
     except (OSError, http.client.HTTPException):
@@ -176,5 +179,5 @@ def _received(response: http.client.HTTPResponse) -> bytes:
 def _reason(error: Exception) -> str:
     reason = getattr(error, "reason", error)
     if isinstance(reason, TimeoutError):
-        return "no answer in time"
+        return "no response in time"
     return str(getattr(reason, "strerror", None) or reason).lower()

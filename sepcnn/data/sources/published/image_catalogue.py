@@ -1,6 +1,6 @@
-"""The table of named sets of pictures: addresses and hashes as torchvision 0.29 gives them.
+"""Published data sets of image files: addresses, MD5 and approximate sizes of their archives.
 
-Sizes of files are about right, for the progress.
+Addresses and MD5 are those of torchvision 0.29.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ _FLOWERS = """
     petunia; bromelia; blanket flower; trumpet creeper; blackberry lily
 """
 FLOWER_NAMES = tuple(" ".join(name.split()) for name in _FLOWERS.split(";"))
-"""as torchvision numbers them"""
+"""in the order of the published labels, as in torchvision"""
 
 FLOWERS102 = ImageFolderSet(
     class_names=tuple(sorted(FLOWER_NAMES, key=natural_key)),

@@ -1,4 +1,4 @@
-"""Named sets that are folders of pictures: unpacked once, and then read as `Folder` reads."""
+"""Published data sets of image files: unpacked once, then read as `Folder` reads them."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from sepcnn.data.sources.published.download import PublishedFile, verify
 from sepcnn.data.sources.published.unpacking import unpack
 from sepcnn.errors import DataError
 
-Rows = Iterator[tuple[str, str, str]]
-"""path, class and split of each image"""
+LabelledPaths = Iterator[tuple[str, str, str]]
+"""path, class name and split of each image"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFolderSet(PublishedSet):
-    """Pictures in class-named folders, or named with class and split by files of the set."""
+    """A data set of image files, in folders named by class or listed in files of the set."""
 
     unpacked: tuple[str, ...]
-    """the folder that each archive among the files becomes; those after them stay as they are"""
+    """the folders that the archives, the first of ``files``, are unpacked to"""
     images: str
-    """the folder of the pictures"""
-    rows: Callable[[Path], Rows] | None = None
-    """class and split of each picture, where its folder does not say so; takes the root"""
+    """the folder of the images"""
+    rows: Callable[[Path], LabelledPaths] | None = None
+    """lists class and split of each image below a root; None if the folders define them"""
     renamed: bool = False
-    """whether ``class_names`` stand for the folders' own, in their order"""
+    """``class_names`` replace the names of the folders, in the order of the folders"""
     needs_scipy: str = ""
-    """the name to complain with"""
+    """name of the data set for the error without scipy; empty if scipy is not needed"""
 
     def missing(self, root: Path) -> list[PublishedFile]:
         if self.needs_scipy:
@@ -53,7 +53,7 @@ class ImageFolderSet(PublishedSet):
         ]
 
     def dataset(self, root: Path, resize: Resize, request: Request) -> Dataset:
-        """The splits that the set brings. Errors: `DataError`."""
+        """Unpack the archives if needed, and open the images. Errors: `DataError`."""
         for file, folder in zip(self.files, self.unpacked, strict=False):
             if not (root / folder).is_dir():
                 verify(root / file.path, file.md5)
@@ -67,7 +67,7 @@ class ImageFolderSet(PublishedSet):
         return dataset
 
     def _table(self, root: Path) -> Path:
-        """The CSV that `Folder` reads, in the cache folder: a root may be read-only."""
+        """Write the CSV for `Folder` into the cache folder, because a root may be read-only."""
         assert self.rows
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
@@ -79,13 +79,13 @@ class ImageFolderSet(PublishedSet):
             file.write(text.getvalue().encode())
 
         if not keep(name, write):
-            hint = "make room there, or set XDG_CACHE_HOME to another folder"
+            hint = "free some space there, or set XDG_CACHE_HOME to another folder"
             raise DataError(f"{cache_folder() / name} could not be written", hint)
         return cache_folder() / name
 
 
-def food_rows(root: Path) -> Rows:
-    """Food-101: lists of names by class, for train and test."""
+def food_rows(root: Path) -> LabelledPaths:
+    """Food-101: JSON files of image names by class, for train and test."""
     for split in ("train", "test"):
         path = root / "food-101" / "meta" / f"{split}.json"
         try:
@@ -94,11 +94,13 @@ def food_rows(root: Path) -> Rows:
                 for name in names:
                     yield f"{name}.jpg", class_name, split
         except (ValueError, AttributeError, TypeError) as error:
-            raise DataError(f"{path}: damaged ({error})", "delete it and start again") from None
+            raise DataError(
+                f"{path}: damaged ({error})", "delete it and run the command again"
+            ) from None
 
 
-def pet_rows(root: Path) -> Rows:
-    """Oxford-IIIT Pet: lines of name, class, species and breed."""
+def pet_rows(root: Path) -> LabelledPaths:
+    """Oxford-IIIT Pet: lines of name, class, species and breed; the class is part of the name."""
     for split, file in (("train", "trainval.txt"), ("test", "test.txt")):
         path = root / "oxford-iiit-pet" / "annotations" / file
         for line in read_bytes(path).decode(errors="replace").splitlines():
@@ -108,10 +110,10 @@ def pet_rows(root: Path) -> Rows:
                 yield f"{name}.jpg", breed.replace("_", " ").title(), split
 
 
-def flower_rows(class_names: tuple[str, ...]) -> Callable[[Path], Rows]:
-    """Flowers-102: a list of labels from 1, and the numbers of the images of each split."""
+def flower_rows(class_names: tuple[str, ...]) -> Callable[[Path], LabelledPaths]:
+    """Flowers-102: labels from 1, and the image numbers of each split."""
 
-    def rows(root: Path) -> Rows:
+    def rows(root: Path) -> LabelledPaths:
         folder = root / "flowers-102"
         labels = read_matlab(folder / "imagelabels.mat")["labels"].reshape(-1)
         numbers = read_matlab(folder / "setid.mat")

@@ -1,4 +1,4 @@
-"""Archives unpacked without trusting what they say: no path outside, no links, all or nothing."""
+"""Safe unpacking of archives: no paths outside the folder, no links, all files or none."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from sepcnn.errors import DataError, StorageError
 
 
 def unpack(archive: Path, folder: Path, only: tuple[str, ...] = ()) -> None:
-    """The files below ``folder.name/`` of a tar or zip archive as ``folder``, if it is not there.
+    """Unpack the files below ``folder.name/`` of a tar or zip archive to ``folder``.
 
-    ``only``: the names in the folder that are wanted; all unless given. Everything is written to
-    a temporary folder that is renamed at the end.
-    Errors: `DataError` for a damaged or dishonest archive, `StorageError` where it cannot be
+    Does nothing if ``folder`` exists. ``only`` lists the file names to unpack; all unless given.
+    Files are written to a temporary folder, which is renamed at the end.
+    Errors: `DataError` if the archive is damaged or unsafe, `StorageError` if files cannot be
     written.
     """
     wanted = {f"{folder.name}/{name}" for name in only}
@@ -31,23 +31,25 @@ def unpack(archive: Path, folder: Path, only: tuple[str, ...] = ()) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with held(lock_of(folder), f"unpacking {archive}"):
             if folder.exists():
-                return  # another run was faster
+                return  # created by another process
             prefix = f".unpacking.{folder.name}."
-            for left in folder.parent.glob(f"{prefix}*"):  # by a run that was killed
+            for left in folder.parent.glob(f"{prefix}*"):  # from a process that was killed
                 shutil.rmtree(left)
             with tempfile.TemporaryDirectory(dir=folder.parent, prefix=prefix) as temporary:
                 _unpack(archive, Path(temporary), wanted)
                 whole = Path(temporary, folder.name)
                 if not whole.is_dir():
-                    message = f"{archive}: holds no folder {folder.name}"
-                    raise DataError(message, "it is not that set")
-                # Its name will say that all is there, also after a power cut. Once for all
-                # files: each by itself takes minutes where there are a hundred thousand.
+                    message = f"{archive}: there is no folder {folder.name} in the archive"
+                    raise DataError(message, "it is not the archive of this data set")
+                # The files must be on disk before the folder gets its final name. One call for all:
+                # flushing a hundred thousand files one by one takes minutes.
                 if hasattr(os, "sync"):
                     os.sync()
                 whole.rename(folder)
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{archive}: damaged ({error})", "delete it and start again") from None
+        raise DataError(
+            f"{archive}: damaged ({error})", "delete it and run the command again"
+        ) from None
     except OSError as error:
         raise StorageError.of(folder, error) from None
 
@@ -67,28 +69,28 @@ def _write(file: IO[bytes], place: Path) -> None:
 
 
 def _checked(name: str, archive: Path) -> PurePosixPath:
-    """A path that stays where it is put."""
+    """The path of a member. Errors: `DataError` if it would leave the folder."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name or "\0" in name:
-        raise DataError(f"{archive}: names a file outside of its folder: {name!r}")
+        raise DataError(f"{archive}: a file is outside of the folder: {name!r}")
     return path
 
 
 def _files(archive: Path) -> Generator[tuple[str, IO[bytes]]]:
-    """Names and contents of the regular files. Links and devices are refused."""
+    """Names and contents of the regular files. Errors: `DataError` for links and devices."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as zipped:
             for entry in zipped.infolist():
                 if (entry.external_attr >> 16) & 0o170000 == 0o120000:
-                    raise DataError(f"{archive}: holds a link: {entry.filename!r}")
+                    raise DataError(f"{archive}: links are not allowed: {entry.filename!r}")
                 if not entry.is_dir():
                     yield entry.filename, zipped.open(entry)
         return
-    # Opened here since tarfile leaves a file open that turns out to be damaged.
+    # Opened here because tarfile does not close a damaged file.
     with archive.open("rb") as opened, tarfile.open(fileobj=opened, mode="r:*") as tarred:
         for member in tarred:
             if not (member.isfile() or member.isdir()):
-                raise DataError(f"{archive}: holds a link or device: {member.name!r}")
+                raise DataError(f"{archive}: links and devices are not allowed: {member.name!r}")
             content = tarred.extractfile(member)
             if content is not None:
                 yield member.name.removeprefix("./"), content

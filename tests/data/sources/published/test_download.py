@@ -13,7 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from sepcnn.data.sources.published.download import ROOM_BYTES, PublishedFile, fetch, md5_of, verify
+from sepcnn.data.sources.published.download import (
+    TOLERANCE_BYTES,
+    PublishedFile,
+    fetch,
+    md5_of,
+    verify,
+)
 from sepcnn.errors import DataError, StorageError
 from tests.mirror import Mirror, closed_address
 from tests.runs import environment
@@ -109,7 +115,7 @@ def test_a_part_of_all_bytes_or_more(tmp_path: Path, beginning: bytes) -> None:
 def test_a_mirror_that_sends_too_much_is_left(
     tmp_path: Path, told_length: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sepcnn.data.sources.published.download.ROOM_BYTES", 1000)
+    monkeypatch.setattr("sepcnn.data.sources.published.download.TOLERANCE_BYTES", 1000)
     most = len(CONTENT) * 5 // 4 + 1000
     endless = bytes(20 * most)
     with Mirror({"a.bin": endless}, told_length=told_length) as bad:
@@ -124,7 +130,7 @@ def test_a_mirror_that_sends_too_much_is_left(
 def test_a_part_stays_where_a_mirror_would_send_too_much(tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "a.bin.part").write_bytes(CONTENT[:1000])
-    endless = bytes(2 * ROOM_BYTES)
+    endless = bytes(2 * TOLERANCE_BYTES)
     with Mirror({"a.bin": endless}, ranges=False) as bad, Mirror({"a.bin": CONTENT}) as good:
         get(tmp_path, bad.address, good.address)
     assert good.asked == [("a.bin", "bytes=1000-")]
@@ -151,7 +157,7 @@ def test_a_file_that_is_not_the_published_one(tmp_path: Path) -> None:
     path.write_bytes(b"?")
     assert complaint(lambda: verify(path, MD5)) == (
         f"{path}: not the published file: its md5 is {md5_of(path)}, not {MD5}\n"
-        "   delete it, and it is downloaded again where download is true"
+        "   delete it to download it again with download: true"
     )
 
 

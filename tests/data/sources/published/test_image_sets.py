@@ -221,8 +221,8 @@ def test_imagenet_cannot_be_downloaded(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         ask(tmp_path, name="ImageNet")
     assert str(caught.value) == (
-        f"{tmp_path}: ImageNet is not there, and cannot be downloaded\n"
-        "   set root to the folder that holds train and val, each with n01440764 …"
+        f"{tmp_path}: ImageNet is missing, and cannot be downloaded\n"
+        "   set root to the folder of train and val, which have folders n01440764 …"
     )
 
 
@@ -236,7 +236,8 @@ def test_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert str(caught.value) == (
         "food-101.tar.gz could not be downloaded\n"
         f"   {address}: connection refused\n"
-        f"   without a network, put there by hand\n   {tmp_path}/food-101.tar.gz  (md5 {file.md5})"
+        "   without a network, add these files by hand\n"
+        f"   {tmp_path}/food-101.tar.gz  (md5 {file.md5})"
     )
 
 
@@ -248,7 +249,8 @@ def test_a_damaged_list(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         ask(tmp_path, name="Food101")
     assert str(caught.value) == (
-        f"{path}: damaged ('list' object has no attribute 'items')\n   delete it and start again"
+        f"{path}: damaged ('list' object has no attribute 'items')\n"
+        "   delete it and run the command again"
     )
 
 
