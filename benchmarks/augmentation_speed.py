@@ -1,9 +1,9 @@
-"""What each augmentation costs, beside a training step of xception_mini.
+"""The time of each augmentation, compared with a training step of xception_mini.
 
     python benchmarks/augmentation_speed.py [--repeats 9]
 
-One batch of 64 images of 64×64×3. Augmentations and the step take turns in one process, so that a
-machine that slows down slows all of them. Prints medians and shares of the step.
+Augments one batch of 64 images of 64×64×3. The measurements are interleaved in one process, so that
+a machine that slows down affects all of them. Prints medians and shares of the training step.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sepcnn.training import loop
 from sepcnn.training.state import new_state
 
 CONFIG = Path(__file__).parents[1] / "configs" / "xception_mini.yaml"
-BATCH, SIDE, TIMES = 64, 64, 5
+BATCH, SIDE, CALLS = 64, 64, 5
 FIELDS: dict[str, dict[str, Any]] = {
     "RandomRotation": {"factor": 0.1},
     "RandomZoom": {"height_factor": 0.2},
@@ -36,20 +36,20 @@ FIELDS: dict[str, dict[str, Any]] = {
     "RandomSaturation": {"factor": [0.3, 0.7]},
     "RandomHue": {"factor": 0.2},
 }
-LIGHT = ["RandomBrightness", "RandomContrast"]
-USUAL = {
+BRIGHTNESS_AND_CONTRAST = ["RandomBrightness", "RandomContrast"]
+COMBINATIONS = {
     "flip, translation": ["RandomFlip", "RandomTranslation"],
     "flip, crop, brightness, contrast, erasing": [
         "RandomFlip",
         "RandomCrop",
-        *LIGHT,
+        *BRIGHTNESS_AND_CONTRAST,
         "RandomErasing",
     ],
     "the same with CutMix": [
-        *("RandomFlip", "RandomCrop", *LIGHT, "RandomErasing", "CutMix"),
+        *("RandomFlip", "RandomCrop", *BRIGHTNESS_AND_CONTRAST, "RandomErasing", "CutMix"),
     ],
     "flip, rotation, zoom, shear, brightness, contrast": [
-        *("RandomFlip", "RandomRotation", "RandomZoom", "RandomShear", *LIGHT),
+        *("RandomFlip", "RandomRotation", "RandomZoom", "RandomShear", *BRIGHTNESS_AND_CONTRAST),
     ],
     "flip, crop, RandAugment, erasing": [
         "RandomFlip",
@@ -67,15 +67,15 @@ def rules(names: list[str]) -> tuple[Augmentation, ...]:
     return tuple(AUGMENTATIONS[n].model_validate(FIELDS.get(n, {})) for n in names)  # type: ignore[misc]
 
 
-def augmenting(names: list[str]) -> Callable[[int], object]:
+def augmentation_step(names: list[str]) -> Callable[[int], object]:
     chosen = rules(names)
     images = torch.randint(256, (BATCH, SIDE, SIDE, 3), dtype=torch.uint8)
     batch = Batch(images, torch.arange(BATCH) % 10)
     return lambda step: augment(batch, chosen, (SIDE, SIDE), 0, step)
 
 
-def stepping(start: str | None = None) -> Callable[[int], object]:
-    """A training step without augmentation; on images of a share of the size."""
+def training_step(start: str | None = None) -> Callable[[int], object]:
+    """Return a training step without augmentation; ``start`` is a share of the image size."""
     more = [f"data.progressive_resizing={{start: {start}, until: 100%}}"] if start else []
     config = load_config(CONFIG, ["data.augment=[]", "train.epochs=100000", *more])
     images = torch.randint(256, (1024, SIDE, SIDE, 3), dtype=torch.uint8)
@@ -90,25 +90,28 @@ def stepping(start: str | None = None) -> Callable[[int], object]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--repeats", type=int, default=9, help="measurements of each (9)")
     arguments = parser.parse_args()
     machine.keep_freed_memory()
     torch.manual_seed(0)
-    works = {"training step": stepping(), "training step at half size": stepping("1/2")}
-    works |= {name: augmenting([name]) for name in AUGMENTATIONS}
-    works |= {name: augmenting(names) for name, names in USUAL.items()}
-    found: dict[str, list[float]] = {name: [] for name in works}
+    functions = {
+        "training step": training_step(),
+        "training step at half size": training_step("1/2"),
+    }
+    functions |= {name: augmentation_step([name]) for name in AUGMENTATIONS}
+    functions |= {name: augmentation_step(names) for name, names in COMBINATIONS.items()}
+    times: dict[str, list[float]] = {name: [] for name in functions}
     for repeat in range(arguments.repeats + 1):
-        for name, work in works.items():
+        for name, function in functions.items():
             start = time.perf_counter()
-            for time_of_it in range(TIMES):
-                work(repeat * TIMES + time_of_it)
-            if repeat:  # the first is warming up
-                found[name].append((time.perf_counter() - start) / TIMES)
-    step = statistics.median(found["training step"])
+            for call in range(CALLS):
+                function(repeat * CALLS + call)
+            if repeat:  # the first is a warm-up
+                times[name].append((time.perf_counter() - start) / CALLS)
+    step = statistics.median(times["training step"])
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
     print(f"{BATCH} images of {SIDE}×{SIDE}×3, median of {arguments.repeats} (lowest to highest)")
-    for name, seconds in found.items():
+    for name, seconds in times.items():
         middle = statistics.median(seconds)
         spread = f"({min(seconds) * 1e3:.1f} to {max(seconds) * 1e3:.1f})"
         print(f"{name:<50}{middle * 1e3:>7.1f} ms {spread:<18}{middle / step:>7.1%} of a step")

@@ -1,15 +1,14 @@
-"""One image and batches through a net in use, beside plain PyTorch and ONNX Runtime.
+"""Inference speed of single images and batches, compared with plain PyTorch and ONNX Runtime.
 
     python benchmarks/inference_speed.py [CONFIG] [--repeats 5]
 
-ONNX Runtime takes part where Python finds it, with onnx and onnxscript, which write its file: run
-this with the Python of an environment that has them beside sepcnn.
+ONNX Runtime is measured if onnx, onnxscript and onnxruntime are installed next to sepcnn.
 
-All compute the config's net in float32, with as many threads as torch takes, and must give the
-same logits before they are measured. Plain PyTorch is the net module by module, N×C×H×W, in
-inference mode; ONNX Runtime reads an export of the same. Both are given floats, sepcnn bytes. Each
-measurement is a process of its own, for the allocator's setting belongs to a process; the variants
-take turns, so that a machine that slows down slows all of them. Prints medians and spread.
+All variants compute the config's model in float32 with torch's number of threads, and must return
+the same logits before they are measured. Plain PyTorch runs the model module by module, N×C×H×W, in
+inference mode; ONNX Runtime runs an export of it. Both receive floats, sepcnn receives bytes. Each
+measurement has its own process, because the memory allocator has settings per process. The variants
+take turns, so that a machine that slows down affects all of them. Prints medians and ranges.
 """
 
 from __future__ import annotations
@@ -42,18 +41,20 @@ from sepcnn.nn.model import Net, build
 from sepcnn.training.evaluation import batch_size, to_input
 
 CONFIG = Path(__file__).parents[1] / "configs" / "keras_sequential_bn.yaml"
-SECONDS, WARM_UP, LEAST = 2.0, 3, 5
-"""of each measurement; calls at first that do not count; calls that do, whatever they take"""
+SECONDS, WARM_UP, MIN_CALLS = 2.0, 3, 5
+"""per measurement: duration, number of warm-up calls, minimum number of measured calls"""
 TOLERANCE = 1e-4
 """relative to the largest logit"""
 CPU = torch.device("cpu")
 
 Variant = tuple[Callable[[torch.Tensor], Any], Callable[[Any], Any]]
-"""what is done once with uint8 images N×H×W×C, and the logits of what comes of it: measured"""
+"""a function that prepares uint8 images N×H×W×C, and one that returns their logits; only the second
+is measured
+"""
 
 
 def floats(pixels: torch.Tensor) -> torch.Tensor:
-    """N×C×H×W, also in memory."""
+    """Return contiguous float images N×C×H×W."""
     return to_input(pixels).contiguous()
 
 
@@ -62,14 +63,14 @@ def plain(net: Net) -> Variant:
     return floats, torch.inference_mode()(net.logits)
 
 
-def ours(net: Net, way: InferenceForm) -> Variant:
+def sepcnn(net: Net, inference_form: InferenceForm) -> Variant:
     machine.keep_freed_memory()
-    found, form = inference_forms(net, CPU)[way]
-    return lambda pixels: pixels, lambda pixels: found.logits(to_input(pixels), FORMS[form])
+    model, form = inference_forms(net, CPU)[inference_form]
+    return lambda pixels: pixels, lambda pixels: model.logits(to_input(pixels), FORMS[form])
 
 
 class Logits(nn.Module):
-    """A net without the softmax at its end."""
+    """A model without its final softmax."""
 
     def __init__(self, net: Net) -> None:
         super().__init__()
@@ -104,14 +105,14 @@ PLAIN, ONNX, FUSED = "plain PyTorch, NCHW", "ONNX Runtime", "sepcnn, fused"
 VARIANTS: dict[str, Callable[[Net], Variant]] = {
     PLAIN: plain,
     ONNX: onnx_runtime,
-    "sepcnn, plain": lambda net: ours(net, "plain"),
-    "sepcnn, folded": lambda net: ours(net, "folded"),
-    FUSED: lambda net: ours(net, "fused"),
+    "sepcnn, plain": lambda net: sepcnn(net, "plain"),
+    "sepcnn, folded": lambda net: sepcnn(net, "folded"),
+    FUSED: lambda net: sepcnn(net, "fused"),
 }
 
 
 def variants() -> list[str]:
-    """Those that there are here."""
+    """Return the names of the variants available on this machine."""
     missing = set()
     if not all(find_spec(name) for name in ("onnx", "onnxscript", "onnxruntime")):
         missing.add(ONNX)
@@ -120,8 +121,8 @@ def variants() -> list[str]:
     return [name for name in VARIANTS if name not in missing]
 
 
-def some_net(config: Path) -> Net:
-    """A config's net with statistics as after some training: at first they do nothing."""
+def model_with_statistics(config: Path) -> Net:
+    """Build a config's model with random normalization statistics, so that they have an effect."""
     net = build(load_config(config).graph())
     generator = torch.Generator().manual_seed(0)
     for name, tensor, _ in weights(net):
@@ -134,35 +135,35 @@ def some_net(config: Path) -> Net:
 
 @torch.no_grad()
 def measure(variant: str, config: Path) -> list[float]:
-    """Seconds of one image and of a batch in this process."""
-    net = some_net(config)
+    """Return the seconds for one image and for a batch, measured in this process."""
+    net = model_with_statistics(config)
     shape = net.graph.input_shape
     pixels = torch.randint(256, (batch_size(shape), *shape), dtype=torch.uint8)
     expected = net.logits(to_input(pixels))
     prepare, logits = VARIANTS[variant](net)
-    found = []
+    times = []
     for count in (1, len(pixels)):
         x = prepare(pixels[:count])
         difference = (torch.as_tensor(logits(x)) - expected[:count]).abs().max()
-        assert difference <= TOLERANCE * expected.abs().max(), f"{variant}: other logits"
-        found.append(seconds(partial(logits, x)))
-    return found
+        assert difference <= TOLERANCE * expected.abs().max(), f"{variant}: logits differ"
+        times.append(seconds(partial(logits, x)))
+    return times
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """The median of as many calls as there is time for."""
-    found: list[float] = []
+def seconds(function: Callable[[], object]) -> float:
+    """Return the median seconds of a call; calls take about `SECONDS` in all."""
+    times: list[float] = []
     end = time.perf_counter() + SECONDS
-    while len(found) < WARM_UP + LEAST or time.perf_counter() < end:
+    while len(times) < WARM_UP + MIN_CALLS or time.perf_counter() < end:
         start = time.perf_counter()
-        work()
-        found.append(time.perf_counter() - start)
-    return statistics.median(found[WARM_UP:])
+        function()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times[WARM_UP:])
 
 
 def show(title: str, found: dict[str, list[float]], form: str, more_is_better: bool) -> None:
     base = statistics.median(found[PLAIN])
-    print(f"\n{title:<24}{'median':>8}  lowest to highest   times as fast")
+    print(f"\n{title:<24}{'median':>8}  lowest to highest   speed-up")
     for name, values in found.items():
         middle = statistics.median(values)
         spread = f"{min(values):{form}} to {max(values):{form}}"
@@ -173,7 +174,7 @@ def show(title: str, found: dict[str, list[float]], form: str, more_is_better: b
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("config", metavar="CONFIG", nargs="?", type=Path, default=CONFIG)
-    parser.add_argument("--repeats", type=int, default=5, help="processes of each (5)")
+    parser.add_argument("--repeats", type=int, default=5, help="processes per variant (5)")
     parser.add_argument("--one", choices=VARIANTS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
@@ -192,9 +193,9 @@ def main() -> None:
             found[name].append(json.loads(output.splitlines()[-1]))
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.machine()}")
     print(f"{arguments.config.name}, float32, median of {arguments.repeats} processes each")
-    alone = {name: [1000 * one for one, _ in times] for name, times in found.items()}
+    singles = {name: [1000 * single for single, _ in times] for name, times in found.items()}
     batches = {name: [size / batch for _, batch in times] for name, times in found.items()}
-    show("one image, ms", alone, ".2f", more_is_better=False)
+    show("one image, ms", singles, ".2f", more_is_better=False)
     show(f"images/s of {size}", batches, ",.0f", more_is_better=True)
 
 

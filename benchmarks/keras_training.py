@@ -1,6 +1,6 @@
-"""Images per second of training the batch-normalized example net in Keras on TensorFlow.
+"""Training speed of the batch-normalized example model in Keras on TensorFlow.
 
-Called by training_speed.py with a Python that has both; prints one number.
+training_speed.py runs this with a Python that has both. Prints images per second.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from keras import layers
 BATCH, IMAGES = 64, 1600
 
 
-def net() -> keras.Model:
-    """The net of configs/keras_sequential_bn.yaml."""
+def build_model() -> keras.Model:
+    """Return the model of configs/keras_sequential_bn.yaml."""
 
     def separable(filters: int) -> list[keras.Layer]:
         convolution = layers.SeparableConv2D(filters, 3, use_bias=False)
@@ -46,12 +46,12 @@ def net() -> keras.Model:
 
 
 def main() -> None:
-    model = net()
+    model = build_model()
     model.compile("rmsprop", "sparse_categorical_crossentropy")
     images = np.random.default_rng(0).integers(256, size=(IMAGES, 64, 64, 3), dtype=np.uint8)
     data = tf.data.Dataset.from_tensor_slices((images, np.arange(IMAGES) % 10))
     batches = data.shuffle(IMAGES).batch(BATCH).prefetch(2)
-    model.fit(batches.take(5), verbose=0)  # traces and warms up
+    model.fit(batches.take(5), verbose=0)  # traces the model and warms up
     start = time.perf_counter()
     model.fit(batches, verbose=0)
     print(IMAGES / (time.perf_counter() - start))

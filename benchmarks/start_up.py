@@ -1,11 +1,11 @@
-"""Seconds from a command to what a user waits for: help, a summary, the first training step.
+"""Start-up time of commands: help, a summary, and the first training step.
 
     python benchmarks/start_up.py [--repeats 5]
 
-The first step is that of configs/xception_mini.yaml, from the command to its line in metrics.jsonl:
-with kernels and images in the cache, and with an empty cache, where kernels are compiled and images
-drawn. Caches are folders of their own (XDG_CACHE_HOME). Files are read once before anything is
-measured. Prints medians and spread.
+For the first step of configs/xception_mini.yaml, the time ends at its line in metrics.jsonl. It is
+measured with kernels and images in the cache, and with an empty cache, which includes compiling
+kernels and drawing images. Caches are temporary folders (XDG_CACHE_HOME). All files are read once
+before the measurement. Prints medians and ranges.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 CONFIG = str(ROOT / "configs" / "xception_mini.yaml")
 PROGRAM = [sys.executable, "-c", "import sys; from sepcnn.cli.main import main; main(sys.argv[1:])"]
-LOOKING = 0.005
-"""seconds between two looks at metrics.jsonl"""
-SECONDS = 120
+POLL_SECONDS = 0.005
+"""time between two reads of metrics.jsonl"""
+TIMEOUT_SECONDS = 120
 
 
 def environment(cache: Path) -> dict[str, str]:
@@ -34,8 +34,8 @@ def environment(cache: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, "XDG_CACHE_HOME": str(cache)}
 
 
-def whole(*arguments: str) -> Callable[[Path], float]:
-    """A command that comes to its end."""
+def complete_command(*arguments: str) -> Callable[[Path], float]:
+    """Return a function that measures a command from start to end."""
 
     def measure(cache: Path) -> float:
         start = time.perf_counter()
@@ -48,7 +48,7 @@ def whole(*arguments: str) -> Callable[[Path], float]:
 
 
 def first_step(cache: Path) -> float:
-    """A training that is stopped after its first step."""
+    """Measure the time until the first training step is done."""
     with tempfile.TemporaryDirectory() as folder:
         metrics = Path(folder) / "run" / "metrics.jsonl"
         start = time.perf_counter()
@@ -60,9 +60,9 @@ def first_step(cache: Path) -> float:
         )
         try:
             while not (metrics.exists() and '"step"' in metrics.read_text()):
-                if process.poll() is not None or time.perf_counter() - start > SECONDS:
+                if process.poll() is not None or time.perf_counter() - start > TIMEOUT_SECONDS:
                     raise SystemExit("sepcnn train failed, or took too long")
-                time.sleep(LOOKING)
+                time.sleep(POLL_SECONDS)
             return time.perf_counter() - start
         finally:
             process.kill()
@@ -81,8 +81,8 @@ def with_empty_cache(measure: Callable[[Path], float]) -> Callable[[Path], float
 
 
 MEASURED: dict[str, Callable[[Path], float]] = {
-    "sepcnn --help": whole("--help"),
-    "sepcnn summary xception_mini.yaml": whole("summary", CONFIG),
+    "sepcnn --help": complete_command("--help"),
+    "sepcnn summary xception_mini.yaml": complete_command("summary", CONFIG),
     "first step of xception_mini.yaml": first_step,
     "the same with an empty cache": with_empty_cache(first_step),
 }
@@ -94,7 +94,7 @@ def main() -> None:
     repeats = parser.parse_args().repeats
     found: dict[str, list[float]] = {name: [] for name in MEASURED}
     with tempfile.TemporaryDirectory() as folder:
-        first_step(Path(folder))  # fills the caches, and the system's of files
+        first_step(Path(folder))  # fills the caches, also the file cache of the system
         for _ in range(repeats):
             for name, measure in MEASURED.items():
                 found[name].append(measure(Path(folder)))

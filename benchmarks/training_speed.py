@@ -1,11 +1,11 @@
-"""Images per second of training the batch-normalized example net, beside plain PyTorch and Keras.
+"""Training speed of the batch-normalized example model, compared with plain PyTorch and Keras.
 
     python benchmarks/training_speed.py [--repeats 5] [--keras PYTHON]
 
-PYTHON is that of an environment with keras and tensorflow. Each measurement is a process of its
-own, for the allocator's setting belongs to a process; the variants take turns, so that a machine
-that slows down slows all of them. Prints medians and spread, and how many times as fast the last of
-ours was, round by round. Takes some ten minutes.
+PYTHON is the interpreter of an environment with keras and tensorflow. Each measurement has its own
+process, because the memory allocator has settings per process. The variants take turns, so that a
+machine that slows down affects all of them. Prints medians, ranges, and how many times as fast the
+last sepcnn variant is, compared round by round. Takes about ten minutes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ IMAGES = 1024
 
 
 def plain_net(dense: bool) -> nn.Module:
-    """The net of the config as a PyTorch user writes it, or with dense convolutions instead."""
+    """Return the config's model in plain PyTorch; ``dense``: with dense convolutions."""
 
     def separable(inputs: int, outputs: int) -> list[nn.Module]:
         depthwise = nn.Conv2d(inputs, inputs, 3, groups=inputs, bias=False)
@@ -60,7 +60,7 @@ def plain_net(dense: bool) -> nn.Module:
 
 
 def plain(channels_last: bool = False, dense: bool = False) -> Callable[[], None]:
-    """One step of plain PyTorch: float32, torch's own optimizer."""
+    """Return a training step of plain PyTorch, in float32 with torch's optimizer."""
     layout = torch.channels_last if channels_last else torch.contiguous_format
     net = plain_net(dense).to(memory_format=layout)
     optimizer = torch.optim.RMSprop(net.parameters(), 1e-3, alpha=0.9)
@@ -78,8 +78,8 @@ def plain(channels_last: bool = False, dense: bool = False) -> Callable[[], None
     return step
 
 
-def ours(precision: str, fused: bool = True) -> Callable[[], None]:
-    """One step of sepcnn's loop."""
+def sepcnn_step(precision: str, fused: bool = True) -> Callable[[], None]:
+    """Return a training step of sepcnn."""
     from sepcnn.backends import machine
     from sepcnn.config.loading import load_config
     from sepcnn.data.dataset import Dataset, InMemorySplit
@@ -102,22 +102,22 @@ def ours(precision: str, fused: bool = True) -> Callable[[], None]:
 
 OURS = "sepcnn, bfloat16"
 PLAIN_BFLOAT16 = "sepcnn, plain form, bfloat16"
-"""left out where the processor multiplies it by way of float32: it takes ten times as long"""
+"""left out if the processor multiplies bfloat16 as float32, which takes ten times as long"""
 VARIANTS: dict[str, Callable[[], Callable[[], None]]] = {
     "plain PyTorch, NCHW, float32": plain,
     "the same with dense convolutions": lambda: plain(dense=True),
     "plain PyTorch, channels_last, float32": lambda: plain(channels_last=True),
-    "sepcnn, plain form, float32": lambda: ours("float32", fused=False),
-    PLAIN_BFLOAT16: lambda: ours("bfloat16", fused=False),
-    "sepcnn, float32": lambda: ours("float32"),
-    OURS: lambda: ours("bfloat16"),
+    "sepcnn, plain form, float32": lambda: sepcnn_step("float32", fused=False),
+    PLAIN_BFLOAT16: lambda: sepcnn_step("bfloat16", fused=False),
+    "sepcnn, float32": lambda: sepcnn_step("float32"),
+    OURS: lambda: sepcnn_step("bfloat16"),
 }
 KERAS = "Keras on TensorFlow, float32"
 KERAS_STEPS = Path(__file__).with_name("keras_training.py")
 
 
 def measure(variant: str) -> float:
-    """Images per second in this process."""
+    """Return images per second, measured in this process."""
     step = VARIANTS[variant]()
     for _ in range(WARM_UP):
         step()
@@ -131,7 +131,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--repeats", type=int, default=5, help="rounds")
     parser.add_argument("--one", choices=VARIANTS, help=argparse.SUPPRESS)
-    parser.add_argument("--keras", metavar="PYTHON", help="a Python with keras and tensorflow")
+    parser.add_argument(
+        "--keras", metavar="PYTHON", help="Python of an environment with keras and tensorflow"
+    )
     arguments = parser.parse_args()
     if arguments.one:
         print(json.dumps(measure(arguments.one)))
@@ -140,7 +142,7 @@ def main() -> None:
     commands = {name: [sys.executable, __file__, "--one", name] for name in names}
     if arguments.keras:
         if not shutil.which(arguments.keras):
-            parser.error(f"--keras: there is no {arguments.keras}")
+            parser.error(f"--keras: {arguments.keras} does not exist")
         commands[KERAS] = [arguments.keras, str(KERAS_STEPS)]
     found: dict[str, list[float]] = {name: [] for name in commands}
     for done in range(arguments.repeats):
@@ -153,7 +155,7 @@ def main() -> None:
     for name, speeds in found.items():
         middle = statistics.median(speeds)
         spread = f"({min(speeds):,.0f} to {max(speeds):,.0f})"
-        ratios = [ours / other for ours, other in zip(found[OURS], speeds, strict=True)]
+        ratios = [own / other for own, other in zip(found[OURS], speeds, strict=True)]
         times = f"{statistics.median(ratios):.1f} × ({min(ratios):.1f} to {max(ratios):.1f})"
         print(f"{name:<40}{middle:>7,.0f} images/s {spread:<18}{OURS} is {times}")
 

@@ -30,7 +30,7 @@ def test_output(tmp_path: Path) -> None:
     assert head.endswith("1 workers")
     assert re.fullmatch(r"colours.yaml, batch 8, \d rounds", what)
     speed = r" +[\d,]+ images/s \([\d,]+ to [\d,]+\) +\d+\.\d\d ×"
-    limit = r"  \d+\.\d\d GB a step, \d+ of \d+ GB/s: \d+%"
+    limit = r"  \d+\.\d\d GB per step, \d+ of \d+ GB/s: \d+%"
     names = ["plain PyTorch, DataLoader", "sepcnn, float32", "sepcnn, bfloat16"]
     for name, line, end in zip(names, lines, ["", limit, limit], strict=True):
         assert re.fullmatch(name + speed + end, line), line

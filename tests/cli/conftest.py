@@ -1,4 +1,4 @@
-"""A trained run that the commands' tests share."""
+"""A trained run, shared by the tests of the commands."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def invoke(capsys: pytest.CaptureFixture[str]) -> Invoke:
-    """Run a command line in this process: exit code, standard output, standard error."""
+    """Run a command in this process. Returns exit code, standard output and standard error."""
 
     def call(*arguments: str | Path) -> tuple[int, str, str]:
         capsys.readouterr()

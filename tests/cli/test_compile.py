@@ -1,4 +1,4 @@
-"""`train.compile` as a user says it: what a run keeps of it, and where it does not work."""
+"""`train.compile`: in a run, when it resumes, and on machines that do not support it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
 
 
-def test_a_compiled_run_stays_one(tmp_path: Path, invoke: Invoke) -> None:
+def test_a_compiled_run_stays_compiled(tmp_path: Path, invoke: Invoke) -> None:
     config = write_config(tmp_path, epochs=1, precision="float32", compile="true")
     run = tmp_path / "run"
     code, _, err = invoke("train", config, "--run-dir", run)
@@ -38,7 +38,7 @@ def test_a_compiled_run_stays_one(tmp_path: Path, invoke: Invoke) -> None:
 def test_auto_compiles_long_runs_on_a_gpu(
     tmp_path: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run of 8 steps; the GPU is pretended."""
+    """A run of 8 steps on a pretended GPU."""
     told = []
     monkeypatch.setattr(machine, "compiling_pays", lambda device, steps: told.append(steps) or True)
     config = write_config(tmp_path, epochs=1, precision="float32")
@@ -52,7 +52,7 @@ def test_auto_compiles_long_runs_on_a_gpu(
     assert told == [8]
 
 
-def test_where_it_does_not_work(
+def test_a_machine_that_cannot_compile(
     tmp_path: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machine, "supports_compile", lambda device: False)
@@ -68,24 +68,24 @@ def test_where_it_does_not_work(
 
 
 @pytest.mark.parametrize("value", ["yes", "1", "default"])
-def test_other_values_are_refused(tmp_path: Path, invoke: Invoke, value: str) -> None:
+def test_other_values_are_errors(tmp_path: Path, invoke: Invoke, value: str) -> None:
     code, _, err = invoke("train", write_config(tmp_path, compile=value))
     assert code == 2
     found = value if value == "1" else f"'{value}'"
     lines = err.splitlines()
     assert lines[0].endswith(f"train.compile: expected auto, true or false, found {found}")
-    assert lines[-1] == "   auto knows where it pays"
+    assert lines[-1] == "   auto compiles only on a CUDA GPU, for long runs"
 
 
 @pytest.mark.skipif(library.load_kernels("float32") is None, reason="no C++ compiler here")
-def test_a_run_that_goes_on_in_another_form_says_so(
+def test_a_note_reports_that_a_run_resumes_in_another_form(
     tmp_path: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, config = tmp_path / "run", write_config(tmp_path, epochs=1, precision="float32")
     assert invoke("train", config, "--run-dir", run)[0] == 0
-    monkeypatch.setattr(library, "begin", lambda: None)
+    monkeypatch.setattr(library, "start_compiling", lambda: None)
     monkeypatch.setattr(library, "load_kernels", lambda precision: None)
     code, _, err = invoke("train", "--resume", run, "--set", "train.epochs=2")
     assert code == 0, err
-    told = "note: computed fused so far, now plain: speed and last digits will differ"
-    assert told in err.splitlines()
+    expected = "note: computed fused so far, now plain: speed and last digits will differ"
+    assert expected in err.splitlines()

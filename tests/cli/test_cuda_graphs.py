@@ -1,4 +1,4 @@
-"""`train.cuda_graphs` as a user says it: what a run keeps of it, and where there are none."""
+"""`train.cuda_graphs`: in a run, when it resumes, and on machines without them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def config_of(folder: Path, epochs: int = 1) -> Path:
 
 
 @pytest.mark.usefixtures("_a_pretended_gpu")
-def test_a_run_with_graphs_stays_one(tmp_path: Path, invoke: Invoke) -> None:
+def test_a_run_with_graphs_keeps_them(tmp_path: Path, invoke: Invoke) -> None:
     run = tmp_path / "run"
     code, _, err = invoke("train", config_of(tmp_path), "--run-dir", run)
     assert code == 0, err
@@ -39,7 +39,7 @@ def test_a_run_with_graphs_stays_one(tmp_path: Path, invoke: Invoke) -> None:
 
 
 @pytest.mark.usefixtures("_a_pretended_gpu")
-def test_where_they_fail_the_run_goes_on(
+def test_a_run_continues_if_graphs_fail(
     tmp_path: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(self: Tape, *_: object) -> object:
@@ -53,7 +53,7 @@ def test_where_they_fail_the_run_goes_on(
 
 
 @pytest.mark.usefixtures("_a_pretended_gpu")
-def test_elsewhere_a_run_goes_on_without(
+def test_a_run_resumes_without_graphs_on_another_machine(
     tmp_path: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = tmp_path / "run"
@@ -65,7 +65,7 @@ def test_elsewhere_a_run_goes_on_without(
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="device: auto is a GPU here")
-def test_where_there_are_none(tmp_path: Path, invoke: Invoke) -> None:
+def test_a_machine_without_graphs(tmp_path: Path, invoke: Invoke) -> None:
     config = config_of(tmp_path)
     code, out, err = invoke("train", config, "--run-dir", tmp_path / "run")
     assert (code, out) == (2, "")

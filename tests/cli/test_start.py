@@ -1,4 +1,4 @@
-"""How a command starts: what it loads, and that the compiler works beside it where it is needed."""
+"""The start of a command: its imports, and the compilation of kernels in parallel."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ke
 
 
 def started(folder: Path, *arguments: str) -> tuple[bool, int, str]:
-    """Whether a compiler was called, the exit code, and what was said."""
+    """Return whether a compiler was called, the exit code, and the output."""
     compiler = folder / "compiler"
     compiler.write_text(f"#!/bin/sh\ntouch {folder}/called\nexit 1\n")
     compiler.chmod(0o755)
@@ -44,21 +44,21 @@ def started(folder: Path, *arguments: str) -> tuple[bool, int, str]:
         (["train", "--resume", "missing"], 2),
     ],
 )
-def test_nothing_is_compiled_for(tmp_path: Path, arguments: list[str], code: int) -> None:
+def test_commands_that_do_not_compile(tmp_path: Path, arguments: list[str], code: int) -> None:
     write_config(tmp_path)
     assert started(tmp_path, *arguments)[:2] == (False, code)
 
 
 @pytest.mark.exhaustive
-def test_a_compiler_that_fails_is_no_error(tmp_path: Path) -> None:
+def test_a_failing_compiler_is_not_an_error(tmp_path: Path) -> None:
     write_config(tmp_path, epochs=1)
     called, code, said = started(tmp_path, "train", "colours.yaml")
     assert (called, code) == (True, 0), said
     assert "no C++ compiler was found for the kernels" in said
 
 
-def test_reading_a_net_loads_nothing_slow() -> None:
-    """torch imports these, a second each, where some of its functions are called."""
+def test_reading_a_model_imports_nothing_slow() -> None:
+    """Some functions of torch import these modules, which takes a second each."""
     code = (
         "import sys; from sepcnn.cli.main import run; run(sys.argv[1:]); "
         "print([name for name in ('sympy', 'torch._dynamo', 'torchvision') if name in sys.modules])"

@@ -1,4 +1,4 @@
-"""`sepcnn train` as a user runs it."""
+"""`sepcnn train` from the command line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.cli.conftest import Invoke
 from tests.runs import command, environment, epochs, keep_few, records, sepcnn, write_config
 
 
-def test_a_run_folder_holds_all_it_should(trained: Path) -> None:
+def test_the_files_of_a_run_folder(trained: Path) -> None:
     run = trained / "run"
     names = {path.name for path in run.iterdir()}
     assert names == {
@@ -57,7 +57,7 @@ def test_epoch_records_have_the_documented_keys(trained: Path) -> None:
     assert 0 < last["waiting"] < 1
 
 
-def test_lines_for_people(tmp_path: Path, invoke: Invoke) -> None:
+def test_printed_lines(tmp_path: Path, invoke: Invoke) -> None:
     config = write_config(tmp_path, epochs=2)
     code, out, err = invoke("train", config, "--run-dir", tmp_path / "run")
     assert code == 0
@@ -81,7 +81,7 @@ def test_lines_for_people(tmp_path: Path, invoke: Invoke) -> None:
     ],
     ids=str,
 )
-def test_lines_of_classes_of_unequal_size(
+def test_printed_lines_for_uneven_classes(
     tmp_path: Path, invoke: Invoke, settings: dict[str, str], shown: str, closing: str
 ) -> None:
     config = write_config(tmp_path, epochs=1, **settings)
@@ -90,14 +90,14 @@ def test_lines_of_classes_of_unequal_size(
     assert code == 0
     first, last, *_ = out.splitlines()
     n = r"\d+\.\d %"
-    lined = r"[ \d.]{4} %"  # also of ' 9.3' and ' 100'
+    lined = r"[ \d.]{4} %"  # also matches ' 9.3' and ' 100'
     assert re.search(
         rf"  val loss \d\.\d{{4}}  accuracy {lined}  {shown} {lined}  .* images/s", first
     )
     assert re.fullmatch(rf"best validation {closing.format(n=n)} in epoch 1", last)
 
 
-def test_the_next_command_can_be_typed(tmp_path: Path, invoke: Invoke) -> None:
+def test_the_printed_next_command_works(tmp_path: Path, invoke: Invoke) -> None:
     config = write_config(tmp_path, epochs=1)
     _, out, _ = invoke("train", config, "--run-dir", tmp_path / "my run")
     assert out.endswith(f"\nnext: sepcnn eval '{tmp_path}/my run'\n")
@@ -106,7 +106,7 @@ def test_the_next_command_can_be_typed(tmp_path: Path, invoke: Invoke) -> None:
     assert err.startswith(f"sepcnn train '{config}' on ")
 
 
-def test_training_alone_has_no_macro_metrics(tmp_path: Path, invoke: Invoke) -> None:
+def test_without_validation_there_are_no_macro_metrics(tmp_path: Path, invoke: Invoke) -> None:
     config = write_config(tmp_path, epochs=1)
     keep_few(tmp_path / "colours.npz")
     arguments = ["--set", "data.validation=0", "--run-dir", tmp_path / "run"]
@@ -116,9 +116,7 @@ def test_training_alone_has_no_macro_metrics(tmp_path: Path, invoke: Invoke) -> 
     assert re.search(r"^best training accuracy \d+\.\d % in epoch 1$", out, re.M)
 
 
-def test_classes_without_validation_images_are_told_at_the_start(
-    tmp_path: Path, invoke: Invoke
-) -> None:
+def test_a_note_reports_classes_without_validation_images(tmp_path: Path, invoke: Invoke) -> None:
     config = write_config(tmp_path, epochs=1)
     keep_few(tmp_path / "colours.npz")
     lacking = "note: val has no images of blue: nothing is measured of them"
@@ -130,7 +128,7 @@ def test_classes_without_validation_images_are_told_at_the_start(
     assert (code, err.splitlines().count(lacking)) == (0, 1)
 
 
-def test_too_few_images_to_validate_on_are_told(tmp_path: Path, invoke: Invoke) -> None:
+def test_a_note_reports_too_few_validation_images(tmp_path: Path, invoke: Invoke) -> None:
     config = write_config(tmp_path, epochs=1)
     arguments = ["--set", "data.validation=0.005", "--run-dir", tmp_path / "run"]
     code, _, err = invoke("train", config, *arguments)
@@ -160,7 +158,7 @@ def test_overrides_reach_the_run_and_its_config(tmp_path: Path, invoke: Invoke) 
     assert "# made by the test" in text
 
 
-def test_a_run_killed_at_its_very_start_leaves_no_obstacle(tmp_path: Path, invoke: Invoke) -> None:
+def test_a_run_killed_at_its_start_can_be_repeated(tmp_path: Path, invoke: Invoke) -> None:
     config, folder = write_config(tmp_path, epochs=1), tmp_path / "run"
     folder.mkdir()
     for name in (".lock", ".last.safetensors.partial"):
@@ -169,7 +167,7 @@ def test_a_run_killed_at_its_very_start_leaves_no_obstacle(tmp_path: Path, invok
 
 
 @pytest.mark.exhaustive
-def test_the_reader_of_the_output_may_leave(tmp_path: Path) -> None:
+def test_a_closed_pipe_does_not_stop_training(tmp_path: Path) -> None:
     write_config(tmp_path, epochs=4)
     process = subprocess.Popen(
         command("train", "colours.yaml", "--run-dir", "run"),
@@ -193,7 +191,7 @@ def test_a_net_without_weights(tmp_path: Path, invoke: Invoke) -> None:
         f"--set {layers}: model.layers: no layer has weights to train",
         "   add a Dense, or let a layer train that says trainable: false",
     ]
-    assert "Arrays" not in err  # told before the images are read
+    assert "Arrays" not in err  # reported before the images are read
     assert not (tmp_path / "run").exists()
     assert invoke("summary", config, "--set", layers)[0] == 0
 
@@ -250,7 +248,7 @@ def test_early_stopping(tmp_path: Path, invoke: Invoke) -> None:
         ),
     ],
 )
-def test_bad_input_is_refused_and_nothing_is_written(
+def test_invalid_input_is_an_error_and_nothing_is_written(
     tmp_path: Path,
     invoke: Invoke,
     monkeypatch: pytest.MonkeyPatch,
@@ -270,7 +268,7 @@ def test_bad_input_is_refused_and_nothing_is_written(
     assert sorted(path for path in tmp_path.rglob("*") if path.name != ".lock") == before
 
 
-def test_a_run_folder_that_cannot_be_looked_into(tmp_path: Path, invoke: Invoke) -> None:
+def test_an_unreadable_run_folder(tmp_path: Path, invoke: Invoke) -> None:
     config, folder = write_config(tmp_path), tmp_path / ("x" * 300)
     expected = f"error: {folder} could not be written: file name too long\n"
     assert invoke("train", config, "--run-dir", folder) == (1, "", expected)
@@ -279,7 +277,7 @@ def test_a_run_folder_that_cannot_be_looked_into(tmp_path: Path, invoke: Invoke)
 
 
 @pytest.mark.parametrize("arguments", [[], ["a.yaml", "--resume", "b"]], ids=["neither", "both"])
-def test_config_or_resume(invoke: Invoke, arguments: list[str]) -> None:
+def test_either_config_or_resume_is_required(invoke: Invoke, arguments: list[str]) -> None:
     code, _, err = invoke("train", *arguments)
     assert code == 2
     assert "Error: give either a CONFIG or --resume RUN_DIR" in err
@@ -291,7 +289,8 @@ def test_a_run_that_diverges_keeps_the_last_good_checkpoint(tmp_path: Path, invo
     code, _, err = invoke("train", config, "--run-dir", tmp_path / "run")
     assert code == 1
     last = err.splitlines()[-2:]
-    where = r"at step \d+ \(learning rate 1e\+30\)"  # of that step, not of when it was seen
+    # The learning rate of that step, not of the one at which it was noticed.
+    where = r"at step \d+ \(learning rate 1e\+30\)"
     assert re.fullmatch(rf"error: .* was no longer (a )?finite( number)? {where}", last[0])
     good = f"   {tmp_path}/run/last.safetensors is good up to step 0; try a lower learning rate"
     assert last[1] == good

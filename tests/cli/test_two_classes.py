@@ -1,4 +1,4 @@
-"""Nets for two classes, of one output above all, as a user trains and uses them."""
+"""Models for two classes, most of them with one output, from training to prediction."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOSS = "train.loss=binary_crossentropy"
 
 
 def write_two_colours(folder: Path) -> Path:
-    """The config of the colours, whose images are red or green, and twice as often red."""
+    """Write a config whose images are red or green, with twice as many red ones."""
     config = write_config(folder, epochs=8, optimizer="{Adam: 0.02}", precision="float32")
     random = np.random.default_rng(0)
     labels = np.arange(180) % 3 % 2
@@ -46,7 +46,7 @@ def accuracy_of(run: Path, folder: Path) -> float:
     return float((probabilities.argmax(1) == labels).mean())
 
 
-def test_a_net_of_one_output_from_end_to_end(tmp_path: Path, invoke: Invoke) -> None:
+def test_a_model_with_one_output_from_end_to_end(tmp_path: Path, invoke: Invoke) -> None:
     config, run = write_two_colours(tmp_path), tmp_path / "run"
     options = ["--set", LAST, "--set", LOSS]
     code, out, _ = invoke("summary", config, *options, "--json")
@@ -86,7 +86,9 @@ def test_a_net_of_one_output_from_end_to_end(tmp_path: Path, invoke: Invoke) -> 
         ("{Dense: {units: auto, activation: softmax}}", "binary_crossentropy"),
     ],
 )
-def test_other_ends_for_two_classes(tmp_path: Path, invoke: Invoke, last: str, loss: str) -> None:
+def test_other_output_layers_for_two_classes(
+    tmp_path: Path, invoke: Invoke, last: str, loss: str
+) -> None:
     config, run = write_two_colours(tmp_path), tmp_path / "run"
     options = ["--set", f"model.layers[7]={last}", "--set", f"train.loss={loss}"]
     assert invoke("train", config, *options, "--run-dir", run)[0] == 0
@@ -109,7 +111,7 @@ def test_other_ends_for_two_classes(tmp_path: Path, invoke: Invoke, last: str, l
         ),
     ],
 )
-def test_classes_that_only_the_data_tells(
+def test_classes_that_are_known_only_from_the_data(
     tmp_path: Path, invoke: Invoke, overrides: tuple[str, ...], path: str, message: str
 ) -> None:
     config = write_config(tmp_path)
