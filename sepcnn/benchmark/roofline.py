@@ -10,7 +10,7 @@ import torch
 
 from sepcnn.backends.machine import Machine, multiplies_bfloat16
 from sepcnn.benchmark.training import synchronize
-from sepcnn.nn.summary import BYTES_A_VALUE, Summary
+from sepcnn.nn.summary import BYTES_PER_VALUE, Summary
 
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 CPU_MATRIX_SIDE, GPU_MATRIX_SIDE = 1536, 8192
@@ -56,7 +56,7 @@ def roofline(summary: Summary, machine: Machine, images: float, seconds: float) 
         lambda: torch.mm(left, right, out=product), device, seconds / 2
     )
     copy_seconds = shortest_time(lambda: target.copy_(source), device, seconds / 2)
-    activations = summary.total("activation_bytes") / BYTES_A_VALUE * dtype.itemsize
+    activations = summary.total("activation_bytes") / BYTES_PER_VALUE * dtype.itemsize
     multiply_adds = PASSES_OF_MULTIPLY_ADDS * summary.total("macs")
     return Roofline(
         flops=FLOPS_PER_MULTIPLY_ADD * multiply_adds * images,

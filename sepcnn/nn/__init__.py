@@ -1,1 +1,1 @@
-"""The parts of a net: layers, their graph, losses, optimizers and schedules."""
+"""The parts of a model: layers, their graph, losses, optimizers and schedules."""

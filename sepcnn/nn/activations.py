@@ -1,4 +1,4 @@
-"""Activation functions by Keras' names: each a spec that can be applied to a tensor."""
+"""Activation functions by their names in Keras."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from sepcnn.language.spec import Choice, Table
 from sepcnn.language.values import NonNegativeNumber
 
 SOFTPLUS_IS_LINEAR = 40.0
-"""from here log(1 + exp(x)) is x in float64; torch's own 20 is 2e-9 off, TensorFlow is exact"""
+"""log(1 + exp(x)) equals x in float64 from here; the default of torch, 20, has an error of 2e-9"""
 
 
 class ActivationFunction(Choice):
-    """A function of a tensor."""
+    """An activation function."""
 
     table: ClassVar[Table] = Table("activation")
 
     @abstractmethod
     def apply(self, x: torch.Tensor, overwrite: bool = False) -> torch.Tensor:
-        """The activated tensor, of the same shape; axis 1 holds the channels.
+        """Return the activated tensor, of the same shape; axis 1 holds the channels.
 
-        ``overwrite`` allows the result to take the place of ``x``, which then must be no one
-        else's: a pass over memory is saved.
+        ``overwrite`` allows writing the result into ``x``, which saves memory traffic. ``x`` must
+        then not be used elsewhere.
         """
 
 
 class Linear(ActivationFunction):
-    """The value itself."""
+    """The identity: ``x``."""
 
     def apply(self, x: torch.Tensor, overwrite: bool = False) -> torch.Tensor:
         return x
@@ -39,17 +39,18 @@ class Linear(ActivationFunction):
 class Relu(ActivationFunction):
     """``x`` above ``threshold``, else ``negative_slope · (x − threshold)``; at most ``max_value``.
 
-    Bare, it is ``max(x, 0)``. Keras lists ``negative_slope`` first; here, as in its layer ReLU,
-    ``relu: 6`` is a ``max_value``. At ``threshold`` the slope is Keras' too, hence two forms;
-    at ``max_value`` it is 0, as of relu6 (there Keras has 0, 1/2 or 1, by backend and value).
+    Without fields it is ``max(x, 0)``. ``relu: 6`` sets ``max_value``, as in the Keras layer ReLU;
+    the Keras function has ``negative_slope`` first. The gradient at ``threshold`` is that of Keras,
+    so there are two code paths; at ``max_value`` it is 0, as in relu6 (in Keras 0, 1/2 or 1,
+    depending on backend and value).
     """
 
     max_value: NonNegativeNumber | None = None
-    """largest output"""
+    """largest output; null: no limit"""
     negative_slope: NonNegativeNumber = 0.0
-    """slope below the threshold"""
+    """slope below ``threshold``"""
     threshold: NonNegativeNumber = 0.0
-    """where the function begins to rise with slope 1"""
+    """inputs above this value pass unchanged"""
 
     def apply(self, x: torch.Tensor, overwrite: bool = False) -> torch.Tensor:
         if self.negative_slope and self.max_value is None and not self.threshold:
@@ -74,7 +75,7 @@ class LeakyRelu(ActivationFunction):
     """``x`` above 0, ``negative_slope · x`` below. Maas et al. 2013."""
 
     negative_slope: NonNegativeNumber = 0.2
-    """slope below 0; Keras' 0.2, not torch's 0.01"""
+    """slope below 0; the default is that of Keras (torch: 0.01)"""
 
     def apply(self, x: torch.Tensor, overwrite: bool = False) -> torch.Tensor:
         return functional.leaky_relu(x, self.negative_slope, inplace=overwrite)
@@ -84,7 +85,7 @@ class Elu(ActivationFunction):
     """``x`` above 0, ``alpha · (exp(x) − 1)`` below. Clevert et al. 2016, arXiv:1511.07289."""
 
     alpha: NonNegativeNumber = 1.0
-    """what large negative values approach, times −1"""
+    """the output approaches −alpha for large negative inputs"""
 
     def apply(self, x: torch.Tensor, overwrite: bool = False) -> torch.Tensor:
         return functional.elu(x, self.alpha, inplace=overwrite)
@@ -93,7 +94,7 @@ class Elu(ActivationFunction):
 class Selu(ActivationFunction):
     """``1.0507 · elu(x)`` with alpha 1.67326. Klambauer et al. 2017, arXiv:1706.02515.
 
-    The two constants keep mean 0 and variance 1 from layer to layer, with ``lecun_normal`` kernels.
+    With ``lecun_normal`` kernels the constants keep mean 0 and variance 1 from layer to layer.
     """
 
     def apply(self, x: torch.Tensor, overwrite: bool = False) -> torch.Tensor:
@@ -101,10 +102,10 @@ class Selu(ActivationFunction):
 
 
 class Gelu(ActivationFunction):
-    """``x · Φ(x)`` with the normal distribution's Φ. Hendrycks & Gimpel 2016, arXiv:1606.08415."""
+    """``x · Φ(x)``, Φ of the normal distribution. Hendrycks & Gimpel 2016, arXiv:1606.08415."""
 
     approximate: bool = False
-    """Φ(x) as ``0.5 · (1 + tanh(√(2/π) · (x + 0.044715 · x³)))``"""
+    """approximate Φ(x) by ``0.5 · (1 + tanh(√(2/π) · (x + 0.044715 · x³)))``"""
 
     def apply(self, x: torch.Tensor, overwrite: bool = False) -> torch.Tensor:
         return functional.gelu(x, approximate="tanh" if self.approximate else "none")
@@ -125,7 +126,7 @@ class HardSilu(ActivationFunction):
 
 
 class HardSigmoid(ActivationFunction):
-    """``min(max(x + 3, 0), 6) / 6``: the sigmoid in three straight pieces."""
+    """``min(max(x + 3, 0), 6) / 6``, a piecewise linear approximation of the sigmoid."""
 
     def apply(self, x: torch.Tensor, overwrite: bool = False) -> torch.Tensor:
         return functional.hardsigmoid(x)
@@ -174,14 +175,14 @@ class Exponential(ActivationFunction):
 
 
 class Softmax(ActivationFunction):
-    """``exp(x)`` over the sum of exp over the channels."""
+    """``exp(x) / Σ exp(x)`` over the channels."""
 
     def apply(self, x: torch.Tensor, overwrite: bool = False) -> torch.Tensor:
         return torch.softmax(x, dim=1)
 
 
 class LogSoftmax(ActivationFunction):
-    """The logarithm of softmax, without its overflow."""
+    """The logarithm of softmax, computed without overflow."""
 
     def apply(self, x: torch.Tensor, overwrite: bool = False) -> torch.Tensor:
         return torch.log_softmax(x, dim=1)

@@ -1,7 +1,7 @@
-"""Constraints by Keras' names: what a weight is held to after every training step.
+"""Constraints by their names in Keras, applied to a weight after every training step.
 
-Norms are over the axes of Keras' layout: of a Dense kernel, inputs × outputs, axis 0 leaves one
-norm an output; of a Conv2D kernel, height × width × inputs × outputs, [0, 1, 2] does.
+Norms are along axes of the Keras layout. For one norm per output, use axis 0 with a Dense kernel
+(inputs × outputs), and [0, 1, 2] with a Conv2D kernel (height × width × inputs × outputs).
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ from sepcnn.language.values import NonNegativeNumber, UnitNumber
 from sepcnn.nn.weight_rule import WeightRule, for_axes
 
 EPSILON = 1e-7
-"""Keras' guard against a norm of 0"""
+"""added to norms, so that they are never 0, as in Keras"""
 
 
 class Constraint(WeightRule):
-    """What a weight is held to."""
+    """A constraint of one weight."""
 
     table: ClassVar[Table] = Table("constraint")
 
     @abstractmethod
     def project(self, weight: torch.Tensor) -> torch.Tensor:
-        """The weight (Keras' layout) as it should be."""
+        """Return the weight (Keras layout) that satisfies the constraint."""
 
 
 VectorConstraint = Annotated[Constraint | None, for_axes(1)]
-"""of one value a channel: biases and scales"""
+"""for weights with one axis: biases and factors of normalizations"""
 MatrixConstraint = Annotated[Constraint | None, for_axes(2)]
-"""of the kernel of a dense layer, inputs × outputs"""
+"""for kernels of Dense, inputs × outputs"""
 KernelConstraint = Annotated[Constraint | None, for_axes(4)]
-"""of the kernel of a convolution, height × width × inputs × outputs"""
+"""for kernels of convolutions, height × width × inputs × outputs"""
 
 
 def _weight_axes(value: object) -> tuple[int, ...]:
     axes = value if isinstance(value, list | tuple) else [value]
     if axes and all(type(axis) is int for axis in axes) and len(set(axes)) == len(axes):
         return tuple(axes)
-    hint = "0 for Dense; [0, 1, 2] for the kernel of Conv2D"
+    hint = "use 0 for the kernel of Dense, [0, 1, 2] for the kernel of Conv2D"
     raise invalid(f"expected an axis of the weight, or a list of axes, found {quote(value)}", hint)
 
 
@@ -63,17 +63,17 @@ WeightAxes = Annotated[
 
 
 class NonNeg(Constraint):
-    """No value below 0: what is becomes 0."""
+    """Sets negative values to 0."""
 
     def project(self, weight: torch.Tensor) -> torch.Tensor:
         return weight.clamp(min=0)
 
 
 class NormConstraint(Constraint):
-    """A constraint of norms (the root of a sum of squares) over some axes."""
+    """A constraint of the L2 norms along some axes."""
 
     axis: WeightAxes = (0,)
-    """axis or axes of Keras' layout to sum over: [0, 1, 2] is one norm a filter of Conv2D"""
+    """axis or axes of the Keras layout to sum over; [0, 1, 2] gives one norm per Conv2D filter"""
 
     @classmethod
     def own_fields(cls) -> list[str]:
@@ -84,25 +84,25 @@ class NormConstraint(Constraint):
 
     def mismatch(self, axes: int) -> Mismatch | None:
         if beyond := [axis for axis in self.axis if not -axes <= axis < axes]:
-            counted = "one axis" if axes == 1 else f"{axes} axes"
-            message = f"there is no axis {beyond[0]}: this weight has {counted}"
-            return Mismatch(message, f"axes are counted from 0: name only those below {axes}")
+            count = "one axis" if axes == 1 else f"{axes} axes"
+            message = f"there is no axis {beyond[0]}: this weight has {count}"
+            return Mismatch(message, f"axes are numbered from 0: use axes below {axes}")
         if len({axis % axes for axis in self.axis}) < len(self.axis):
             return Mismatch(
-                f"axis names one axis twice, found {quote(list(self.axis))}",
-                "name each once",
+                f"axis has the same axis twice, found {quote(list(self.axis))}",
+                "give each axis once",
             )
         return None
 
 
 class MaxNorm(NormConstraint):
-    """A norm above ``max_value`` is scaled down to it (Srivastava et al. 2014).
+    """Scales down weights whose norm is above ``max_value``. Srivastava et al. 2014, JMLR 15.
 
-    Hinton's companion of dropout, JMLR 15: large learning rates without weights running away.
+    Used there with dropout: it allows large learning rates, because weights cannot grow further.
     """
 
     max_value: NonNegativeNumber = 2.0
-    """the largest norm"""
+    """largest norm"""
 
     def project(self, weight: torch.Tensor) -> torch.Tensor:
         norms = self.norms(weight)
@@ -110,31 +110,31 @@ class MaxNorm(NormConstraint):
 
 
 class MinMaxNorm(NormConstraint):
-    """Norms are brought towards the range from ``min_value`` to ``max_value``."""
+    """Scales weights so that their norms move into the range ``min_value`` to ``max_value``."""
 
     min_value: NonNegativeNumber = 0.0
-    """the smallest norm"""
+    """smallest norm"""
     max_value: NonNegativeNumber = 1.0
-    """the largest norm"""
+    """largest norm"""
     rate: UnitNumber = 1.0
-    """share of the way that a step goes: 1 is all of it"""
+    """share of the distance to the range that is covered per step; 1 enforces the range"""
 
     @model_validator(mode="after")
-    def _right_way_up(self) -> Self:
+    def _min_below_max(self) -> Self:
         if self.min_value > self.max_value:
             message = f"min_value ({self.min_value:g}) is above max_value ({self.max_value:g})"
-            raise invalid(message, "a norm lies between min_value and max_value")
+            raise invalid(message, "min_value must be at most max_value")
         return self
 
     def project(self, weight: torch.Tensor) -> torch.Tensor:
         norms = self.norms(weight)
         inside = norms.clamp(self.min_value, self.max_value)
-        wanted = self.rate * inside + (1 - self.rate) * norms
-        return weight * (wanted / (EPSILON + norms))
+        target = self.rate * inside + (1 - self.rate) * norms
+        return weight * (target / (EPSILON + norms))
 
 
 class UnitNorm(NormConstraint):
-    """Every norm is 1."""
+    """Scales weights so that every norm is 1."""
 
     def project(self, weight: torch.Tensor) -> torch.Tensor:
         return weight / (EPSILON + self.norms(weight))

@@ -1,4 +1,4 @@
-"""Layer list → one flat graph of leaf layers: names, inputs, shapes, and located shape errors."""
+"""Layer list → flat graph of leaf layers: names, inputs, shapes, and errors with a location."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from sepcnn.nn.layers.dense import Dense
 from sepcnn.wording import counted
 
 INPUT = "input"
-"""the name by which ``inputs`` reaches the image itself"""
+"""the name of the image in ``inputs``"""
 MAX_LAYERS = 10_000
-"""more leaf layers than any real net: a Repeat of a Repeat of a Repeat is stopped here"""
-JOIN_FIRST = "join them first with Add or Concatenate"
+"""largest number of leaf layers; stops nested Repeats that would exhaust the memory"""
+JOIN_FIRST = "first join them with Add or Concatenate"
 
 
 class GraphError(SepcnnError):
-    """A layer that cannot stand where it stands; ``path`` is its place in the config."""
+    """A layer does not fit into the graph; ``path`` is its location in the config."""
 
     def __init__(self, path: KeyPath, message: str, hint: str = "") -> None:
         super().__init__(message, hint)
@@ -35,24 +35,24 @@ class Leaf:
     """One leaf layer of the graph."""
 
     name: str
-    """unique; parts of blocks are ``block/layer``"""
+    """unique name; layers of blocks are ``block/layer``"""
     layer: LeafLayer
     inputs: tuple[str, ...]
     """names of the leaves it reads, or `INPUT`"""
     input_shapes: tuple[Shape, ...]
     shape: Shape
     path: KeyPath
-    """where its layer, or the block it belongs to, stands in the config"""
+    """location of the layer, or of the block that added it, in the config"""
     depends_on_classes: bool
-    """its shape follows from ``units: auto``"""
+    """its shape depends on ``units: auto``"""
 
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """The leaf layers that a config means, each below those that it reads; the last is the output.
+    """The leaf layers of a config, each after its inputs; the last is the output.
 
-    ``classes`` is the number of classes behind ``units: auto``, None where it is not known: then
-    the leaves that depend on it are built with a stand-in of 1.
+    ``classes`` is the number of classes for ``units: auto``. If it is None, not known, then leaves
+    that depend on it use the placeholder 1.
     """
 
     input_shape: Shape
@@ -65,63 +65,67 @@ class Graph:
 
     @property
     def head(self) -> Head:
+        """The output layer, split into logits and activation."""
         last = self.output
         unknown = len(last.shape) != 1 or (last.depends_on_classes and self.classes is None)
         return split_head(last.layer, None if unknown else last.shape[0])
 
     def consumers(self) -> dict[str, list[str]]:
-        """For the input and each leaf, the names of the leaves that read it."""
-        found: dict[str, list[str]] = {INPUT: [], **{leaf.name: [] for leaf in self.leaves}}
+        """Return the names of the leaves that read the input and each leaf, by name."""
+        names: dict[str, list[str]] = {INPUT: [], **{leaf.name: [] for leaf in self.leaves}}
         for leaf in self.leaves:
             for name in leaf.inputs:
-                found[name].append(leaf.name)
-        return found
+                names[name].append(leaf.name)
+        return names
 
 
 def make_graph(layers: Sequence[Layer], input_shape: Shape, classes: int | None = None) -> Graph:
     """Expand blocks, name layers, resolve inputs and compute every shape.
 
-    Errors: `GraphError` at the first layer that does not fit, for those below depend on it.
+    Errors: `GraphError` for the first layer that does not fit; later ones depend on it.
     """
     builder = _GraphBuilder(input_shape, classes)
     scope = _Scope(builder, "", ("model", "layers"), None, True, {INPUT: INPUT})
     output = scope.add_layers(layers, INPUT)
     graph = Graph(input_shape, tuple(builder.leaves.values()), classes)
-    for name, readers in graph.consumers().items():
-        if not readers and name != output:
+    for name, consumers in graph.consumers().items():
+        if not consumers and name != output:
             path = builder.leaves[name].path if name != INPUT else ("model", "layers")
-            message = f"nothing reads the output of '{name}'"
-            raise GraphError(path, message, "a net has one output, its last layer; remove the rest")
+            message = f"no layer uses the output of '{name}'"
+            hint = "the last layer is the only output of a model; remove the others"
+            raise GraphError(path, message, hint)
     if error := _output_error(graph):
         raise error
     return graph
 
 
 def _output_error(graph: Graph) -> GraphError | None:
-    """The output must be one value for each class, or one for two classes."""
+    """Check that the output is one value per class, or one value for two classes."""
     last, head, classes = graph.output, graph.head, graph.classes
     if len(last.shape) != 1:
         if classes is None:
             return None
-        message = f"the net's output is {format_shape(last.shape)}, not one value for each class"
+        message = f"the output of the model is {format_shape(last.shape)}, not one value per class"
         return GraphError(
             last.path, message, f"end with GlobalAveragePooling2D and {ONE_OUTPUT_PER_CLASS}"
         )
     if head.is_multi_label:
-        message = "a sigmoid on several outputs would give an image several classes"
+        message = (
+            "a sigmoid on several outputs is for several classes per image, which are not supported"
+        )
         hint = "write activation: softmax and a categorical loss, or for two classes units: 1"
         return GraphError(last.path, message, hint)
     if last.shape == (1,) and head.activation == "softmax" and not last.depends_on_classes:
-        message = "a softmax of one output is always 1"
+        message = "a softmax over one output is always 1"
         hint = "write activation: sigmoid and a binary loss, or units: auto"
         return GraphError(last.path, message, hint)
     if classes in (None, head.classes):
         return None
     if head.is_binary:
-        message = f"a net with one output is for two classes, but the data has {classes}"
+        message = f"a model with one output is for two classes, but the data has {classes}"
         hint = f"end with {ONE_OUTPUT_PER_CLASS}, and write loss: categorical_crossentropy"
         return GraphError(last.path, message, hint)
-    message = f"the net has {counted(last.shape[0], 'output')}, but the data has "
+    message = f"the model has {counted(last.shape[0], 'output')}, but the data has "
     message += counted(classes, "class")
     if not isinstance(last.layer, Dense):
         hint = f"end with Dense: {{units: {classes}, activation: softmax}}"
@@ -131,22 +135,22 @@ def _output_error(graph: Graph) -> GraphError | None:
 
 
 def _check_constraints(layer: LeafLayer, path: KeyPath) -> None:
-    """Errors: `GraphError` where a weight that never changes should be held to something."""
+    """Raise `GraphError` if a frozen layer has a constraint."""
     for name in type(layer).model_fields:
         if isinstance(getattr(layer, name), Constraint) and not layer.trainable:
-            message = f"{name} has no effect on a layer that is frozen (trainable: false)"
-            raise GraphError((*path, name), message, f"write {name}: null, or let the layer train")
+            message = f"{name} has no effect on a frozen layer (trainable: false)"
+            raise GraphError((*path, name), message, f"write {name}: null, or trainable: true")
 
 
 def snake_case(name: str) -> str:
-    """Keras' automatic name of a class: SeparableConv2D → separable_conv2d."""
+    """Return the automatic name of a layer in Keras: SeparableConv2D → separable_conv2d."""
     name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 @dataclass
 class _GraphBuilder:
-    """The leaves made so far."""
+    """Collects the leaves of a graph."""
 
     input_shape: Shape
     classes: int | None
@@ -157,8 +161,8 @@ class _GraphBuilder:
 
     def add(self, name: str, layer: LeafLayer, inputs: tuple[str, ...], path: KeyPath) -> str:
         if len(self.leaves) >= MAX_LAYERS:
-            message = f"the net has more than {MAX_LAYERS:,} layers"
-            raise GraphError(path, message, "repeat fewer times")
+            message = f"the model has more than {MAX_LAYERS:,} layers"
+            raise GraphError(path, message, "reduce the times of Repeat")
         automatic = isinstance(layer, Dense) and layer.units == "auto"
         if automatic:
             layer = layer.model_copy(update={"units": self.classes or 1})
@@ -173,7 +177,10 @@ class _GraphBuilder:
 
 @dataclass
 class _Scope:
-    """A list of layers in one block: the names seen there, and where it stands in the config."""
+    """One list of layers: the names visible in it and its location in the config.
+
+    The scope of a block is its `sepcnn.nn.layers.base.BlockBuilder`.
+    """
 
     builder: _GraphBuilder
     prefix: str
@@ -181,8 +188,6 @@ class _Scope:
     parent: _Scope | None
     trainable: bool
     outputs: dict[str, str] = field(default_factory=dict)
-
-    # What a block calls (see `sepcnn.nn.layers.base.BlockBuilder`).
 
     def add_layers(self, layers: Sequence[Layer], source: str, *path: str | int) -> str:
         for index, layer in enumerate(layers):
@@ -203,15 +208,13 @@ class _Scope:
     def numbered_part(self, number: int) -> _Scope:
         return _Scope(self.builder, f"{self.prefix}{number}/", self.path, self, self.trainable)
 
-    # Names.
-
     def _add(self, layer: Layer, source: str, path: KeyPath) -> str:
         named = enumerate(layer.inputs or ())
         sources = tuple(self._find(name, (*path, "inputs", i)) for i, name in named) or (source,)
         name = self._new_name(layer, path)
         if isinstance(layer, Block):
             if len(sources) > 1:
-                message = f"{layer.chosen_name} reads one layer, not {len(sources)}"
+                message = f"{layer.chosen_name} takes one input, found {len(sources)}"
                 raise GraphError(path, message, JOIN_FIRST)
             trainable = self.trainable and layer.trainable
             inner = _Scope(self.builder, f"{self.prefix}{name}/", path, self, trainable)
@@ -229,21 +232,23 @@ class _Scope:
     def _check_count(self, layer: LeafLayer, count: int, path: KeyPath) -> None:
         kind = layer.chosen_name
         if layer.max_inputs != 1 and count < 2:
-            several = "two layers" if layer.max_inputs == 2 else "two or more layers"
+            expected = "two inputs" if layer.max_inputs == 2 else "two or more inputs"
             hint = f"name the layers to join, as in {kind}: [name_1, name_2]"
-            raise GraphError(path, f"{kind} joins {several}, but reads one", hint)
+            raise GraphError(path, f"{kind} takes {expected}, found one", hint)
         if layer.max_inputs == 1 and count > 1:
-            message = f"{kind} reads one layer, not {count}"
+            message = f"{kind} takes one input, found {count}"
             raise GraphError(path, message, JOIN_FIRST)
 
     def _new_name(self, layer: Layer, path: KeyPath) -> str:
         if layer.name is not None:
             if layer.name == INPUT:
-                message = f"the name '{INPUT}' is that of the image"
+                message = f"the name '{INPUT}' is reserved for the image"
                 raise GraphError((*path, "name"), message, "choose another name")
             if layer.name in self.outputs:
-                message = f"the name '{layer.name}' is given twice"
-                raise GraphError((*path, "name"), message, "every layer of a list has its own name")
+                message = f"the name '{layer.name}' is used twice"
+                raise GraphError(
+                    (*path, "name"), message, "names must be unique in a list of layers"
+                )
             return layer.name
         base = snake_case(layer.chosen_name)
         taken = {*self.outputs, INPUT}
@@ -262,9 +267,9 @@ class _Scope:
         if name in known:
             return known[name]
         block = name.partition("/")[0]
-        hint = f"known here: {', '.join(known)}; a layer can only read layers above it"
+        hint = f"inputs are layers above this one: {', '.join(known)}"
         if block != name and block in known:
-            hint = f"a block is read as a whole: write {block}"
+            hint = f"layers inside a block are not visible here: write {block}"
         elif near := nearest(name, known):
             hint = f"did you mean '{near}'?"
         raise GraphError(path, f"there is no layer '{name}' above", hint)

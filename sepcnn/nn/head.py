@@ -1,4 +1,4 @@
-"""What the end of a net means: which logits it gives, and how probabilities follow from them."""
+"""The head of a model: its last layer, split into logits and activation."""
 
 from __future__ import annotations
 
@@ -14,46 +14,47 @@ from sepcnn.nn.layers.base import LeafLayer
 from sepcnn.nn.losses import Loss
 
 ONE_OUTPUT_PER_CLASS = "Dense: {units: auto, activation: softmax}"
-"""the end that fits any number of classes"""
+"""the last layer that fits any number of classes"""
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The last layer without its softmax or sigmoid, for losses are exact from logits.
+    """The last layer split from its softmax or sigmoid, because losses are exact from logits.
 
-    One output z, other than a softmax of it, is for two classes with the logits [0, z]:
+    A single output z without a softmax is for two classes, with the logits [0, z]:
     ``softmax([0, z]) = [1 − sigmoid(z), sigmoid(z)]``.
     """
 
     layer: LeafLayer | None
-    """what is left of the last layer; None: nothing"""
+    """the last layer without its activation; None if it is only an activation"""
     activation: Literal["softmax", "sigmoid"] | None
-    """what was taken off"""
+    """the activation that was split off"""
     outputs: int | None
-    """None: not known, or not one value each"""
+    """number of outputs; None if it is not known, or if the output is not a vector"""
 
     @property
     def is_binary(self) -> bool:
-        """Whether one output stands for two classes."""
+        """Whether a single output is for two classes."""
         return self.outputs == 1 and self.activation != "softmax"
 
     @property
     def is_multi_label(self) -> bool:
-        """Whether each output is a yes or no of its own."""
+        """Whether each output is an independent sigmoid."""
         return self.activation == "sigmoid" and not self.is_binary
 
     @property
     def classes(self) -> int | None:
+        """The number of classes; None if it is not known."""
         return 2 if self.is_binary else self.outputs
 
     def logits(self, output: torch.Tensor) -> torch.Tensor:
-        """N×classes, from what `layer` gives."""
+        """Return the logits, N×classes, from the output of `layer`."""
         if not self.is_binary:
             return output
         return torch.cat([torch.zeros_like(output), output], dim=1)
 
     def apply_activation(self, logits: torch.Tensor) -> torch.Tensor:
-        """N×classes, what the whole net gives: probabilities if there was an activation."""
+        """Return the output of the model, N×classes: probabilities if it has an activation."""
         if self.activation is None:
             return logits
         if self.is_multi_label:
@@ -61,14 +62,14 @@ class Head:
         return torch.softmax(logits, dim=1)
 
     def mismatch(self, loss: Loss) -> Mismatch | None:
-        """Why a loss cannot follow, and what to do about it."""
+        """Return why a loss does not fit this head; None if it does."""
         name = loss.chosen_name
         if self.activation and loss.from_logits:
-            message = f"the last layer ends in a {self.activation}, but the loss says"
-            hint = f"remove the {self.activation}, or from_logits"
+            message = f"the last layer has a {self.activation}, but the loss has"
+            hint = f"remove the {self.activation} or from_logits"
             return Mismatch(f"{message} from_logits: true", hint)
         if self.is_binary and not loss.is_binary:
-            message = f"the net has one output, but {name} expects one for each class"
+            message = f"the model has one output, but {name} expects one per class"
             if not loss.from_logits:
                 return Mismatch(
                     message, f"write loss: binary_crossentropy, or end with {ONE_OUTPUT_PER_CLASS}"
@@ -92,7 +93,7 @@ class Head:
 
 
 def split_head(layer: LeafLayer, outputs: int | None) -> Head:
-    """The ending of a net whose last layer this is."""
+    """Split the activation from the last layer of a model."""
     function = getattr(layer, "activation", None)
     if isinstance(layer, Softmax) or isinstance(function, activations.Softmax):
         activation: Literal["softmax", "sigmoid"] = "softmax"
@@ -100,6 +101,6 @@ def split_head(layer: LeafLayer, outputs: int | None) -> Head:
         activation = "sigmoid"
     else:
         return Head(layer, None, outputs)
-    nothing_left = isinstance(layer, Softmax | Activation)
-    rest = None if nothing_left else layer.model_copy(update={"activation": None})
+    only_activation = isinstance(layer, Softmax | Activation)
+    rest = None if only_activation else layer.model_copy(update={"activation": None})
     return Head(rest, activation, outputs)

@@ -1,13 +1,14 @@
-"""Initial values of weights, equal in distribution to Keras' initializers of the same name.
+"""Initializers by their names in Keras, equal in distribution to those of Keras.
 
-An initializer draws a tensor in *Keras'* layout (a convolution kernel is height × width × inputs ×
-outputs), since Keras' fans are read off that layout; `sepcnn.nn.layers.base.WeightInfo` turns it
-into torch's. Draws are made in float64 on the CPU, so they do not depend on the device.
+An initializer draws a tensor in Keras layout (a convolution kernel is height × width × inputs ×
+outputs), because the fans of Keras are computed from that layout. `WeightInfo` in
+`sepcnn.nn.layers.module` converts it to torch layout. Values are drawn in float64 on the CPU, so
+they do not depend on the device.
 
-Three of Keras' arguments are deliberately not there. ``seed``: every weight draws from its own
-stream, named by the run's seed and the weight (see `sepcnn.randomness`), so a seed here could only
-make weights equal that should differ. ``input_axes`` and ``output_axes``: the one case among images
-is ``depthwise_fan`` of SeparableConv2D. Keras' ``stft`` is for sound, so it is left out too.
+Some arguments of Keras are missing on purpose. ``seed``: every weight draws from its own stream,
+keyed by the seed of the run and the name of the weight (see `sepcnn.randomness`); a seed here could
+only make weights equal that should differ. ``input_axes`` and ``output_axes``: the only use for
+images is ``depthwise_fan`` of SeparableConv2D. The initializer ``stft`` is for audio.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ from sepcnn.language.values import Number, PositiveNumber
 from sepcnn.nn.weight_rule import WeightRule, for_axes
 
 TRUNCATION_SHRINKS_STDDEV = 0.87962566103423978
-"""standard deviation of a unit normal distribution cut at ±2, the constant Keras uses"""
+"""standard deviation of a unit normal distribution truncated at ±2, the constant in Keras"""
 
 
-FOR_VECTORS = "zeros, ones, constant: a number, or one of random_normal and random_uniform"
+FOR_VECTORS = "zeros, ones, constant, random_normal or random_uniform"
 
 
 class Initializer(WeightRule):
@@ -37,22 +38,23 @@ class Initializer(WeightRule):
 
     @abstractmethod
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
-        """A float64 tensor of ``shape`` (Keras' layout)."""
+        """Draw a float64 tensor of ``shape`` (Keras layout)."""
 
 
 VectorInitializer = Annotated[Initializer, for_axes(1)]
-"""of one value a channel: biases, scales, statistics"""
+"""for weights with one axis: biases, factors and statistics of normalizations"""
 MatrixInitializer = Annotated[Initializer, for_axes(2)]
-"""of the kernel of a dense layer, inputs × outputs"""
+"""for kernels of Dense, inputs × outputs"""
 KernelInitializer = Annotated[Initializer, for_axes(4)]
-"""of the kernel of a convolution, height × width × inputs × outputs"""
+"""for kernels of convolutions, height × width × inputs × outputs"""
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Keras' (fan_in, fan_out): the last two axes are inputs and outputs, the others the window.
+    """Return (fan_in, fan_out) as in Keras.
 
-    For a depthwise kernel (height, width, channels, multiplier) this gives fan_in =
-    height·width·channels, although each output sees height·width inputs: Keras' meaning.
+    The last two axes are inputs and outputs, the others the window. For a depthwise kernel
+    (height, width, channels, multiplier) fan_in is height·width·channels, although each output
+    has only height·width inputs.
     """
     if not shape:
         return 1, 1
@@ -65,14 +67,14 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
 def truncated_normal(
     shape: tuple[int, ...], stddev: float, generator: torch.Generator
 ) -> torch.Tensor:
-    """Normal values, cut at ±2·stddev, through the inverse of the cumulative distribution."""
+    """Draw normal values truncated at ±2·stddev, by inverting the cumulative distribution."""
     edge = math.erf(2 / math.sqrt(2))
     uniform = torch.rand(shape, generator=generator, dtype=torch.float64)
     return torch.erfinv((2 * uniform - 1) * edge) * (math.sqrt(2) * stddev)
 
 
 class Constant(Initializer):
-    """Every value the same."""
+    """Sets every value to ``value``."""
 
     value: Number = 0.0
     """the value"""
@@ -82,21 +84,21 @@ class Constant(Initializer):
 
 
 class Zeros(Initializer):
-    """Every value 0."""
+    """Sets every value to 0."""
 
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
         return torch.zeros(shape, dtype=torch.float64)
 
 
 class Ones(Initializer):
-    """Every value 1."""
+    """Sets every value to 1."""
 
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
         return torch.ones(shape, dtype=torch.float64)
 
 
 class RandomNormal(Initializer):
-    """Values of a normal distribution."""
+    """Draws from a normal distribution."""
 
     mean: Number = 0.0
     """centre of the distribution"""
@@ -109,12 +111,12 @@ class RandomNormal(Initializer):
 
 
 class RandomUniform(Initializer):
-    """Values spread evenly from ``minval`` to below ``maxval``."""
+    """Draws from a uniform distribution over [minval, maxval)."""
 
     minval: Number = -0.05
-    """lower end"""
+    """lower bound"""
     maxval: Number = 0.05
-    """upper end"""
+    """upper bound, exclusive"""
 
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
         values = torch.rand(shape, generator=generator, dtype=torch.float64)
@@ -122,30 +124,30 @@ class RandomUniform(Initializer):
 
 
 class TruncatedNormal(Initializer):
-    """Values of a normal distribution cut at two standard deviations, which spread less."""
+    """Draws from a normal distribution truncated at two standard deviations."""
 
     mean: Number = 0.0
     """centre of the distribution"""
     stddev: PositiveNumber = 0.05
-    """standard deviation before the cut"""
+    """standard deviation before the truncation, which makes it smaller"""
 
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
         return truncated_normal(shape, self.stddev, generator) + self.mean
 
 
 class VarianceScaling(Initializer):
-    """Values whose variance is ``scale / fan``: the family of glorot, he and lecun.
+    """Draws with variance ``scale / fan``; glorot, he and lecun are special cases.
 
-    ``truncated_normal`` is cut at ±2σ and has the variance *after* the cut (σ is divided by
-    0.8796…); ``uniform`` lies within ±√(3·scale/fan).
+    ``truncated_normal`` is truncated at ±2σ and has this variance *after* truncation (σ is divided
+    by 0.8796…); ``uniform`` is within ±√(3·scale/fan).
     """
 
     scale: PositiveNumber = 1.0
-    """variance times fan"""
+    """numerator of the variance"""
     mode: Literal["fan_in", "fan_out", "fan_avg"] = "fan_in"
-    """which number of connections divides the variance"""
+    """fan that divides scale: number of inputs, number of outputs, or their mean"""
     distribution: Literal["truncated_normal", "untruncated_normal", "uniform"] = "truncated_normal"
-    """shape of the distribution"""
+    """distribution to draw from"""
 
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
         fan_in, fan_out = fans(shape)
@@ -160,60 +162,61 @@ class VarianceScaling(Initializer):
 
 
 class FixedVarianceScaling(Initializer):
-    """A member of the variance-scaling family with everything fixed."""
+    """VarianceScaling with fixed fields."""
 
-    family: ClassVar[VarianceScaling]
+    scaling: ClassVar[VarianceScaling]
 
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
-        return self.family.draw(shape, generator)
+        return self.scaling.draw(shape, generator)
 
 
 class GlorotUniform(FixedVarianceScaling):
-    """Uniform, variance ``2/(fan_in + fan_out)``. Glorot & Bengio 2010; Keras' default."""
+    """Uniform, variance ``2/(fan_in + fan_out)``. Glorot & Bengio 2010; the default in Keras."""
 
-    family = VarianceScaling(scale=1.0, mode="fan_avg", distribution="uniform")
+    scaling = VarianceScaling(scale=1.0, mode="fan_avg", distribution="uniform")
 
 
 class GlorotNormal(FixedVarianceScaling):
     """Truncated normal, variance ``2/(fan_in + fan_out)``. Glorot & Bengio 2010."""
 
-    family = VarianceScaling(scale=1.0, mode="fan_avg")
+    scaling = VarianceScaling(scale=1.0, mode="fan_avg")
 
 
 class HeUniform(FixedVarianceScaling):
     """Uniform, variance ``2/fan_in``. He et al. 2015, arXiv:1502.01852."""
 
-    family = VarianceScaling(scale=2.0, distribution="uniform")
+    scaling = VarianceScaling(scale=2.0, distribution="uniform")
 
 
 class HeNormal(FixedVarianceScaling):
     """Truncated normal, variance ``2/fan_in``. He et al. 2015, arXiv:1502.01852."""
 
-    family = VarianceScaling(scale=2.0)
+    scaling = VarianceScaling(scale=2.0)
 
 
 class LecunUniform(FixedVarianceScaling):
     """Uniform, variance ``1/fan_in``. LeCun et al. 1998, Efficient BackProp."""
 
-    family = VarianceScaling(scale=1.0, distribution="uniform")
+    scaling = VarianceScaling(scale=1.0, distribution="uniform")
 
 
 class LecunNormal(FixedVarianceScaling):
     """Truncated normal, variance ``1/fan_in``. LeCun et al. 1998, Efficient BackProp."""
 
-    family = VarianceScaling(scale=1.0)
+    scaling = VarianceScaling(scale=1.0)
 
 
 class Orthogonal(Initializer):
-    """Columns that are orthogonal and of length ``gain`` (rows, where there are fewer of them).
+    """Draws a matrix whose columns are orthogonal and have length ``gain``.
 
-    A convolution kernel counts as a matrix of height·width·inputs rows and one column an output.
-    Uniform over all such matrices: Q of a normal matrix's QR, signs fixed. Saxe et al. 2014,
-    arXiv:1312.6120. The last digits follow the linear algebra library (LAPACK) of the machine.
+    If there are fewer rows than columns, the rows are. A convolution kernel is a matrix with
+    height·width·inputs rows and one column per output. Uniform over all such matrices: Q of the QR
+    decomposition of a normal matrix, with fixed signs. Saxe et al. 2014, arXiv:1312.6120. The last
+    digits depend on the linear algebra library (LAPACK) of the machine.
     """
 
     gain: Number = 1.0
-    """factor of all values"""
+    """factor for all values"""
 
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
         rows, columns = math.prod(shape[:-1]), shape[-1]
@@ -226,17 +229,18 @@ class Orthogonal(Initializer):
     def mismatch(self, axes: int) -> Mismatch | None:
         if axes >= 2:
             return None
-        message = (
-            "orthogonal draws the kernel of a layer, but this weight is a single row of values"
-        )
+        message = "orthogonal is for kernels, but this weight has one axis"
         return Mismatch(message, f"use {FOR_VECTORS}")
 
 
 class Identity(Initializer):
-    """``gain`` on the diagonal, 0 elsewhere: the layer passes its input on. Dense layers only."""
+    """Sets the diagonal to ``gain`` and other values to 0, so that the layer copies its input.
+
+    Only for Dense.
+    """
 
     gain: Number = 1.0
-    """the value on the diagonal"""
+    """value on the diagonal"""
 
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
         return torch.eye(*shape, dtype=torch.float64) * self.gain
@@ -245,11 +249,9 @@ class Identity(Initializer):
         if axes == 2:
             return None
         if axes == 1:
-            message = (
-                "identity is for the kernel of Dense, but this weight is a single row of values"
-            )
+            message = "identity is for the kernel of Dense, but this weight has one axis"
             return Mismatch(message, f"use {FOR_VECTORS}")
-        message = f"identity is for the kernel of Dense, but the kernel here has {axes} axes"
+        message = f"identity is for the kernel of Dense, but this kernel has {axes} axes"
         return Mismatch(message, "use orthogonal, or leave it out")
 
 
@@ -271,7 +273,7 @@ INITIALIZERS.fill(
         "lecun_normal": LecunNormal,
         "orthogonal": Orthogonal,
         "identity": Identity,
-        # Keras' short names.
+        # Short names of Keras.
         "zero": Zeros,
         "one": Ones,
         "normal": RandomNormal,

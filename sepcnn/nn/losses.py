@@ -1,4 +1,4 @@
-"""Losses by Keras' names, all computed from logits and integer labels."""
+"""Losses by their names in Keras, all computed from logits and integer labels."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from sepcnn.wording import counted
 
 
 class Loss(Choice):
-    """How wrong the net is: one value an image, and their mean over a batch."""
+    """A loss function: one value per image, and their mean over a batch."""
 
     table: ClassVar[Table] = Table("loss")
     is_binary: ClassVar[bool] = False
-    """it is for two classes, so that the net may have one output"""
+    """whether the loss is for two classes, so that the model may have one output"""
 
     from_logits: bool = False
-    """the net's last layer has no softmax or sigmoid; with false it must have one"""
+    """true if the last layer has no softmax or sigmoid; with false it must have one"""
 
     @classmethod
     def own_fields(cls) -> list[str]:
@@ -39,19 +39,19 @@ class Loss(Choice):
 
     @abstractmethod
     def per_image(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """logits: float N×classes, labels: int64 N → N."""
+        """Return the loss of each image, [N], from float logits N×classes and int64 labels [N]."""
 
     def __call__(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """The mean of `each`, a scalar."""
+        """Return the mean of `per_image`, a scalar."""
         return self.per_image(logits, labels).mean()
 
     @property
     def needs_one_output(self) -> bool:
-        """Whether two outputs with a softmax would give another number in Keras."""
+        """Whether two outputs with a softmax would give another value in Keras."""
         return False
 
     def mismatch(self, classes: int) -> Mismatch | None:
-        """Why it cannot be taken for so many classes, and what to do about it."""
+        """Return why the loss does not fit this number of classes; None if it does."""
         if not self.is_binary or classes == 2:
             return None
         message = f"is for two classes, but there are {classes}"
@@ -59,15 +59,15 @@ class Loss(Choice):
 
 
 class CategoricalCrossentropy(Loss):
-    """``−Σ target · log(probability)``, the mean over the batch.
+    """Cross-entropy ``−Σ target · log(p)``, the mean over the batch; p: probability.
 
-    Computed from logits whatever the last layer is: the value and gradient of Keras' on softmax
-    outputs, without its clipping at 1e-7. The sparse name means the same here, since labels are
-    always whole numbers.
+    Always computed from logits. Value and gradient are those of Keras on softmax outputs, without
+    its clipping at 1e-7. ``sparse_categorical_crossentropy`` is the same loss here, because labels
+    are always integers.
     """
 
     label_smoothing: Rate = 0.0
-    """this share of the target is spread evenly over all classes"""
+    """share of the target that is spread evenly over all classes"""
 
     def per_image(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         smoothing = self.label_smoothing
@@ -75,14 +75,14 @@ class CategoricalCrossentropy(Loss):
 
 
 class SparseCategoricalCrossentropy(CategoricalCrossentropy):
-    """Keras' other name of categorical_crossentropy, for labels that are whole numbers."""
+    """Same as categorical_crossentropy: the name in Keras for integer labels."""
 
 
 def _class_weights(value: object) -> float | tuple[float, ...]:
     found = numbers(value)
     if found and min(found) > 0:
         return found if isinstance(value, list | tuple) else found[0]
-    raise invalid(f"expected a number above 0, or a list with one a class, found {quote(value)}")
+    raise invalid(f"expected a number above 0 or a list of one per class, found {quote(value)}")
 
 
 ClassWeights = Annotated[
@@ -93,27 +93,27 @@ ClassWeights = Annotated[
 
 
 class CategoricalFocalCrossentropy(Loss):
-    """``−Σ alpha · (1 − p)^gamma · target · log(p)``, the mean over the batch; p: probability.
+    """Focal loss ``−Σ alpha · (1 − p)^gamma · target · log(p)``, the mean over the batch.
 
-    Lin et al. 2017, arXiv:1708.02002: what the net is sure of counts little. Computed from logits,
-    without Keras' clipping at 1e-7.
+    p: probability. Images that are classified with confidence have little weight. Lin et al. 2017,
+    arXiv:1708.02002. Computed from logits, without the clipping of Keras at 1e-7.
     """
 
     alpha: ClassWeights = 0.25
-    """factor of the whole loss, or a list of factors, one a class"""
+    """factor of the loss, or a list of one factor per class"""
     gamma: NonNegativeNumber = 2.0
-    """how much less sure cases count; 0 is the plain cross-entropy times alpha"""
+    """larger values give confident predictions less weight; 0 is cross-entropy times alpha"""
     label_smoothing: Rate = 0.0
-    """this share of the target is spread evenly over all classes"""
+    """share of the target that is spread evenly over all classes"""
 
     def per_image(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         log_probability = functional.log_softmax(logits, dim=1)
         missing = clamp_to_tiny(-torch.expm1(log_probability))
         alpha = cached_tensor(self.alpha, logits.dtype, logits.device)
         losses = -alpha * missing**self.gamma * log_probability
-        # The target is a mixture of the label's class and of all classes alike.
-        of_label = losses.gather(1, labels[:, None])[:, 0]
-        return (1 - self.label_smoothing) * of_label + self.label_smoothing * losses.mean(dim=1)
+        # The smoothed target is a mixture of the label and of the uniform distribution.
+        label_losses = losses.gather(1, labels[:, None])[:, 0]
+        return (1 - self.label_smoothing) * label_losses + self.label_smoothing * losses.mean(dim=1)
 
     def mismatch(self, classes: int) -> Mismatch | None:
         if isinstance(self.alpha, float) or len(self.alpha) == classes:
@@ -126,23 +126,26 @@ class CategoricalFocalCrossentropy(Loss):
 def cached_tensor(
     values: float | tuple[float, ...], dtype: torch.dtype, device: torch.device
 ) -> torch.Tensor:
-    """One number or one a class. Kept, since a copy to a GPU in each step would wait for it, and
-    for good, since a CUDA graph goes on reading it.
+    """Return one value, or one per class, as a tensor on the device.
+
+    Cached, because a copy to a GPU in each step would wait for the device; without eviction,
+    because a CUDA graph keeps reading the tensor.
     """
     return torch.tensor(values, dtype=dtype, device=device)
 
 
 class BinaryCrossentropy(Loss):
-    """``−target · log(p) − (1 − target) · log(1 − p)``, the mean over the batch.
+    """Cross-entropy for two classes: ``−target · log(p) − (1 − target) · log(1 − p)``.
 
-    p: probability of the second class. Computed from logits, without Keras' clipping at 1e-7. On
-    two outputs with a softmax it is categorical_crossentropy, as it is in Keras on one-hot labels.
+    The mean over the batch; p: probability of the second class. Computed from logits, without the
+    clipping of Keras at 1e-7. With two outputs and a softmax it equals categorical_crossentropy, as
+    in Keras with one-hot labels.
     """
 
     is_binary = True
 
     label_smoothing: Rate = 0.0
-    """the target is this share nearer to 1/2: half of it from the label's class"""
+    """moves the target towards 1/2: the label 1 becomes 1 − label_smoothing / 2"""
 
     def per_image(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         margin, target = margin_and_target(logits, labels, self.label_smoothing)
@@ -150,27 +153,28 @@ class BinaryCrossentropy(Loss):
 
 
 class BinaryFocalCrossentropy(Loss):
-    """``(1 − q)^gamma · binary_crossentropy``, the mean over the batch;
-    ``q = target · p + (1 − target) · (1 − p)``, p: probability of the second class.
+    """Focal loss for two classes: ``(1 − q)^gamma · binary_crossentropy``, the batch mean.
 
-    Lin et al. 2017, arXiv:1708.02002. Computed from logits, without Keras' clipping at 1e-7. As in
-    Keras, a smoothed target is that of all factors, and there is no alpha unless asked for.
+    ``q = target · p + (1 − target) · (1 − p)``, p: probability of the second class. Lin et al.
+    2017, arXiv:1708.02002. Computed from logits, without the clipping of Keras at 1e-7. As in
+    Keras, label smoothing changes the target in all factors, and alpha has no effect without
+    apply_class_balancing.
     """
 
     is_binary = True
 
     apply_class_balancing: bool = False
-    """count the second class alpha times, the first 1 − alpha times"""
+    """weight the second class by alpha and the first by 1 − alpha"""
     alpha: UnitNumber = 0.25
-    """weight of the second class, where classes are balanced"""
+    """weight of the second class, if apply_class_balancing is true"""
     gamma: NonNegativeNumber = 2.0
-    """how much less sure cases count; 0 is binary_crossentropy"""
+    """larger values give confident predictions less weight; 0 is binary_crossentropy"""
     label_smoothing: Rate = 0.0
-    """the target is this share nearer to 1/2: half of it from the label's class"""
+    """moves the target towards 1/2: the label 1 becomes 1 − label_smoothing / 2"""
 
     @property
     def needs_one_output(self) -> bool:
-        return self.apply_class_balancing  # each of two would weigh the other's class too
+        return self.apply_class_balancing  # each of two outputs would weight both classes
 
     def per_image(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         margin, target = margin_and_target(logits, labels, self.label_smoothing)
@@ -184,19 +188,19 @@ class BinaryFocalCrossentropy(Loss):
 def margin_and_target(
     logits: torch.Tensor, labels: torch.Tensor, smoothing: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The logit of the second class against the first, and what its probability should be."""
+    """Return the logit of the second class minus that of the first, and its target probability."""
     target = labels.to(logits.dtype) * (1 - smoothing) + smoothing / 2
     return logits[:, 1] - logits[:, 0], target
 
 
 def binary_crossentropy(margin: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """One value an image; exact at both ends, where torch's own rounds that of one class to 0."""
+    """Return one value per image; unlike in torch, small losses of one class do not round to 0."""
     first, second = functional.logsigmoid(-margin), functional.logsigmoid(margin)
     return -(target * second + (1 - target) * first)
 
 
 def clamp_to_tiny(x: torch.Tensor) -> torch.Tensor:
-    """Not 0, where the slope of a power below 1 is infinite and its gradient not a number."""
+    """Replace 0, at which powers below 1 have an infinite slope and a gradient of NaN."""
     return x.clamp(min=torch.finfo(x.dtype).tiny)
 
 

@@ -1,7 +1,7 @@
-"""Regularizers by Keras' names: what the size of a weight adds to the loss.
+"""Regularizers by their names in Keras: penalties on weights that are added to the loss.
 
-As in Keras the penalty of every weight that trains is part of the loss that is reported, in
-training and validation. (``weight_decay`` of an optimizer shrinks weights without being in it.)
+As in Keras, the reported training and validation losses include the penalties of all trainable
+weights. (The ``weight_decay`` of an optimizer shrinks weights without changing the loss.)
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from sepcnn.nn.weight_rule import WeightRule, for_axes
 
 
 class Regularizer(WeightRule):
-    """What a weight costs."""
+    """A penalty on one weight."""
 
     table: ClassVar[Table] = Table(
-        "regularizer", "keep one; both are l1_l2, as in l1_l2: {l1: 1e-5, l2: 1e-4}"
+        "regularizer", "keep one; for both write l1_l2: {l1: 1e-5, l2: 1e-4}"
     )
 
     @abstractmethod
     def penalty(self, weight: torch.Tensor) -> torch.Tensor:
-        """The scalar that a weight (Keras' layout) adds to the loss."""
+        """Return the penalty of a weight (Keras layout), a scalar."""
 
 
 VectorRegularizer = Annotated[Regularizer | None, for_axes(1)]
-"""of one value a channel: biases and scales"""
+"""for weights with one axis: biases and factors of normalizations"""
 MatrixRegularizer = Annotated[Regularizer | None, for_axes(2)]
-"""of the kernel of a dense layer, inputs × outputs"""
+"""for kernels of Dense, inputs × outputs"""
 KernelRegularizer = Annotated[Regularizer | None, for_axes(4)]
-"""of the kernel of a convolution, height × width × inputs × outputs"""
+"""for kernels of convolutions, height × width × inputs × outputs"""
 
 
 class L1(Regularizer):
-    """``l1 · Σ |w|``: many weights become exactly small (lasso)."""
+    """``l1 · Σ |w|`` (lasso): drives many weights to nearly 0."""
 
     l1: NonNegativeNumber = 0.01
     """factor of the sum of absolute values"""
@@ -49,9 +49,9 @@ class L1(Regularizer):
 
 
 class L2(Regularizer):
-    """``l2 · Σ w²``: large weights cost most (ridge).
+    """``l2 · Σ w²`` (ridge): penalizes large weights most.
 
-    There is no factor ½, as in Keras: SGD shrinks a weight by 2 · l2 · learning_rate a step.
+    As in Keras there is no factor ½: each step of SGD shrinks weights by 2 · l2 · learning_rate.
     """
 
     l2: NonNegativeNumber = 0.01
@@ -62,9 +62,9 @@ class L2(Regularizer):
 
 
 class L1L2(Regularizer):
-    """``l1 · Σ |w| + l2 · Σ w²``: both (elastic net).
+    """``l1 · Σ |w| + l2 · Σ w²`` (elastic net).
 
-    Without fields it costs nothing, as in Keras.
+    Without fields the penalty is 0, as in Keras.
     """
 
     l1: NonNegativeNumber = 0.0
@@ -77,16 +77,16 @@ class L1L2(Regularizer):
 
 
 class OrthogonalRegularizer(Regularizer):
-    """``factor`` times the mean absolute cosine between different rows (or columns) of a matrix.
+    """``factor`` times the mean absolute cosine between different rows (or columns) of a kernel.
 
-    Keeps the directions of a dense kernel, inputs × outputs, apart from each other. A single one
-    costs nothing (in Keras 0/0).
+    Only for Dense, whose kernel is inputs × outputs; keeps its vectors close to orthogonal. The
+    penalty of a single vector is 0 (in Keras 0/0).
     """
 
     factor: NonNegativeNumber = 0.01
-    """factor of that mean"""
+    """factor of the mean absolute cosine"""
     mode: Literal["rows", "columns"] = "rows"
-    """rows: those of one input each; columns: those of one output each"""
+    """rows: compare the weights of inputs; columns: compare the weights of outputs"""
 
     def penalty(self, weight: torch.Tensor) -> torch.Tensor:
         vectors = functional.normalize(weight if self.mode == "rows" else weight.T, dim=1, eps=1e-7)

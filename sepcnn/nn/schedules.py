@@ -1,6 +1,6 @@
-"""Numbers that change over a run: learning-rate schedules, and ramps of a single limit.
+"""Learning-rate schedules, and ramps of single values.
 
-A schedule is a factor of ``optimizer.learning_rate``, a function of the step alone.
+A schedule is a factor for ``optimizer.learning_rate`` that depends only on the step.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ NO_STEPS = Duration(0, "steps")
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a training run stands."""
+    """The position in a training run."""
 
     step: int
     """completed steps"""
@@ -37,51 +37,52 @@ class Progress:
     total_steps: int
 
     def steps(self, duration: Duration) -> int:
+        """Convert a duration to steps."""
         return duration.steps(self.steps_per_epoch, self.total_steps)
 
 
 class Schedule(Choice):
-    """The factor of the learning rate at each step."""
+    """A factor for the learning rate that depends on the step."""
 
     table: ClassVar[Table] = Table("schedule")
 
     warmup: DurationValue = NO_STEPS
-    """the factor first rises in a straight line from 0, reaching its course after this long"""
+    """length of the linear warm-up from 0, as steps, epochs or % of the run"""
 
     @classmethod
     def own_fields(cls) -> list[str]:
-        """``Name: value`` fills the schedule's own field; warm-up where it has none."""
+        """Fields of the subclass come first: ``Name: value`` sets the first field."""
         own = [name for name in cls.model_fields if name != "warmup"]
         return [*own, "warmup"]
 
     def factor(self, progress: Progress) -> float:
-        """The factor for the step after ``progress.step`` completed ones."""
+        """Return the factor for the step after ``progress.step`` completed steps."""
         warmup = progress.steps(self.warmup)
         if progress.step < warmup:
-            # The first step is not spent at 0, the last step of warm-up is the full rate.
+            # The first step is above 0, and the last step of the warm-up has the full rate.
             return self.factor_after_warmup(0.0, progress) * (progress.step + 1) / warmup
         length = max(1, progress.total_steps - warmup)
         return self.factor_after_warmup(min(1.0, (progress.step - warmup) / length), progress)
 
     def periods_since_warmup(self, duration: Duration, progress: Progress) -> float:
-        """How many times a duration has passed since warm-up."""
+        """Return the time since the end of the warm-up in units of ``duration``."""
         since = max(0, progress.step - progress.steps(self.warmup))
         return since / max(1, progress.steps(duration))
 
     @abstractmethod
     def factor_after_warmup(self, share: float, progress: Progress) -> float:
-        """The factor at a share from 0 to 1 of the run after warm-up."""
+        """Return the factor at a share, from 0 to 1, of the run after warm-up."""
 
 
 class Constant(Schedule):
-    """The learning rate stays as it is."""
+    """Keeps the learning rate constant."""
 
     def factor_after_warmup(self, share: float, progress: Progress) -> float:
         return 1.0
 
 
 class Cosine(Schedule):
-    """Half a cosine from 1 to ``final``. Loshchilov & Hutter 2017, arXiv:1608.03983."""
+    """Cosine decay from 1 to ``final``. Loshchilov & Hutter 2017, arXiv:1608.03983."""
 
     final: UnitNumber = 0.0
     """factor at the end"""
@@ -97,7 +98,7 @@ class OneCycle(Schedule):
     """
 
     peak: DurationValue = Duration(30, "%")
-    """when the factor is 1, counted from the end of warm-up"""
+    """time from the end of warm-up until the factor is 1"""
     initial: UnitNumber = 0.04
     """factor at the start"""
     final: UnitNumber = 0.0
@@ -113,12 +114,12 @@ class OneCycle(Schedule):
 
 
 class Step(Schedule):
-    """Multiplied by ``factor_each`` every so often."""
+    """Multiplies the learning rate by ``factor_each`` after each period ``every``."""
 
     every: DurationValue = Duration(30, "%")
-    """time between two falls"""
+    """length of a period, as 30%, 10 epochs or 500 steps"""
     factor_each: UnitNumber = 0.1
-    """what each fall multiplies the learning rate by"""
+    """factor after each period"""
 
     def factor_after_warmup(self, share: float, progress: Progress) -> float:
         return float(
@@ -127,17 +128,17 @@ class Step(Schedule):
 
 
 class Exponential(Schedule):
-    """``decay_rate ** (t / decay_steps)``, t counted from the end of warm-up.
+    """Exponential decay ``decay_rate ** (t / decay_steps)``, t: time since the end of warm-up.
 
-    Keras' ExponentialDecay.
+    ExponentialDecay in Keras.
     """
 
     decay_steps: DurationValue
-    """time in which the factor falls by decay_rate"""
+    """time after which the learning rate is multiplied by decay_rate"""
     decay_rate: UnitNumber
-    """what each decay_steps multiply the learning rate by"""
+    """factor after each decay_steps"""
     staircase: bool = False
-    """fall all at once at the end of each decay_steps"""
+    """change only at the end of each decay_steps, in discrete steps"""
 
     def factor_after_warmup(self, share: float, progress: Progress) -> float:
         passed = self.periods_since_warmup(self.decay_steps, progress)
@@ -145,17 +146,17 @@ class Exponential(Schedule):
 
 
 class InverseTime(Schedule):
-    """``1 / (1 + decay_rate · t / decay_steps)``, t counted from the end of warm-up.
+    """``1 / (1 + decay_rate · t / decay_steps)``, t: time since the end of warm-up.
 
-    Keras' InverseTimeDecay.
+    InverseTimeDecay in Keras.
     """
 
     decay_steps: DurationValue
-    """time in which the divisor grows by decay_rate"""
+    """time after which the divisor has grown by decay_rate"""
     decay_rate: NonNegativeNumber
-    """growth of the divisor; 1 halves the learning rate in the first decay_steps"""
+    """growth of the divisor per decay_steps; 1 halves the learning rate after the first"""
     staircase: bool = False
-    """fall all at once at the end of each decay_steps"""
+    """change only at the end of each decay_steps, in discrete steps"""
 
     def factor_after_warmup(self, share: float, progress: Progress) -> float:
         passed = self.periods_since_warmup(self.decay_steps, progress)
@@ -163,20 +164,20 @@ class InverseTime(Schedule):
 
 
 class Polynomial(Schedule):
-    """``final + (1 − final) · (1 − t / decay_steps) ** power``, t counted from the end of warm-up.
+    """``final + (1 − final) · (1 − t / decay_steps) ** power``, t: time since the end of warm-up.
 
-    Keras' PolynomialDecay, whose end is a learning rate (``end_learning_rate``); here ``final`` is
-    a factor, as in the other schedules.
+    PolynomialDecay in Keras, whose ``end_learning_rate`` is a learning rate; ``final`` is a factor,
+    as in the other schedules.
     """
 
     decay_steps: DurationValue
-    """time of the fall; the factor stays at its end"""
+    """length of the decay; afterwards the factor stays at final"""
     final: UnitNumber = 0.0
     """factor at the end"""
     power: PositiveNumber = 1.0
-    """1 is a straight line, more falls faster at first"""
+    """exponent; 1 is linear, larger values decay faster at first"""
     cycle: bool = False
-    """at the end rise again: decay_steps doubles, then triples, so that t always fits into it"""
+    """restart when t exceeds decay_steps, which is then multiplied by 2, 3 and so on"""
 
     def factor_after_warmup(self, share: float, progress: Progress) -> float:
         passed = self.periods_since_warmup(self.decay_steps, progress)
@@ -186,18 +187,18 @@ class Polynomial(Schedule):
 
 
 class CosineRestarts(Schedule):
-    """Half a cosine from 1 to ``final``, again and again, in ever longer periods.
+    """Cosine decay from 1 to ``final`` with warm restarts, in periods of growing length.
 
-    Loshchilov & Hutter 2017, arXiv:1608.03983. Keras' CosineDecayRestarts; ``final`` is its
-    ``alpha``. Keras' rounding can make a restart a step late, after a step at ``final``.
+    Loshchilov & Hutter 2017, arXiv:1608.03983. CosineDecayRestarts in Keras, where ``final`` is
+    called ``alpha``. Rounding in Keras can delay a restart by one step, which is then at ``final``.
     """
 
     first_decay_steps: DurationValue
-    """length of the first period, from the end of warm-up"""
+    """length of the first period, which starts at the end of warm-up"""
     t_mul: NumberFrom1 = 2.0
-    """each period is this many times as long as the one before"""
+    """factor from the length of each period to the next"""
     m_mul: UnitNumber = 1.0
-    """each period starts at this share of the start of the one before"""
+    """factor from the height of each period to the next"""
     final: UnitNumber = 0.0
     """factor at the end of each period"""
 
@@ -210,7 +211,7 @@ class CosineRestarts(Schedule):
         if self.t_mul == 1:
             restarts = math.floor(passed)
             passed -= restarts
-        # 100 · 1.1² is above 121 by rounding, and the restart must not miss its step by that.
+        # 100 · 1.1² is above 121 by rounding error, which must not delay the restart.
         while passed >= length * (1 - 1e-9):
             passed, length, restarts = passed - length, length * self.t_mul, restarts + 1
         cosine = self.m_mul**restarts * (1 + math.cos(math.pi * passed / length)) / 2
@@ -233,22 +234,22 @@ SCHEDULES.fill(
 
 
 def check_after_until(after: Duration, until: Duration) -> None:
-    """Refuses an end before the beginning, where both are told in one unit."""
+    """Reject an ``until`` before ``after``, if both have the same unit."""
     if after.unit == until.unit and after.amount > until.amount:
-        raise invalid(f"'after' ({after}) comes later than 'until' ({until})", "swap them")
+        raise invalid(f"'after' ({after}) is later than 'until' ({until})", "swap them")
 
 
 class Ramp(Spec):
-    """A limit that goes in a straight line from ``start`` to ``end`` between two moments."""
+    """A value that changes linearly from ``start`` to ``end`` between two moments of the run."""
 
     start: Number
-    """value before ``after``"""
+    """value until ``after``"""
     end: Number
     """value from ``until`` on"""
     after: DurationValue = NO_STEPS
-    """when the change begins"""
+    """moment at which the change begins"""
     until: DurationValue
-    """when the change is over"""
+    """moment at which the change ends"""
 
     @model_validator(mode="after")
     def _order(self) -> Self:
@@ -257,14 +258,15 @@ class Ramp(Spec):
 
     @classmethod
     def constant(cls, value: float) -> Ramp:
+        """Return a ramp that always has this value."""
         return cls(start=value, end=value, until=NO_STEPS)
 
     def at(self, progress: Progress) -> float:
-        """The value for the step after ``progress.step`` completed ones."""
+        """Return the value for the step after ``progress.step`` completed steps."""
         return self._value(progress.step, progress.steps(self.after), progress.steps(self.until))
 
     def at_amount(self, amount: float) -> float:
-        """The value when so much has passed of the unit that both durations have."""
+        """Return the value at ``amount``, in the unit that both durations have."""
         return self._value(amount, self.after.amount, self.until.amount)
 
     def _value(self, moment: float, after: float, until: float) -> float:

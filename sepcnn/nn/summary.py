@@ -1,7 +1,7 @@
-"""What a net is made of and what it costs, layer by layer, without any data.
+"""The summary of a model: shapes, parameters and costs of each layer.
 
-Parameters are counted as Keras counts them: moving statistics are not trainable, but count.
-Multiply-adds are those of convolutions and dense layers for one image.
+Parameters are counted as in Keras: moving statistics are non-trainable parameters. Multiply-adds
+are those of convolutions and dense layers for one image.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from sepcnn.nn.graph import INPUT, Graph, Leaf
 from sepcnn.nn.layers.base import LeafLayer, ReceptiveField, Shape
 from sepcnn.nn.layers.convolution import SeparableConv2D
 
-BYTES_A_VALUE = 4
-"""of float32"""
+BYTES_PER_VALUE = 4
+"""float32"""
 
 
 @dataclass(frozen=True, slots=True)
 class LayerSummary:
-    """One line of the summary. ``None`` stands for what depends on an unknown number of classes."""
+    """One line of the summary. Values that depend on an unknown number of classes are None."""
 
     name: str
     type: str
@@ -30,18 +30,18 @@ class LayerSummary:
     trainable_params: int | None
     macs: int | None
     activation_bytes: int | None
-    """float32 values of the output for one image"""
+    """size of the float32 output for one image"""
     receptive_field: tuple[int, int] | None
-    """height and width of the input that one output pixel sees; None: all of it"""
+    """height and width in pixels of the image; None: the whole image"""
     twin_params: int | None
-    """parameters with Conv2D in place of SeparableConv2D"""
+    """parameters if SeparableConv2D is replaced by Conv2D"""
     twin_macs: int | None
-    """multiply-adds with Conv2D in place of SeparableConv2D"""
+    """multiply-adds if SeparableConv2D is replaced by Conv2D"""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A whole net; totals leave out what is unknown."""
+    """The summary of a model; totals leave out unknown values."""
 
     layers: list[LayerSummary]
 
@@ -58,7 +58,7 @@ class Summary:
 
 
 def summarize(graph: Graph) -> Summary:
-    """The summary of a graph. Modules are made without memory for their weights."""
+    """Summarize a graph. Modules are built without memory for their weights."""
     fields: dict[str, ReceptiveField | None] = {INPUT: ReceptiveField((1, 1), (1, 1))}
     layers = []
     for leaf in graph.leaves:
@@ -71,7 +71,7 @@ def summarize(graph: Graph) -> Summary:
 
 
 def dense_twin(graph: Graph) -> Graph:
-    """The same net with Conv2D in place of every SeparableConv2D."""
+    """Return the graph with every SeparableConv2D replaced by Conv2D."""
     leaves = tuple(
         replace(leaf, layer=leaf.layer.dense_twin())
         if isinstance(leaf.layer, SeparableConv2D)
@@ -82,6 +82,7 @@ def dense_twin(graph: Graph) -> Graph:
 
 
 def summarize_leaf(leaf: Leaf, field: ReceptiveField | None, known: bool) -> LayerSummary:
+    """Summarize one leaf; ``known`` is false if its shape depends on an unknown class count."""
     params, trainable = count_parameters(leaf.layer, leaf.input_shapes)
     macs = leaf.layer.macs(leaf.input_shapes, leaf.shape)
     twin_params, twin_macs = params, macs
@@ -89,6 +90,7 @@ def summarize_leaf(leaf: Leaf, field: ReceptiveField | None, known: bool) -> Lay
         twin = leaf.layer.dense_twin()
         twin_params, _ = count_parameters(twin, leaf.input_shapes)
         twin_macs = twin.macs(leaf.input_shapes, leaf.shape)
+    # The ceiling of a fractional field includes every pixel, and at most one more.
     return LayerSummary(
         name=leaf.name,
         type=leaf.layer.chosen_name,
@@ -96,7 +98,7 @@ def summarize_leaf(leaf: Leaf, field: ReceptiveField | None, known: bool) -> Lay
         params=params if known else None,
         trainable_params=trainable if known else None,
         macs=macs if known else None,
-        activation_bytes=math.prod(leaf.shape) * BYTES_A_VALUE if known else None,
+        activation_bytes=math.prod(leaf.shape) * BYTES_PER_VALUE if known else None,
         receptive_field=(math.ceil(field.size[0]), math.ceil(field.size[1])) if field else None,
         twin_params=twin_params if known else None,
         twin_macs=twin_macs if known else None,
@@ -104,7 +106,7 @@ def summarize_leaf(leaf: Leaf, field: ReceptiveField | None, known: bool) -> Lay
 
 
 def count_parameters(layer: LeafLayer, shapes: tuple[Shape, ...]) -> tuple[int, int]:
-    """All and trainable parameters of a layer's module."""
+    """Return the numbers of all and of trainable parameters of a layer."""
     with torch.device("meta"):
         module = layer.build(*shapes)
     trainable = sum(weight.numel() for weight in module.parameters()) if layer.trainable else 0
@@ -114,7 +116,7 @@ def count_parameters(layer: LeafLayer, shapes: tuple[Shape, ...]) -> tuple[int, 
 def accumulated_receptive_field(
     leaf: Leaf, inputs: list[ReceptiveField | None]
 ) -> ReceptiveField | None:
-    """What an output pixel sees; the widest of several ways."""
+    """Return the receptive field in the image, given those of the inputs (the largest counts)."""
     own = leaf.layer.receptive_field(*leaf.input_shapes)
     if own is None or any(field is None for field in inputs):
         return None

@@ -1,6 +1,6 @@
-"""What initializers, regularizers and constraints have in common.
+"""Base class of initializers, regularizers and constraints.
 
-Each is a rule for one weight. All see the weight in Keras' layout: a convolution kernel is
+Each is a rule for one weight. All see the weight in Keras layout: a convolution kernel is
 height × width × inputs × outputs.
 """
 
@@ -17,12 +17,12 @@ class WeightRule(Choice):
     """A rule for one weight."""
 
     def mismatch(self, axes: int) -> Mismatch | None:
-        """Why the rule cannot apply to a weight with ``axes`` axes; None if it can."""
+        """Return why the rule cannot apply to a weight with ``axes`` axes; None if it can."""
         return None
 
 
 def for_axes(axes: int) -> AfterValidator:
-    """A validator that rejects rules that cannot apply to a weight with ``axes`` axes."""
+    """Return a validator that rejects rules that do not apply to weights with ``axes`` axes."""
 
     def check(rule: WeightRule | None) -> WeightRule | None:
         if rule and (mismatch := rule.mismatch(axes)):

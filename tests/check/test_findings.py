@@ -226,7 +226,7 @@ def test_outputs_that_do_not_match_the_classes(tmp_path: Path) -> None:
     write_photos(tmp_path / "photos", cat=30, dog=30)
     found, *_ = check(write_config(tmp_path, layers=NET.replace("units: auto", "units: 7")))
     assert found.severity == "error"
-    assert found.message.endswith("the net has 7 outputs, but the data has 2 classes")
+    assert found.message.endswith("the model has 7 outputs, but the data has 2 classes")
 
 
 def test_the_step_finding_estimates_the_duration_of_the_run(tmp_path: Path) -> None:

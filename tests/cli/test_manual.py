@@ -34,7 +34,10 @@ def test_each_layer_has_a_page_with_its_fields(invoke: Invoke, name: str) -> Non
 def test_a_page(invoke: Invoke) -> None:
     _, out, _ = invoke("layers", "MaxPooling2D")
     assert out.splitlines()[:2] == ["MaxPooling2D", ""]
-    assert "  pool_size (default [2, 2])\n      height and width of the window" in out
+    assert (
+        "  pool_size (default [2, 2])\n      height and width of the window; one number means both"
+        in out
+    )
 
 
 def test_unknown_layer(invoke: Invoke) -> None:

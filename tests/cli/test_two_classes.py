@@ -101,7 +101,7 @@ def test_other_output_layers_for_two_classes(
         (
             (LAST, LOSS),
             "model.layers[7].Dense",
-            "a net with one output is for two classes, but the data has 3",
+            "a model with one output is for two classes, but the data has 3",
         ),
         ((LOSS,), "train.loss.binary_crossentropy", "is for two classes, but there are 3"),
         (

@@ -198,7 +198,7 @@ AXES = "1 is the channels, 2 the height, 3 the width"
         ),
         (
             "data_format: channels_first\ninput_shape: [3, 8, 8]\nlayers: [Permute: [1, 2, 2]]",
-            "layers[0].Permute.dims: expected the axes from 1 on, each once, found [1, 2, 2]; "
+            "layers[0].Permute.dims: expected a permutation of the axes from 1, found [1, 2, 2]; "
             "[1, 3, 2] swaps height and width of an image",
         ),
         (
@@ -217,10 +217,10 @@ def test_refusals(text: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        ("BatchNormalization: {axis: 3}", "the width axis is not that of the channels"),
-        ("GroupNormalization: {groups: 1, axis: 2}", "the height axis is not that of the channels"),
-        ("LayerNormalization: [1, 1]", "the channel axis is named twice"),
-        ("PReLU: {shared_axes: [2, 2]}", "the height axis is named twice"),
+        ("BatchNormalization: {axis: 3}", "the width axis is not the channel axis"),
+        ("GroupNormalization: {groups: 1, axis: 2}", "the height axis is not the channel axis"),
+        ("LayerNormalization: [1, 1]", "the channel axis is given twice"),
+        ("PReLU: {shared_axes: [2, 2]}", "the height axis is given twice"),
     ],
 )
 def test_refusals_by_shape_name_describe_axes(layer: str, message: str) -> None:
@@ -237,7 +237,7 @@ def test_features_have_one_axis() -> None:
     with pytest.raises(GraphError) as caught:
         make_graph(*net_of(f"{head}BatchNormalization: {{axis: 2}}]"))
     assert caught.value.message == "there are not that many axes in 3 features"
-    assert caught.value.hint == "axes go from 1 to 1, the batch being 0"
+    assert caught.value.hint == "axes are numbered from 1 to 1; 0 is the batch"
 
 
 def net_of(text: str) -> tuple[tuple[Layer, ...], Shape]:

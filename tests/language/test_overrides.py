@@ -387,7 +387,7 @@ KEY_VALUE = "expected KEY=VALUE\n   as in --set train.epochs=20; null means no v
         ),
         (
             "model.layers[3].units=12",
-            "model.layers[3].Dense.units: the net has 12 outputs, but the data has 10 classes\n"
+            "model.layers[3].Dense.units: the model has 12 outputs, but the data has 10 classes\n"
             "   write units: 10, or units: auto",
         ),
     ],

@@ -44,7 +44,7 @@ def activation(name: str, **fields: Any) -> ActivationFunction:
 
 
 def values(shape: tuple[int, ...]) -> torch.Tensor:
-    """float64 in torch's order, over all bends of the functions and their far ends."""
+    """float64 in torch's order, over all bends of the activation functions and their far ends."""
     x = torch.tensor(4 * np.random.default_rng(0).normal(size=shape))
     x.view(-1)[: len(BENDS)] = torch.tensor(BENDS)
     return x

@@ -164,23 +164,23 @@ def test_automatic_units_are_the_classes_where_they_are_known() -> None:
     ("layers", "path", "message"),
     [
         ("ReLU: {inputs: b}", (0, "ReLU", "inputs", 0), "there is no layer 'b' above"),
-        ("ReLU: {name: a}, ReLU: {inputs: input}", (0, "ReLU"), "nothing reads the output of 'a'"),
-        ("Flatten", (0, "Flatten"), "the net has 192 outputs, but the data has 10 classes"),
+        ("ReLU: {name: a}, ReLU: {inputs: input}", (0, "ReLU"), "no layer uses the output of 'a'"),
+        ("Flatten", (0, "Flatten"), "the model has 192 outputs, but the data has 10 classes"),
         (
             "Flatten, Dense: 3",
             (1, "Dense", "units"),
-            "the net has 3 outputs, but the data has 10 classes",
+            "the model has 3 outputs, but the data has 10 classes",
         ),
-        ("ReLU", (0, "ReLU"), "the net's output is 8×8×3, not one value for each class"),
+        ("ReLU", (0, "ReLU"), "the output of the model is 8×8×3, not one value per class"),
         (
             "MaxPooling2D: 9",
             (0, "MaxPooling2D"),
-            "a 9×9 window does not fit this layer's 8×8 input",
+            "a 9×9 window does not fit the 8×8 input of this layer",
         ),
         (
             "Repeat: {times: 5000, layers: [Repeat: {times: 5000, layers: [ReLU]}]}",
             (0, "Repeat", "layers", 0, "Repeat", "layers", 0, "ReLU"),
-            "the net has more than 10,000 layers",
+            "the model has more than 10,000 layers",
         ),
     ],
 )  # fmt: skip

@@ -281,7 +281,7 @@ def test_every_initializer_of_a_layer_refuses_what_cannot_draw_it(kind: str, fie
             adapter.validate_python(wrong)
 
 
-VECTORS = "use zeros, ones, constant: a number, or one of random_normal and random_uniform"
+VECTORS = "use zeros, ones, constant, random_normal or random_uniform"
 
 
 @pytest.mark.parametrize(
@@ -290,19 +290,19 @@ VECTORS = "use zeros, ones, constant: a number, or one of random_normal and rand
         (
             "Dense: {units: 4, bias_initializer: orthogonal}",
             ".Dense.bias_initializer",
-            "orthogonal draws the kernel of a layer, but this weight is a single row of values",
+            "orthogonal is for kernels, but this weight has one axis",
             VECTORS,
         ),
         (
             "BatchNormalization: {gamma_initializer: {identity: 2}}",
             ".BatchNormalization.gamma_initializer",
-            "identity is for the kernel of Dense, but this weight is a single row of values",
+            "identity is for the kernel of Dense, but this weight has one axis",
             VECTORS,
         ),
         (
             "SeparableConv2D: {filters: 4, kernel_size: 3, pointwise_initializer: identity}",
             ".SeparableConv2D.pointwise_initializer",
-            "identity is for the kernel of Dense, but the kernel here has 4 axes",
+            "identity is for the kernel of Dense, but this kernel has 4 axes",
             "use orthogonal, or leave it out",
         ),
     ],

@@ -144,7 +144,7 @@ def test_lion_without_its_mean_is_refused() -> None:
     with pytest.raises(ConfigError) as caught:
         load_config(EXAMPLE, [override])
     problem = "train.optimizer.Lion.beta_1: must be above 0, found 0"
-    about = "beta_1: share of the mean in the direction of the step; 0 would leave the mean unused"
+    about = "beta_1: share of the mean m in the direction of the step; must be above 0"
     assert str(caught.value) == f"--set {override}: {problem}\n   {about}"
 
 
@@ -235,7 +235,7 @@ def test_two_clippings_are_refused(fields: str, found: str) -> None:
     override = f"train.optimizer={{SGD: {{{fields}}}}}"
     with pytest.raises(ConfigError) as caught:
         load_config(EXAMPLE, [override])
-    problem = f"only one way of clipping is possible, found {found}"
+    problem = f"only one kind of gradient clipping is possible, found {found}"
     expected = f"--set {override}: train.optimizer.SGD: {problem}\n   keep one of them"
     assert str(caught.value) == expected
 

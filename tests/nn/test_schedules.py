@@ -270,5 +270,5 @@ def test_moments_in_the_wrong_order_are_refused() -> None:
     text = "{start: 1, end: 3, after: 50%, until: 40%}"
     with pytest.raises(ConfigError) as caught:
         read_spec(Ramp, parse(text, "c.yaml"), Context(Path()))
-    message = "'after' (50%) comes later than 'until' (40%)"
+    message = "'after' (50%) is later than 'until' (40%)"
     assert [problem.message for problem in caught.value.problems] == [message]

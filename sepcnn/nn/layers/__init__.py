@@ -1,4 +1,4 @@
-"""The table of contents of layers: the names of the config, in the order of the manual."""
+"""All layers, by their names in the config, in the order of the manual."""
 
 from sepcnn.nn.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from sepcnn.nn.layers.base import Layer

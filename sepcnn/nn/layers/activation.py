@@ -1,4 +1,4 @@
-"""Activation functions as layers of their own."""
+"""Layers that apply an activation function."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from sepcnn.nn.regularizers import VectorRegularizer
 
 
 class ElementwiseLayer(LeafLayer):
-    """A layer whose output has its input's shape."""
+    """A layer whose output has the shape of its input."""
 
     def output_shape(self, *inputs: Shape) -> Shape:
         return inputs[0]
 
 
 class Activation(ElementwiseLayer):
-    """Applies an activation function by its name, as in ``Activation: relu``."""
+    """Applies an activation function, as ``Activation: relu``."""
 
     activation: ActivationFunction
-    """the function"""
+    """the activation function"""
 
     def build(self, *inputs: Shape) -> nn.Module:
         return ActivationModule(self.activation)
 
 
 class ActivationModule(nn.Module):
-    """Takes and gives any shape; axis 1 holds the channels."""
+    """Takes and returns any shape; axis 1 holds the channels."""
 
     def __init__(self, activation: ActivationFunction) -> None:
         super().__init__()
@@ -49,16 +49,17 @@ class ActivationModule(nn.Module):
 
 
 class ReLU(ElementwiseLayer):
-    """``x`` where it is above ``threshold``, else ``negative_slope · (x − threshold)``;
-    never above ``max_value``.
+    """Rectified linear unit: ``x`` above ``threshold``, else ``negative_slope · (x − threshold)``.
+
+    The output is at most ``max_value``.
     """
 
     max_value: NonNegativeNumber | None = None
-    """largest output"""
+    """largest output; null: no limit"""
     negative_slope: NonNegativeNumber = 0.0
-    """slope below the threshold"""
+    """slope below ``threshold``"""
     threshold: NonNegativeNumber = 0.0
-    """where the function begins to rise with slope 1"""
+    """inputs above this value pass unchanged"""
 
     def build(self, *inputs: Shape) -> nn.Module:
         fields = {name: getattr(self, name) for name in Relu.model_fields}
@@ -66,9 +67,9 @@ class ReLU(ElementwiseLayer):
 
 
 class LeakyReLU(ElementwiseLayer):
-    """``x`` where it is above 0, else ``negative_slope · x``. Maas et al. 2013.
+    """Leaky ReLU: ``x`` above 0, else ``negative_slope · x``. Maas et al. 2013.
 
-    The slope is Keras' 0.3; torch's is 0.01.
+    The default slope is 0.3, as of this layer in Keras (torch: 0.01).
     """
 
     negative_slope: NonNegativeNumber = 0.3
@@ -79,13 +80,13 @@ class LeakyReLU(ElementwiseLayer):
 
 
 class ELU(ElementwiseLayer):
-    """``x`` where it is above 0, else ``alpha · (exp(x) − 1)``.
+    """Exponential linear unit: ``x`` above 0, else ``alpha · (exp(x) − 1)``.
 
     Clevert et al. 2015, arXiv:1511.07289.
     """
 
     alpha: Number = 1.0
-    """what the output tends to far below 0, with its sign changed"""
+    """the output approaches −alpha for large negative inputs"""
 
     def build(self, *inputs: Shape) -> nn.Module:
         return nn.ELU(self.alpha)
@@ -111,22 +112,23 @@ SharedAxes = Annotated[
 
 
 class PReLU(ElementwiseLayer):
-    """``x`` where it is above 0, else ``alpha · x`` with learned alpha.
+    """Parametric ReLU: ``x`` above 0, else ``alpha · x``, where alpha is learned.
 
-    He et al. 2015, arXiv:1502.01852. As in Keras, every element of an image has an alpha of its
-    own and the first are 0; the paper's is ``{shared_axes: [1, 2], alpha_initializer: {constant:
-    0.25}}``: one a channel. The weight is kept as one row in torch's order (channel, height,
-    width), and as the paper wants it does not decay. At exactly 0 the gradient is 0, as in Keras.
+    He et al. 2015, arXiv:1502.01852. As in Keras, every element of the input has its own alpha,
+    initially 0. The paper has one per channel, initially 0.25: ``{shared_axes: [1, 2],
+    alpha_initializer: {constant: 0.25}}``. The weight is stored flat in torch order (channel,
+    height, width) and, as in the paper, does not decay. At exactly 0 the gradient is 0, as in
+    Keras.
     """
 
     alpha_initializer: VectorInitializer = Zeros()
-    """first values of alpha (here ``weight``)"""
+    """initial values of alpha (the parameter ``weight``)"""
     alpha_regularizer: VectorRegularizer = None
-    """what alpha adds to the loss"""
+    """penalty on alpha, added to the loss"""
     alpha_constraint: Constraint | None = None
-    """what alpha is held to"""
+    """constraint applied to alpha after each step"""
     shared_axes: SharedAxes = ()
-    """axes along which alpha is the same, the batch being 0: [1, 2] is one alpha a channel"""
+    """axes that share one alpha; [1, 2], height and width, gives one alpha per channel"""
 
     def output_shape(self, *inputs: Shape) -> Shape:
         resolve_axes(self.shared_axes, inputs[0])
@@ -148,7 +150,7 @@ class PReLUModule(LayerModule):
         alphas = tuple(1 if axis in shared else size for axis, size in enumerate(shape, start=1))
         axes = (len(shape) - 1, *range(len(shape) - 1))  # the channels first
         self.shape = tuple(alphas[axis] for axis in axes)
-        # One row, since optimizers tell by the number of axes what may decay.
+        # Flat, because optimizers decay only weights with more than one axis.
         self.add_weight("weight", spec.weight_rules("alpha"), alphas, axes, (math.prod(alphas),))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -157,13 +159,13 @@ class PReLUModule(LayerModule):
 
 
 class Softmax(ElementwiseLayer):
-    """``exp(x)`` over the sum of exp over the channels. As last layer: the probabilities.
+    """Softmax: ``exp(x) / Σ exp(x)`` over the channels. As the last layer it gives probabilities.
 
-    With ``axis: [1, 2]`` each channel sums to 1 over height and width: a map of where to look.
+    With ``axis: [1, 2]`` each channel sums to 1 over height and width: an attention map.
     """
 
     axis: Axes = (-1,)
-    """the axes over which the output sums to 1: the channels"""
+    """axis or axes over which the output sums to 1; by default the channels"""
 
     def output_shape(self, *inputs: Shape) -> Shape:
         resolve_axes(self.axis, inputs[0])
@@ -177,7 +179,7 @@ class Softmax(ElementwiseLayer):
 
 
 class SoftmaxModule(nn.Module):
-    """Takes and gives any shape; axis 1 holds the channels."""
+    """Takes and returns any shape; axis 1 holds the channels."""
 
     def __init__(self, dims: tuple[int, ...]) -> None:
         super().__init__()

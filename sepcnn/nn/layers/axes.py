@@ -1,4 +1,4 @@
-"""Axes of a layer's input as Keras counts them: the batch is 0, the last is also -1."""
+"""Axes of the input of a layer, numbered as in Keras: 0 is the batch, -1 is the last."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _axis(value: object, info: ValidationInfo) -> int:
 
 
 def read_axes(value: object, info: ValidationInfo) -> tuple[int, ...]:
-    """One axis or several, as the file counts them."""
+    """Read one axis or a list of axes, in the ``data_format`` of the config."""
     axes = value if isinstance(value, list | tuple) else [value]
     found = tuple(read_axis(axis, info) for axis in axes if _is_axis(axis))
     if found and len(found) == len(axes):
@@ -40,47 +40,47 @@ Axes = Annotated[
     PlainValidator(read_axes),
     WithJsonSchema({"anyOf": [_AXIS, {"type": "array", "items": _AXIS, "minItems": 1}]}),
 ]
-"""one axis or several; `resolve_axes` tells whether a shape has them"""
+"""one axis or several; `resolve_axes` checks them against a shape"""
 
 
 def resolve_axes(axes: tuple[int, ...], shape: Shape) -> tuple[int, ...]:
-    """The axes counted from 1, in order. Errors: `ShapeError` if one is missing or named twice."""
+    """Return positive axes, ascending. Errors: `ShapeError` if one is missing or repeated."""
     rank = len(shape)
     found: set[int] = set()
     for axis in axes:
-        place = axis if axis > 0 else rank + 1 + axis
-        if not 1 <= place <= rank:
-            # Below 0 it may be another number in the file (see `sepcnn.language.data_format`).
-            wanted = f"there is no axis {axis}" if axis > 0 else "there are not that many axes"
-            several = f"axes go from 1 to {rank}, the batch being 0"
-            hint = IN_CHANNELS_LAST if rank == 3 else several
-            raise ShapeError(f"{wanted} in {format_shape(shape)}", hint)
-        if place in found:
-            raise ShapeError(f"{axis_name(place, rank)} is named twice", "name each axis once")
-        found.add(place)
+        position = axis if axis > 0 else rank + 1 + axis
+        if not 1 <= position <= rank:
+            # A negative axis may have another number in the config (`sepcnn.language.data_format`).
+            problem = f"there is no axis {axis}" if axis > 0 else "there are not that many axes"
+            valid_axes = f"axes are numbered from 1 to {rank}; 0 is the batch"
+            hint = IN_CHANNELS_LAST if rank == 3 else valid_axes
+            raise ShapeError(f"{problem} in {format_shape(shape)}", hint)
+        if position in found:
+            raise ShapeError(f"{axis_name(position, rank)} is given twice", "give each axis once")
+        found.add(position)
     return tuple(sorted(found))
 
 
-def axis_name(place: int, rank: int) -> str:
-    """For messages: an image's axis by its name, for its number depends on ``data_format``."""
-    return f"the {IMAGE_AXES[place - 1]} axis" if rank == len(IMAGE_AXES) else f"axis {place}"
+def axis_name(position: int, rank: int) -> str:
+    """Name an axis in messages. Axes of images have no number: it depends on ``data_format``."""
+    return f"the {IMAGE_AXES[position - 1]} axis" if rank == len(IMAGE_AXES) else f"axis {position}"
 
 
 def torch_axes(axes: tuple[int, ...], shape: Shape) -> tuple[int, ...]:
-    """Where the axes stand in a module's tensor, in order: there the channels are second."""
+    """Return the axes of the tensor of a module, ascending: its channels are axis 1."""
     return tuple(
         sorted(1 if axis == len(shape) else axis + 1 for axis in resolve_axes(axes, shape))
     )
 
 
 def only_channels(axes: tuple[int, ...], shape: Shape) -> bool:
-    """Whether a layer over these axes leaves pixels apart."""
+    """Return whether the axes are only the channels, so that pixels stay independent."""
     return resolve_axes(axes, shape) == (len(shape),)
 
 
 def check_channel_axis(axis: int, shape: Shape) -> None:
-    """Errors: `ShapeError` if ``axis`` is not that of the channels."""
-    (place,) = resolve_axes((axis,), shape)
-    if place != len(shape):
-        message = f"{axis_name(place, len(shape))} is not that of the channels"
-        raise ShapeError(message, "leave axis out: it is the channels unless given")
+    """Raise `ShapeError` if ``axis`` is not the channel axis."""
+    (position,) = resolve_axes((axis,), shape)
+    if position != len(shape):
+        message = f"{axis_name(position, len(shape))} is not the channel axis"
+        raise ShapeError(message, "leave out axis: the default is the channel axis")

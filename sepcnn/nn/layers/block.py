@@ -1,4 +1,4 @@
-"""Blocks: pieces of network that expand into leaf layers when the config is read."""
+"""Blocks: layers that expand into leaf layers when the graph is made."""
 
 from __future__ import annotations
 
@@ -20,46 +20,51 @@ from sepcnn.nn.layers.merge import Add, Concatenate, Merge
 
 
 class Residual(Block):
-    """Adds a shortcut around some layers: ``y = layers(x) + shortcut(x)``.
+    """Residual block: ``y = layers(x) + shortcut(x)``. Not a layer of Keras.
 
     He et al. 2015, arXiv:1512.03385. Without ``shortcut`` the input itself is added, so the
     layers must keep its shape.
     """
 
     layers: LayerList
-    """the layers on the main way"""
+    """layers of the main branch"""
     shortcut: Annotated[tuple[Layer, ...], Field(strict=False)] = ()
-    """the layers on the way around; none is the identity"""
+    """layers of the shortcut; the identity by default"""
 
     def expand(self, builder: BlockBuilder, source: str) -> str:
         main = builder.add_layers(self.layers, source, "layers")
-        around = builder.add_layers(self.shortcut, source, "shortcut") if self.shortcut else source
-        wanted, found = builder.shape(main), builder.shape(around)
-        if wanted != found:
-            way = "the shortcut" if self.shortcut else "the block's input"
-            message = f"the layers give {format_shape(wanted)}, but {way} is {format_shape(found)}"
-            raise ShapeError(message, shortcut_to_paste(builder.shape(source), wanted))
-        return builder.add_leaf(Add(), [main, around])
+        shortcut = (
+            builder.add_layers(self.shortcut, source, "shortcut") if self.shortcut else source
+        )
+        expected, found = builder.shape(main), builder.shape(shortcut)
+        if expected != found:
+            other = "the shortcut" if self.shortcut else "the input of the block"
+            message = (
+                f"the output of 'layers' is {format_shape(expected)}, "
+                f"but {other} is {format_shape(found)}"
+            )
+            raise ShapeError(message, suggested_shortcut(builder.shape(source), expected))
+        return builder.add_leaf(Add(), [main, shortcut])
 
 
-def shortcut_to_paste(source: Shape, wanted: Shape) -> str:
-    """The shortcut that makes the shapes agree, as YAML, where strides can do it."""
-    if len(source) != 3 or len(wanted) != 3:
-        return "give a shortcut whose output has the shape of the layers' output"
+def suggested_shortcut(source: Shape, target: Shape) -> str:
+    """Return a hint; if a strided 1×1 convolution makes the shapes agree, its YAML."""
+    if len(source) != 3 or len(target) != 3:
+        return "use a shortcut whose output has the shape of the output of layers"
     for strides in range(1, 9):
-        if all(-(-source[axis] // strides) == wanted[axis] for axis in (0, 1)):
-            fields = f"filters: {wanted[2]}, kernel_size: 1, strides: {strides}, padding: same"
+        if all(-(-source[axis] // strides) == target[axis] for axis in (0, 1)):
+            fields = f"filters: {target[2]}, kernel_size: 1, strides: {strides}, padding: same"
             return f"write shortcut: [Conv2D: {{{fields}, use_bias: false}}, BatchNormalization]"
-    return "use padding: same in the layers, so that the size changes by strides alone"
+    return "use padding: same in layers, so that only strides change the size"
 
 
 class Repeat(Block):
-    """The same layers several times, each time with weights of its own."""
+    """Repeats layers in sequence, each time with new weights. Not a layer of Keras."""
 
     times: PositiveInt
-    """how many times"""
+    """number of repetitions"""
     layers: LayerList
-    """the layers to repeat"""
+    """layers to repeat"""
 
     def expand(self, builder: BlockBuilder, source: str) -> str:
         for number in range(1, self.times + 1):
@@ -68,19 +73,19 @@ class Repeat(Block):
 
 
 class Parallel(Block):
-    """Several branches that read the same input, joined by a merging layer."""
+    """Parallel branches that read the same input, joined by a merge layer. Not a layer of Keras."""
 
     branches: Annotated[tuple[LayerList, ...], Field(strict=False, min_length=2)]
-    """lists of layers, one a branch"""
+    """one list of layers per branch"""
     merge: Layer = Concatenate()
-    """the layer that joins the branches"""
+    """layer that joins the branches: Concatenate, Add or another merge layer"""
 
     def expand(self, builder: BlockBuilder, source: str) -> str:
         if not isinstance(self.merge, Merge):
-            message = f"{self.merge.chosen_name} does not join branches"
+            message = f"merge must be a merge layer, found {self.merge.chosen_name}"
             raise ShapeError(message, "use Concatenate or Add")
         if self.merge.inputs is not None:
-            raise ShapeError("merge joins the branches and reads nothing else", "leave out inputs")
+            raise ShapeError("the inputs of merge are always the branches", "leave out inputs")
         outputs = [
             builder.numbered_part(number).add_layers(branch, source, "branches", number - 1)
             for number, branch in enumerate(self.branches, start=1)

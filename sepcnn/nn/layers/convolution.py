@@ -26,15 +26,15 @@ from sepcnn.nn.layers.sliding_window import (
 from sepcnn.nn.regularizers import KernelRegularizer, VectorRegularizer
 
 CHANNEL_AXIS = 2
-"""of a depthwise kernel in Keras: height × width × channels × multiplier"""
+"""channel axis of a depthwise kernel in Keras: height × width × channels × multiplier"""
 
 
 class Convolution(LayerModule):
-    """Convolution, bias and activation with Keras' padding: N×C×H×W in, N×outputs×H×W out.
+    """Convolution, bias and activation with the padding of Keras: N×C×H×W to N×outputs×H×W.
 
-    ``weight`` is outputs × inputs per group × height × width. A depthwise kernel in Keras is
-    height × width × channels × multiplier, and every channel is a group of its own; ``separate``
-    draws it channel by channel.
+    ``weight`` is outputs × inputs per group × height × width. With ``depthwise``, ``keras_shape``
+    is height × width × channels × multiplier and every channel is its own group; ``separate``
+    initializes the kernel channel by channel.
     """
 
     weight: torch.Tensor
@@ -84,26 +84,26 @@ class Convolution(LayerModule):
 
 
 class BaseConvolution(LeafLayer):
-    """What all convolutions share: window, bias and activation."""
+    """Fields of all convolutions: kernel size, strides, padding, bias and activation."""
 
     kernel_size: Pair
-    """height and width of the window"""
+    """height and width of the kernel; one number means both"""
     strides: Pair = (1, 1)
-    """pixels between windows"""
+    """step of the kernel along height and width, in pixels; one number means both"""
     padding: Padding = "valid"
-    """valid: windows lie inside the image; same: the output has the input's size over strides"""
+    """valid: no padding; same: zeros around the image, output size is input size / strides"""
     dilation_rate: Pair = (1, 1)
-    """pixels between the window's taps"""
+    """distance between kernel taps; 1 is an ordinary convolution"""
     activation: ActivationFunction | None = None
-    """function applied to the output"""
+    """activation function applied to the output; none by default"""
     use_bias: bool = True
-    """add a learned value to each output channel"""
+    """add a learned bias to each output channel"""
     bias_initializer: VectorInitializer = Zeros()
-    """first values of the bias"""
+    """initial values of the bias"""
     bias_regularizer: VectorRegularizer = None
-    """what the bias adds to the loss"""
+    """penalty on the bias, added to the loss"""
     bias_constraint: VectorConstraint = None
-    """what the bias is held to"""
+    """constraint applied to the bias after each step"""
 
     @model_validator(mode="after")
     def _strides_or_dilation(self) -> Self:
@@ -121,7 +121,7 @@ class BaseConvolution(LeafLayer):
         return self.weight_rules("bias") if self.use_bias else None
 
     def effective_kernel_size(self) -> Pair:
-        """Height and width of the kernel including its dilation."""
+        """Return the height and width that the dilated kernel covers."""
         (height, width), (down, across) = self.kernel_size, self.dilation_rate
         return effective_size(height, down), effective_size(width, across)
 
@@ -130,37 +130,38 @@ class BaseConvolution(LeafLayer):
 
 
 class WithFilters(LeafLayer):
-    """What convolutions to a chosen number of channels share."""
+    """The field ``filters``."""
 
     filters: PositiveInt
     """number of output channels"""
 
 
-# pydantic takes the fields of the last base first: filters come before kernel_size, as in Keras.
+# pydantic takes the fields of the last base first, so filters come before kernel_size as in Keras.
 class FilterConvolution(BaseConvolution, WithFilters):
-    """What convolutions with filters share: a number of them, window, bias and activation."""
+    """Fields of convolutions with a chosen number of output channels."""
 
     def output_shape(self, *inputs: Shape) -> Shape:
         return (*self.output_height_width(inputs[0]), self.filters)
 
 
 class Conv2D(FilterConvolution):
-    """Convolution: each output channel sums a window over all input channels.
+    """2D convolution: each output channel sums a window over all input channels.
 
     ``y[i, j, o] = activation(Σ x[i·s + a, j·s + b, c] · kernel[a, b, c, o] + bias[o])``
 
-    Input and output are height × width × channels. With ``padding: same`` and strides above 1
-    the odd pixel of padding goes right and bottom, as in TensorFlow (torch pads evenly).
+    with strides s. Input and output are height × width × channels. If ``padding: same`` adds an odd
+    number of pixels, the extra one goes to the bottom and right, as in TensorFlow (torch pads
+    evenly).
     """
 
     groups: PositiveInt = 1
-    """input and output channels are split into this many independent convolutions"""
+    """number of groups: each has its share of the input channels and of the filters"""
     kernel_initializer: KernelInitializer = GlorotUniform()
-    """first values of the kernel"""
+    """initial values of the kernel"""
     kernel_regularizer: KernelRegularizer = None
-    """what the kernel adds to the loss"""
+    """penalty on the kernel, added to the loss"""
     kernel_constraint: KernelConstraint = None
-    """what the kernel is held to"""
+    """constraint applied to the kernel after each step"""
 
     def build(self, *inputs: Shape) -> nn.Module:
         channels = image_shape(inputs[0])[2] // self.groups
@@ -192,42 +193,46 @@ class Conv2D(FilterConvolution):
 
 
 class SeparableConv2D(FilterConvolution):
-    """Depthwise separable convolution: a window per channel, then a 1×1 convolution.
+    """Depthwise separable convolution: one kernel per input channel, then a 1×1 convolution.
 
     ``z[i, j, c·m + q] = Σ x[i·s + a, j·s + b, c] · depthwise[a, b, c, q]``, then
     ``y[i, j, o] = activation(Σ z[i, j, k] · pointwise[k, o] + bias[o])``.
-    One bias, after the pointwise step; no activation between (Chollet 2017, arXiv:1610.02357).
+    The bias comes after the pointwise step, and there is no activation in between. Chollet 2017,
+    arXiv:1610.02357.
 
-    Multiply-adds fall from k²·C·F to k²·C·m + C·m·F a pixel, about k² times fewer.
-    ``depthwise_fan`` exists since Keras counts k²·C inputs of a depthwise output, which sees k²:
-    first values drawn by fan_in are √C times smaller than the initializers' papers mean, and deep
-    nets without normalization start with tiny outputs. ``channel`` counts k² inputs, k²·m outputs.
+    For a k × k kernel, C input channels, multiplier m and F filters, multiply-adds per pixel fall
+    from k²·C·F to k²·C·m + C·m·F, about k² times fewer.
+
+    ``depthwise_fan: channel`` is not in Keras. Keras counts a fan_in of k²·C for the depthwise
+    kernel, although each output has k² inputs. Initial values that depend on fan_in are then √C
+    times smaller than the papers of the initializers intend, and deep models without normalization
+    start with tiny outputs. ``channel`` counts k² inputs and k²·m outputs.
     """
 
     elsewhere: ClassVar[Mapping[str, str]] = {
         **FilterConvolution.elsewhere,
         **{
-            f"kernel_{rule}": f"there are two kernels: depthwise_{rule} and pointwise_{rule}"
+            f"kernel_{rule}": f"there are two kernels: set depthwise_{rule} or pointwise_{rule}"
             for rule in ("initializer", "regularizer", "constraint")
         },
     }
 
     depth_multiplier: PositiveInt = 1
-    """outputs of the depthwise step for each input channel"""
+    """number of depthwise output channels per input channel"""
     depthwise_initializer: KernelInitializer = GlorotUniform()
-    """first values of the depthwise kernel"""
+    """initial values of the depthwise kernel"""
     depthwise_fan: Literal["keras", "channel"] = "keras"
-    """what that initializer counts: keras: all channels; channel: each as its own convolution"""
+    """fan of depthwise_initializer: keras counts all input channels, channel counts one"""
     depthwise_regularizer: KernelRegularizer = None
-    """what the depthwise kernel adds to the loss"""
+    """penalty on the depthwise kernel, added to the loss"""
     depthwise_constraint: KernelConstraint = None
-    """what the depthwise kernel is held to"""
+    """constraint applied to the depthwise kernel after each step"""
     pointwise_initializer: KernelInitializer = GlorotUniform()
-    """first values of the pointwise kernel"""
+    """initial values of the pointwise kernel"""
     pointwise_regularizer: KernelRegularizer = None
-    """what the pointwise kernel adds to the loss"""
+    """penalty on the pointwise kernel, added to the loss"""
     pointwise_constraint: KernelConstraint = None
-    """what the pointwise kernel is held to"""
+    """constraint applied to the pointwise kernel after each step"""
 
     def build(self, *inputs: Shape) -> nn.Module:
         return SeparableConv2DModule(self, image_shape(inputs[0])[2])
@@ -239,7 +244,7 @@ class SeparableConv2D(FilterConvolution):
         return height * width * depthwise_channels * (taps + filters)
 
     def dense_twin(self) -> Conv2D:
-        """The Conv2D with the same arguments, for comparing costs."""
+        """Return the Conv2D with the same arguments, to compare costs."""
         shared = {name: getattr(self, name) for name in FilterConvolution.model_fields}
         return Conv2D(**shared)
 

@@ -18,34 +18,38 @@ from sepcnn.nn.regularizers import MatrixRegularizer, VectorRegularizer
 
 
 class Dense(LeafLayer):
-    """``y = activation(x · kernel + bias)`` over the last axis: every output sees every input.
+    """Fully connected layer over the last axis: ``y = activation(x · kernel + bias)``.
 
-    On an image it acts on the channels of each pixel alone, as in Keras; put Flatten or
-    GlobalAveragePooling2D above it to see the whole image.
+    On an image it applies to the channels of each pixel separately, as in Keras. Put Flatten or
+    GlobalAveragePooling2D above it to use the whole image.
     """
 
     units: PositiveOrAuto
-    """number of outputs; auto: the number of classes of the data"""
+    """number of outputs; auto: the number of classes in the data"""
     activation: ActivationFunction | None = None
-    """function applied to the output"""
+    """activation function applied to the output; none by default"""
     use_bias: bool = True
-    """add a learned value to each output"""
+    """add a learned bias to each output"""
     kernel_initializer: MatrixInitializer = GlorotUniform()
-    """first values of the kernel"""
+    """initial values of the kernel"""
     bias_initializer: VectorInitializer = Zeros()
-    """first values of the bias"""
+    """initial values of the bias"""
     kernel_regularizer: MatrixRegularizer = None
-    """what the kernel adds to the loss"""
+    """penalty on the kernel, added to the loss"""
     kernel_constraint: MatrixConstraint = None
-    """what the kernel is held to"""
+    """constraint applied to the kernel after each step"""
     bias_regularizer: VectorRegularizer = None
-    """what the bias adds to the loss"""
+    """penalty on the bias, added to the loss"""
     bias_constraint: VectorConstraint = None
-    """what the bias is held to"""
+    """constraint applied to the bias after each step"""
 
     def known_units(self) -> int:
+        """Return ``units`` as a number. Errors: `ShapeError` if it is still auto."""
         if self.units == "auto":
-            raise ShapeError("the number of classes is not known here", "write the number of units")
+            raise ShapeError(
+                "units: auto needs the number of classes, which is not known here",
+                "write the number of units",
+            )
         return self.units
 
     def output_shape(self, *inputs: Shape) -> Shape:
@@ -59,7 +63,7 @@ class Dense(LeafLayer):
 
 
 class DenseModule(LayerModule):
-    """Takes N×features, or N×C×H×W and acts on C; after a Reshape any N×C×…."""
+    """Takes N×features or any N×C×…, as N×C×H×W; applies to C."""
 
     weight: torch.Tensor
     bias: torch.Tensor | None

@@ -15,24 +15,25 @@ from sepcnn.nn.regularizers import KernelRegularizer
 
 
 class DepthwiseConv2D(BaseConvolution):
-    """Depthwise convolution: a window per channel; channels do not mix.
+    """Depthwise convolution: one kernel per input channel, without mixing channels.
 
     ``y[i, j, c·m + q] = activation(Σ x[i·s + a, j·s + b, c] · kernel[a, b, c, q] + bias[c·m + q])``
 
-    Height × width × C in, C·m channels out, with m the ``depth_multiplier``: the first step of
-    SeparableConv2D, with a bias and an activation of its own, and the same ``depthwise_fan``.
+    with strides s. Input is height × width × C; output has C·m channels, where m is
+    ``depth_multiplier``. This is the first step of SeparableConv2D with a bias and an activation.
+    ``depthwise_fan`` is explained there.
     """
 
     depth_multiplier: PositiveInt = 1
-    """outputs for each input channel"""
+    """number of output channels per input channel"""
     depthwise_initializer: KernelInitializer = GlorotUniform()
-    """first values of the kernel"""
+    """initial values of the kernel"""
     depthwise_fan: Literal["keras", "channel"] = "keras"
-    """what that initializer counts: keras: all channels; channel: each as its own convolution"""
+    """fan of depthwise_initializer: keras counts all input channels, channel counts one"""
     depthwise_regularizer: KernelRegularizer = None
-    """what the kernel adds to the loss"""
+    """penalty on the kernel, added to the loss"""
     depthwise_constraint: KernelConstraint = None
-    """what the kernel is held to"""
+    """constraint applied to the kernel after each step"""
 
     def output_shape(self, *inputs: Shape) -> Shape:
         return (

@@ -1,4 +1,4 @@
-"""Layers that are random in training and do nothing in inference."""
+"""Layers that are random in training and the identity in inference."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sepcnn.nn.schedules import Progress
 from sepcnn.randomness import restart, stream
 
 Sizes = tuple[int | None, ...]
-"""lengths of axes with the batch first; None is the length at hand"""
+"""sizes of axes, batch first; None is the size of the input"""
 
 
 def _noise_shape(value: object, info: ValidationInfo) -> Sizes | None:
@@ -29,7 +29,7 @@ def _noise_shape(value: object, info: ValidationInfo) -> Sizes | None:
         for size in value
     ):
         return (*value[:1], *read_image(value[1:], info))
-    hint = "null is an axis's own length, 1 shares along it, as in [null, 1, 1, null]"
+    hint = "null is the size of the input, 1 shares the mask along the axis: [null, 1, 1, null]"
     raise invalid(f"expected a list of whole numbers above 0 and null, found {quote(value)}", hint)
 
 
@@ -42,16 +42,16 @@ NoiseShape = Annotated[
 
 
 class Dropout(ElementwiseLayer):
-    """Sets a share of the values to 0 and divides the others by 1 − rate, in training only.
+    """Sets a share of the values to 0 and divides the others by 1 − rate, only in training.
 
-    Srivastava et al. 2014. The mask is drawn from (seed, layer, step): a resumed run drops what
-    the run never stopped would have dropped.
+    Srivastava et al. 2014. The mask depends on (seed, layer, step), so a resumed run draws the same
+    masks as an uninterrupted one.
     """
 
     rate: Rate
-    """share of the values set to 0"""
+    """share of the values that is set to 0"""
     noise_shape: NoiseShape = None
-    """shape of the mask, the batch first, as in [null, 1, 1, null]: along 1 all share one fate"""
+    """shape of the mask, batch first; axes of size 1 share it: [null, 1, 1, null] drops channels"""
 
     def output_shape(self, *inputs: Shape) -> Shape:
         if self.noise_shape is not None:
@@ -62,14 +62,18 @@ class Dropout(ElementwiseLayer):
         batch, *rest = noise_shape or (None,)
         example = quote([None, *[1] * (len(shape) - 1), None])
         if len(rest) != len(shape):
-            message = f"noise_shape has {len(noise_shape)} numbers for {format_shape(shape)}"
-            raise ShapeError(message, f"write {len(shape) + 1}, the batch first, as in {example}")
+            message = (
+                f"noise_shape has {len(noise_shape)} sizes for an input of {format_shape(shape)}"
+            )
+            raise ShapeError(message, f"write {len(shape) + 1}, batch first, as in {example}")
         if batch not in (None, 1):
-            message = f"noise_shape begins with {batch}, but the last batch may be smaller"
-            raise ShapeError(message, "begin with null: each image has a mask of its own")
-        for wanted, found in zip(rest, shape, strict=True):
-            if wanted not in (None, 1, found):
-                message = f"noise_shape has {wanted} where {format_shape(shape)} has {found}"
+            message = f"noise_shape starts with {batch}, but the last batch may be smaller"
+            raise ShapeError(message, "start with null: each image has its own mask")
+        for given, found in zip(rest, shape, strict=True):
+            if given not in (None, 1, found):
+                message = (
+                    f"noise_shape has {given} for an axis of size {found} in {format_shape(shape)}"
+                )
                 raise ShapeError(message, f"write null or 1, as in {example}")
 
     def build(self, *inputs: Shape) -> nn.Module:
@@ -80,13 +84,14 @@ class Dropout(ElementwiseLayer):
 
 
 class SpatialDropout2D(ElementwiseLayer):
-    """Dropout of whole channels of an image: neighbouring pixels would tell what was dropped.
+    """Drops whole channels of an image and divides the others by 1 − rate, only in training.
 
-    Tompson et al. 2014, arXiv:1411.4280. The others are divided by 1 − rate; in training only.
+    Tompson et al. 2014, arXiv:1411.4280. Neighbouring pixels are correlated, so dropping single
+    values hides little information.
     """
 
     rate: Rate
-    """share of the channels set to 0"""
+    """share of the channels that is set to 0"""
 
     def output_shape(self, *inputs: Shape) -> Shape:
         return image_shape(inputs[0])
@@ -96,26 +101,26 @@ class SpatialDropout2D(ElementwiseLayer):
 
 
 class StochasticDepth(ElementwiseLayer):
-    """Drops all of its input for a share of the images and divides the others by 1 − rate.
+    """Sets the whole input to 0 for a share of the images, only in training.
 
-    Huang et al. 2016, arXiv:1603.09382. As last layer of a Residual's ``layers`` it drops the
-    branch, and the image takes the shortcut alone. Training only; the paper scales in inference
-    instead, which has the same mean. Not a layer of Keras: there ``Dropout`` with a
-    ``noise_shape`` of [null, 1, 1, 1] is the same.
+    The others are divided by 1 − rate. As the last layer of ``layers`` in a Residual it drops the
+    branch, so that only the shortcut remains. Huang et al. 2016, arXiv:1603.09382; the paper
+    scales in inference instead, which has the same mean. Not a layer of Keras, in which ``Dropout``
+    with ``noise_shape`` (None, 1, 1, 1) does the same.
     """
 
     rate: Rate
-    """share of the images dropped"""
+    """share of the images for which the input is set to 0"""
 
     def build(self, *inputs: Shape) -> nn.Module:
         return DropoutModule(self.rate, (None, *[1] * len(inputs[0])))
 
 
 class GaussianNoise(ElementwiseLayer):
-    """Adds normal noise of mean 0 to every value, in training only.
+    """Adds normal noise of mean 0 to every value, only in training.
 
-    The noise is drawn from (seed, layer, step), as Dropout's mask is. It suits values of about
-    1: put it below the layer that scales the pixels.
+    The noise depends on (seed, layer, step), as the mask of Dropout. A stddev of at most 1 suits
+    values of about 1: put the layer below the one that scales the pixels.
     """
 
     stddev: UnitNumber
@@ -126,9 +131,10 @@ class GaussianNoise(ElementwiseLayer):
 
 
 class RandomModule(StepDependentModule):
-    """Draws from (seed, layer, step), and goes on within a step.
+    """Draws from a stream of (seed, layer, step).
 
-    A device's generator lasts from step to step, for a CUDA graph draws from the one it recorded.
+    The generator of a device is reused in every step, because a CUDA graph draws from the generator
+    that it recorded.
     """
 
     def __init__(self) -> None:
@@ -141,14 +147,14 @@ class RandomModule(StepDependentModule):
         self.restart()
 
     def restart(self) -> None:
-        """Draw the step's numbers from the first on."""
+        """Restart the stream of the current step."""
         if self.position is not None:
             seed, name, step = self.position
             for generator in self.generators.values():
                 restart(generator, seed, "dropout", name, step)
 
     def random(self, device: torch.device) -> torch.Generator | None:
-        """The step's generator; None outside a run, where torch's own serves."""
+        """Return the generator of the step; None, the default one of torch, outside a run."""
         if self.position is None:
             return None
         if device not in self.generators:
@@ -158,7 +164,7 @@ class RandomModule(StepDependentModule):
 
 
 class DropoutModule(RandomModule):
-    """Takes and gives any shape; ``sizes`` are the mask's in torch's order, None: the input's."""
+    """Takes and returns any shape. ``sizes`` is the shape of the mask in torch order."""
 
     def __init__(self, rate: float, sizes: Sizes | None = None) -> None:
         super().__init__()
@@ -177,7 +183,7 @@ class DropoutModule(RandomModule):
 
 
 class GaussianNoiseModule(RandomModule):
-    """Takes and gives any shape."""
+    """Takes and returns any shape."""
 
     def __init__(self, stddev: float) -> None:
         super().__init__()

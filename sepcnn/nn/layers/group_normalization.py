@@ -1,4 +1,4 @@
-"""Normalization within one image, which no batch enters: over channels, or groups of them."""
+"""LayerNormalization and GroupNormalization, which normalize each image independently."""
 
 from __future__ import annotations
 
@@ -30,48 +30,48 @@ from sepcnn.wording import counted
 
 
 class PerImageNormalization(ElementwiseLayer):
-    """What the normalizations within one image share: learned factors and offsets."""
+    """Normalization with statistics of one image: fields of the learned factor and offset."""
 
     epsilon: PositiveNumber = 1e-3
-    """added to the variance"""
+    """added to the variance, so that it is never 0"""
     center: bool = True
-    """add a learned offset (beta; here ``bias``)"""
+    """add a learned offset, beta (the parameter ``bias``)"""
     scale: bool = True
-    """multiply by a learned factor (gamma; here ``weight``)"""
+    """multiply by a learned factor, gamma (the parameter ``weight``)"""
     beta_initializer: VectorInitializer = Zeros()
-    """first values of the offset"""
+    """initial values of the offset"""
     gamma_initializer: VectorInitializer = Ones()
-    """first values of the factor"""
+    """initial values of the factor"""
     beta_regularizer: VectorRegularizer = None
-    """what the offset adds to the loss"""
+    """penalty on the offset, added to the loss"""
     beta_constraint: Constraint | None = None
-    """what the offset is held to"""
+    """constraint applied to the offset after each step"""
     gamma_regularizer: VectorRegularizer = None
-    """what the factor adds to the loss"""
+    """penalty on the factor, added to the loss"""
     gamma_constraint: Constraint | None = None
-    """what the factor is held to"""
+    """constraint applied to the factor after each step"""
 
     @classmethod
     def own_fields(cls) -> list[str]:
-        """The layer's own before those that all share: ``GroupNormalization: 8`` is groups."""
+        """Fields of the subclass come first: ``GroupNormalization: 8`` sets groups."""
         return sorted(
             super().own_fields(), key=lambda name: name in PerImageNormalization.model_fields
         )
 
 
 class LayerNormalization(PerImageNormalization):
-    """Normalizes the channels of each pixel by their own mean and variance, or along other axes.
+    """Normalizes each image by its own mean and variance along ``axis``.
 
-    ``y = scale · (x − mean) / √(variance + epsilon) + center``, in training and inference alike.
-    Ba et al. 2016, arXiv:1607.06450. As Keras' default ``axis`` of −1 has it, every pixel stands
-    alone. ``axis: [1, 2, 3]`` is over all of an image, each of its values with a factor and an
-    offset of its own; with one a channel that is ``GroupNormalization: {groups: 1}``. The weights
-    are kept as one row in torch's order (channel, height, width). epsilon is Keras' 1e-3; torch's
-    is 1e-5.
+    ``y = gamma · (x − mean) / √(variance + epsilon) + beta``, the same in training and inference.
+    Ba et al. 2016, arXiv:1607.06450. By default, as in Keras, the channels of each pixel are
+    normalized on their own. ``axis: [1, 2, 3]`` normalizes the whole image, with a gamma and a beta
+    per element; ``GroupNormalization: {groups: 1}`` does so with one per channel. Weights are
+    stored flat in torch order (channel, height, width). The default epsilon is 1e-3 as in Keras
+    (torch: 1e-5).
     """
 
     axis: Axes = (-1,)
-    """axes that are normalized together, each place along them with its own factor and offset"""
+    """axis or axes to normalize over; gamma and beta have one value per position along them"""
 
     def output_shape(self, *inputs: Shape) -> Shape:
         self.check_constraints(len(resolve_axes(self.axis, inputs[0])))
@@ -98,42 +98,45 @@ Groups = Annotated[
 
 
 class GroupNormalization(PerImageNormalization):
-    """Normalizes groups of neighbouring channels, over the whole image, by mean and variance.
+    """Normalizes groups of adjacent channels over the whole image by mean and variance.
 
-    ``y = scale · (x − mean) / √(variance + epsilon) + center``, in training and inference alike,
-    so the size of the batch does not matter. Wu & He 2018, arXiv:1803.08494. ``groups: -1`` is
-    instance normalization (Ulyanov et al. 2016, arXiv:1607.08022), each channel alone. epsilon is
-    Keras' 1e-3; torch's is 1e-5.
+    ``y = gamma · (x − mean) / √(variance + epsilon) + beta``, the same in training and inference,
+    and independent of the batch size. Wu & He 2018, arXiv:1803.08494. ``groups: -1`` is instance
+    normalization, each channel on its own (Ulyanov et al. 2016, arXiv:1607.08022). The default
+    epsilon is 1e-3 as in Keras (torch: 1e-5).
     """
 
     groups: Groups = 32
-    """number of groups; it must divide the channels; -1: as many as channels"""
+    """number of groups, a divisor of the number of channels; -1: one group per channel"""
     axis: Axis = -1
-    """the axis of the channels: the last"""
+    """channel axis; only the channels are possible"""
 
     def output_shape(self, *inputs: Shape) -> Shape:
         check_channel_axis(self.axis, inputs[0])
         self.check_constraints(1)
         channels = inputs[0][-1]
         if channels % self.groups:
-            fitting = max(n for n in range(1, min(self.groups, channels) + 1) if not channels % n)
-            fall = "does not fall" if channels == 1 else "do not fall"
-            message = f"{counted(channels, 'channel')} {fall} into {self.groups} equal groups"
-            raise ShapeError(message, f"write groups: {fitting}, or -1: each channel alone")
+            suggestion = max(
+                n for n in range(1, min(self.groups, channels) + 1) if not channels % n
+            )
+            message = (
+                f"cannot divide {counted(channels, 'channel')} into {self.groups} equal groups"
+            )
+            raise ShapeError(message, f"write groups: {suggestion}, or -1: one group per channel")
         return inputs[0]
 
     def build(self, *inputs: Shape) -> nn.Module:
         return GroupNormalizationModule(self, inputs[0][-1])
 
     def receptive_field(self, *inputs: Shape) -> None:
-        """Every pixel is normalized by the statistics of the whole image."""
+        """None: the statistics are those of the whole image."""
         return
 
 
 class PerImageNormalizationModule(LayerModule):
-    """Takes N×C×H×W or N×C. The arithmetic is float32 also for bfloat16 inputs.
+    """Takes N×C×H×W or N×C. Computes in float32 for bfloat16 inputs, too.
 
-    Weights are one row, since optimizers tell by the number of axes what may decay.
+    Weights are stored flat, because optimizers decay only weights with more than one axis.
     """
 
     weight: torch.Tensor | None
@@ -144,13 +147,13 @@ class PerImageNormalizationModule(LayerModule):
     ) -> None:
         super().__init__()
         self.epsilon = spec.epsilon
-        row = (math.prod(keras_shape),)
+        flat = (math.prod(keras_shape),)
         if spec.scale:
-            self.add_weight("weight", spec.weight_rules("gamma"), keras_shape, axes, row)
+            self.add_weight("weight", spec.weight_rules("gamma"), keras_shape, axes, flat)
         else:
             self.register_parameter("weight", None)
         if spec.center:
-            self.add_weight("bias", spec.weight_rules("beta"), keras_shape, axes, row)
+            self.add_weight("bias", spec.weight_rules("beta"), keras_shape, axes, flat)
         else:
             self.register_parameter("bias", None)
 
@@ -159,11 +162,11 @@ class PerImageNormalizationModule(LayerModule):
 
     @abstractmethod
     def normalize(self, x: torch.Tensor) -> torch.Tensor:
-        """The layer on float32 or wider."""
+        """Normalize a tensor of float32 or wider."""
 
 
 class LayerNormalizationModule(PerImageNormalizationModule):
-    """Over the channels of each pixel, or other axes of the one shape it is made for."""
+    """Layer normalization of inputs of one shape."""
 
     def __init__(self, spec: LayerNormalization, shape: Shape) -> None:
         found = resolve_axes(spec.axis, shape)
@@ -184,7 +187,7 @@ class LayerNormalizationModule(PerImageNormalizationModule):
 
 
 class GroupNormalizationModule(PerImageNormalizationModule):
-    """Over the pixels and channels of each group."""
+    """Group normalization."""
 
     def __init__(self, spec: GroupNormalization, channels: int) -> None:
         super().__init__(spec, (channels,))
@@ -195,14 +198,16 @@ class GroupNormalizationModule(PerImageNormalizationModule):
             x = self._centred(x)
         weight = self.weight
         if weight is None and self.bias is not None:
-            weight = torch.ones_like(self.bias)  # torch 2.11 has no gradient of a bias alone
+            weight = torch.ones_like(
+                self.bias
+            )  # torch 2.11 has no gradient for a bias without a weight
         return torch.group_norm(x, self.groups, weight, self.bias, self.epsilon)
 
     def _centred(self, x: torch.Tensor) -> torch.Tensor:
-        """The input with its groups' means near 0, which changes neither output nor gradient.
+        """Subtract the mean of each group, which changes neither output nor gradient.
 
-        On this memory format torch takes the variance as the mean square less the squared mean:
-        with a mean of 1000 and a deviation of 1 no digit of the result would be right.
+        In channels_last format torch computes the variance as the mean square minus the squared
+        mean: with mean 1000 and standard deviation 1, no digit of the result would be correct.
         """
         size = x.shape[1] // self.groups
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""How a resized image is made: the share of every old pixel in every new one."""
+"""Interpolation of resized images, as in TensorFlow."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from sepcnn.language.values import Pair
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"]
 
 ROUNDED_ZERO = 1e-9
-"""a share below this is a rounded 0: a kernel is 0 on all whole distances but its middle"""
+"""weights below this are 0 up to rounding: a kernel is 0 at whole distances except 0"""
 
 
 def triangle(distance: torch.Tensor) -> torch.Tensor:
+    """The linear kernel: 1 − distance, down to 0."""
     return (1 - distance).clamp(min=0)
 
 
@@ -44,16 +45,17 @@ KERNELS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "lanczos3": lanczos(3),
     "lanczos5": lanczos(5),
 }
-"""weights by the distance in pixels"""
+"""functions from the distance in pixels to the weight"""
 
 
 def resampling_matrix(
     source: int, target: int, interpolation: Interpolation, antialias: bool
 ) -> torch.Tensor:
-    """Target × source, float64: the share of every old pixel of an axis in every new one.
+    """Return the weight of each source pixel in each target pixel of one axis: target × source.
 
-    As in TensorFlow's ScaleAndTranslate: pixels outside the image are left out and the others'
-    weights divided by their sum; ``antialias`` stretches the kernel where the axis shrinks.
+    Float64. As in ScaleAndTranslate of TensorFlow: pixels outside the image are left out and the
+    remaining weights are divided by their sum; ``antialias`` stretches the kernel if the axis
+    shrinks.
     """
     step = source / target
     old = torch.arange(source, dtype=torch.float64)
@@ -66,7 +68,7 @@ def resampling_matrix(
 
 
 def support(source: int, target: int, interpolation: Interpolation, antialias: bool) -> int:
-    """How many old pixels, one beside the other, a new one sees at most."""
+    """Return the largest number of adjacent source pixels that one target pixel depends on."""
     seen = resampling_matrix(source, target, interpolation, antialias).abs() > ROUNDED_ZERO
     first, after = seen.int().argmax(dim=1), source - seen.flip(1).int().argmax(dim=1)
     return int((after - first).max())
@@ -78,11 +80,11 @@ def support(source: int, target: int, interpolation: Interpolation, antialias: b
 def make_resizer(
     source: Pair, target: Pair, interpolation: Interpolation, antialias: bool = False
 ) -> nn.Module:
-    """The module that resizes images of one size to another."""
+    """Build the module that resizes images from ``source`` to ``target``: (height, width)."""
     if source == target:
         return nn.Identity()
     if interpolation == "nearest":
-        # torch's "nearest" leaves the half pixel out.
+        # "nearest" of torch ignores the half-pixel offset.
         return InterpolateModule(target, "nearest-exact")
     shrinks = target[0] < source[0] or target[1] < source[1]
     if interpolation == "bilinear" and not (antialias and shrinks):
@@ -91,7 +93,7 @@ def make_resizer(
 
 
 class InterpolateModule(nn.Module):
-    """Takes N×C×H×W of any size: what torch does as TensorFlow."""
+    """Takes N×C×H×W of any size. For the modes in which torch agrees with TensorFlow."""
 
     def __init__(self, size: Pair, mode: Literal["nearest-exact", "bilinear"]) -> None:
         super().__init__()
@@ -103,10 +105,10 @@ class InterpolateModule(nn.Module):
 
 
 class ResampleModule(nn.Module):
-    """Takes N×C×H×W of the one size it is made for: shares of rows · image · shares of columns.
+    """Takes N×C×H×W of the source size; multiplies by a matrix on each side.
 
-    Two products of matrices, zeros and all, are faster than gathering the few pixels that count.
-    The arithmetic is float32 also for bfloat16 inputs and under autocast.
+    Two dense matrix products are faster than gathering the few pixels with weights above 0.
+    Computes in float32 for bfloat16 inputs and under autocast, too.
     """
 
     rows: torch.Tensor

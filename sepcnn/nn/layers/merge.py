@@ -1,4 +1,4 @@
-"""Layers that join several inputs into one."""
+"""Merge layers, which join several inputs into one."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ from sepcnn.nn.layers.base import LeafLayer, Shape, ShapeError, format_shape
 
 
 class Merge(LeafLayer):
-    """A layer of two or more inputs, given by name: ``Add: [a, b]``."""
+    """A layer with two or more inputs, given by name: ``Add: [a, b]``."""
 
     max_inputs: ClassVar[Literal[1, 2] | None] = None
 
     @classmethod
     def shorthand(cls, name: str) -> str:
-        """``Add: [a, b]`` names the inputs, for a merging layer has little else."""
+        """The value in ``Add: [a, b]`` is the names of the inputs."""
         return "inputs"
 
 
 class ElementwiseMerge(Merge):
-    """Joins its inputs element by element; an axis of length 1 is repeated to fit."""
+    """Joins its inputs element by element; axes of size 1 are broadcast."""
 
     verb: ClassVar[str]
-    """what it does to its inputs, for messages"""
+    """verb for messages, as in ``cannot add inputs``"""
 
     def output_shape(self, *inputs: Shape) -> Shape:
         try:
             if len({len(shape) for shape in inputs}) > 1:
                 raise ValueError
-            return np.broadcast_shapes(*inputs)  # torch's imports sympy
+            return np.broadcast_shapes(*inputs)  # torch.broadcast_shapes imports sympy
         except ValueError:
             shapes = " and ".join(format_shape(shape) for shape in inputs)
-            hint = "bring them to one shape, as with Conv2D: {kernel_size: 1, …} or padding: same"
-            message = f"cannot {self.verb} inputs of the shapes {shapes}"
+            hint = "make the shapes equal, as with Conv2D: {kernel_size: 1, …} or padding: same"
+            message = f"cannot {self.verb} inputs with shapes {shapes}"
             raise ShapeError(message, hint) from None
 
 
 class Add(ElementwiseMerge):
-    """The sum of its inputs, element by element; an axis of length 1 is repeated to fit."""
+    """Adds its inputs element by element. Axes of size 1 are broadcast."""
 
     verb = "add"
 
@@ -53,15 +53,15 @@ class Add(ElementwiseMerge):
 
 
 class Subtract(ElementwiseMerge):
-    """The first of two inputs minus the second; an axis of length 1 is repeated to fit."""
+    """Subtracts the second input from the first. Axes of size 1 are broadcast."""
 
     max_inputs = 2
     verb = "subtract"
 
     def output_shape(self, *inputs: Shape) -> Shape:
         if len(inputs) > 2:
-            message = f"Subtract joins two layers, but reads {len(inputs)}"
-            raise ShapeError(message, "name the one to subtract from, then the one to subtract")
+            message = f"Subtract takes two inputs, found {len(inputs)}"
+            raise ShapeError(message, "name two layers; the second is subtracted from the first")
         return super().output_shape(*inputs)
 
     def build(self, *inputs: Shape) -> nn.Module:
@@ -69,7 +69,7 @@ class Subtract(ElementwiseMerge):
 
 
 class Multiply(ElementwiseMerge):
-    """The product of its inputs, element by element; an axis of length 1 is repeated to fit.
+    """Multiplies its inputs element by element. Axes of size 1 are broadcast.
 
     ``Multiply: [features, gate]`` with a gate of 1 × 1 × C is squeeze and excitation (Hu et al.
     2017, arXiv:1709.01507).
@@ -82,7 +82,7 @@ class Multiply(ElementwiseMerge):
 
 
 class Average(ElementwiseMerge):
-    """The mean of its inputs, element by element; an axis of length 1 is repeated to fit."""
+    """Takes the mean of its inputs element by element. Axes of size 1 are broadcast."""
 
     verb = "average"
 
@@ -91,9 +91,9 @@ class Average(ElementwiseMerge):
 
 
 class Maximum(ElementwiseMerge):
-    """The largest of its inputs, element by element; an axis of length 1 is repeated to fit.
+    """Takes the maximum of its inputs element by element. Axes of size 1 are broadcast.
 
-    Of equal inputs the first takes the gradient, as in TensorFlow (torch divides it).
+    If inputs are equal, the first gets the gradient, as in TensorFlow (torch divides it).
     """
 
     verb = "compare"
@@ -103,9 +103,9 @@ class Maximum(ElementwiseMerge):
 
 
 class Minimum(ElementwiseMerge):
-    """The smallest of its inputs, element by element; an axis of length 1 is repeated to fit.
+    """Takes the minimum of its inputs element by element. Axes of size 1 are broadcast.
 
-    Of equal inputs the first takes the gradient, as in TensorFlow (torch divides it).
+    If inputs are equal, the first gets the gradient, as in TensorFlow (torch divides it).
     """
 
     verb = "compare"
@@ -115,17 +115,17 @@ class Minimum(ElementwiseMerge):
 
 
 def larger(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """The larger of two, the first where they are equal; NaN wins, so that it is not hidden."""
+    """The larger of two, the first if they are equal; NaN if either is NaN."""
     return torch.where((x >= y) | x.isnan(), x, y)
 
 
 def smaller(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """The smaller of two, the first where they are equal; NaN wins, so that it is not hidden."""
+    """The smaller of two, the first if they are equal; NaN if either is NaN."""
     return torch.where((x <= y) | x.isnan(), x, y)
 
 
 class FoldModule(nn.Module):
-    """Joins the first two inputs, the result with the third, and so on; shapes may repeat."""
+    """Joins the first two inputs, then the result with the third, and so on; shapes broadcast."""
 
     def __init__(self, join: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> None:
         super().__init__()
@@ -136,29 +136,31 @@ class FoldModule(nn.Module):
 
 
 class AverageModule(FoldModule):
-    """The sum over the number of inputs."""
+    """The sum of the inputs divided by their number."""
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
         return super().forward(*inputs) / len(inputs)
 
 
 class Concatenate(Merge):
-    """Its inputs one after the other along the channels; height and width must agree.
+    """Concatenates its inputs along the channels; height and width must be equal.
 
-    Along another ``axis``, as 1, the height, all others must agree.
+    With another ``axis``, all axes except this one must be equal.
     """
 
     axis: Axis = -1
-    """the axis along which they follow each other: the channels"""
+    """axis to concatenate along; by default the channels"""
 
     def output_shape(self, *inputs: Shape) -> Shape:
         (axis,) = resolve_axes((self.axis,), inputs[0])
         if len({(*shape[: axis - 1], None, *shape[axis:]) for shape in inputs}) > 1:
             shapes = " and ".join(format_shape(shape) for shape in inputs)
-            hint = f"all axes but axis {axis} must agree"
+            hint = f"all axes except axis {axis} must be equal"
             if axis == len(inputs[0]):
-                hint = "height and width must agree: use padding: same, or the same pooling in each"
-            raise ShapeError(f"cannot concatenate inputs of the shapes {shapes}", hint)
+                hint = (
+                    "height and width must be equal: use padding: same, or the same strides in each"
+                )
+            raise ShapeError(f"cannot concatenate inputs with shapes {shapes}", hint)
         size = sum(shape[axis - 1] for shape in inputs)
         return (*inputs[0][: axis - 1], size, *inputs[0][axis:])
 
@@ -167,7 +169,7 @@ class Concatenate(Merge):
 
 
 class ConcatenateModule(nn.Module):
-    """Takes N×C×H×W or N×F each."""
+    """Takes N×C×H×W or N×F tensors."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Batch normalization, with batch renormalization, as Keras and the papers define it."""
+"""BatchNormalization, with batch renormalization."""
 
 from __future__ import annotations
 
@@ -21,51 +21,51 @@ from sepcnn.nn.schedules import Progress
 
 
 class BatchNormalization(LeafLayer):
-    """Normalizes each channel by the batch's mean and variance (Ioffe & Szegedy 2015).
+    """Normalizes each channel by the mean and variance of the batch. Ioffe & Szegedy 2015.
 
-    ``y = scale · (x − mean) / √(variance + epsilon) + center``; in inference with the moving
-    statistics. The variance is the biased one, in the moving statistic too (torch keeps the
-    unbiased). ``moving = moving · momentum + batch · (1 − momentum)``: torch's momentum is 1 −
-    ours.
+    ``y = gamma · (x − mean) / √(variance + epsilon) + beta``; inference uses the moving
+    statistics. The variance is the biased one, also in the moving statistics (torch keeps the
+    unbiased one). ``moving = moving · momentum + batch · (1 − momentum)``: the momentum of torch
+    is 1 − momentum. ``trainable: false`` is inference mode, as in Keras.
 
-    ``renorm: true`` is batch renormalization (Ioffe 2017, arXiv:1702.03275, algorithm 1) with
-    Keras' limits: ``x̂ = (x − mean)/σ · r + d`` with r = σ/σ_moving and d = (mean −
+    ``renorm: true`` is batch renormalization (Ioffe 2017, arXiv:1702.03275, algorithm 1) with the
+    limits of Keras: ``x̂ = (x − mean)/σ · r + d`` with r = σ/σ_moving and d = (mean −
     mean_moving)/σ_moving, both clipped and without gradient. ``rmin: paper`` clips r to
-    [1/rmax, rmax], as the paper does. ``trainable: false`` is inference mode, as in Keras.
+    [1/rmax, rmax], as in the paper.
     """
 
     axis: Axis = -1
-    """the axis of the channels: the last"""
+    """channel axis; only the channels are possible"""
     momentum: UnitNumber = 0.99
-    """share of the old value kept by the moving statistics in each step"""
+    """share of the moving statistics that is kept in each step"""
     epsilon: PositiveNumber = 1e-3
-    """added to the variance"""
+    """added to the variance, so that it is never 0"""
     center: bool = True
-    """add a learned offset (beta; here ``bias``)"""
+    """add a learned offset, beta (the parameter ``bias``)"""
     scale: bool = True
-    """multiply by a learned factor (gamma; here ``weight``)"""
+    """multiply by a learned factor, gamma (the parameter ``weight``)"""
     beta_initializer: VectorInitializer = Zeros()
-    """first values of the offset"""
+    """initial values of the offset"""
     gamma_initializer: VectorInitializer = Ones()
-    """first values of the factor"""
+    """initial values of the factor"""
     moving_mean_initializer: VectorInitializer = Zeros()
-    """first values of the moving mean"""
+    """initial values of the moving mean"""
     moving_variance_initializer: VectorInitializer = Ones()
-    """first values of the moving variance"""
+    """initial values of the moving variance"""
     beta_regularizer: VectorRegularizer = None
-    """what the offset adds to the loss"""
+    """penalty on the offset, added to the loss"""
     beta_constraint: VectorConstraint = None
-    """what the offset is held to"""
+    """constraint applied to the offset after each step"""
     gamma_regularizer: VectorRegularizer = None
-    """what the factor adds to the loss"""
+    """penalty on the factor, added to the loss"""
     gamma_constraint: VectorConstraint = None
-    """what the factor is held to"""
+    """constraint applied to the factor after each step"""
     renorm: bool = False
-    """use batch renormalization: better for small batches"""
+    """use batch renormalization, which is better for small batches"""
     renorm_clipping: RenormClipping = RenormClipping()
-    """limits of the correction"""
+    """limits of the correction r and d in batch renormalization"""
     renorm_momentum: UnitNumber = 0.99
-    """momentum of the statistics that the correction uses"""
+    """momentum of the moving statistics in r and d"""
 
     def output_shape(self, *inputs: Shape) -> Shape:
         check_channel_axis(self.axis, inputs[0])
@@ -79,7 +79,7 @@ class BatchNormalization(LeafLayer):
 
 
 def batch_count(x: torch.Tensor) -> int:
-    """How many values each channel has in a batch."""
+    """Return the number of values per channel in a batch."""
     return x.numel() // x.shape[1]
 
 
@@ -96,14 +96,14 @@ def affine(
     bias: torch.Tensor | None,
     epsilon: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Scale and offset [C]: ``weight · (x − mean)/σ + bias`` is ``scale · x + offset``."""
+    """Return scale and offset [C] with ``weight · (x − mean)/σ + bias = scale · x + offset``."""
     scale = torch.rsqrt(variance + epsilon)
     scale = scale if weight is None else scale * weight
     return scale, -mean * scale if bias is None else bias - mean * scale
 
 
 class BatchNormalizationModule(LayerModule):
-    """Takes N×C×H×W or N×C. Statistics and arithmetic are float32 also for bfloat16 inputs."""
+    """Takes N×C×H×W or N×C. Statistics and arithmetic are float32 for bfloat16 inputs, too."""
 
     weight: torch.Tensor | None
     bias: torch.Tensor | None
@@ -114,7 +114,7 @@ class BatchNormalizationModule(LayerModule):
         super().__init__()
         self.epsilon = spec.epsilon
         self.frozen = not spec.trainable
-        self.update = 1 - spec.momentum  # Keras' momentum keeps, torch's replaces
+        self.update = 1 - spec.momentum  # the momentum of torch
         shape = (channels,)
         if spec.scale:
             self.add_weight("weight", spec.weight_rules("gamma"), shape)
@@ -126,7 +126,7 @@ class BatchNormalizationModule(LayerModule):
         self.add_weight("moving_variance", WeightRules(variance), shape, trainable=False)
 
     def train(self, mode: bool = True) -> Self:
-        """Frozen, it stays in inference mode, as in Keras since 2.0."""
+        """A frozen layer stays in inference mode, as in Keras since 2.0."""
         return super().train(mode and not self.frozen)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -135,19 +135,19 @@ class BatchNormalizationModule(LayerModule):
             return torch.batch_norm(
                 x, self.weight, self.bias, *statistics, False, 0.0, self.epsilon, True
             )
-        # With momentum 1 torch writes the batch's own statistics into the buffers it is given.
+        # With momentum 1 torch writes the statistics of the batch into the buffers.
         mean, variance = torch.zeros_like(self.moving_mean), torch.zeros_like(self.moving_mean)
         y = torch.batch_norm(
             x, self.weight, self.bias, mean, variance, True, 1.0, self.epsilon, True
         )
         count = batch_count(x)
-        # torch gives the unbiased variance, which a single value does not have.
+        # torch returns the unbiased variance, which is undefined for a single value.
         biased = variance * ((count - 1) / count) if count > 1 else torch.zeros_like(variance)
-        self.move(mean, biased)
+        self.update_moving(mean, biased)
         return y
 
-    def move(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
-        """Take a batch's statistics into the moving ones."""
+    def update_moving(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
+        """Update the moving statistics with those of a batch."""
         with torch.no_grad():
             self.moving_mean.lerp_(mean, self.update)
             self.moving_variance.lerp_(variance, self.update)
@@ -155,21 +155,21 @@ class BatchNormalizationModule(LayerModule):
     def coefficients(
         self, mean: torch.Tensor, variance: torch.Tensor, by: Affine = affine
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Scale and offset [C] that normalize a batch of these statistics, which are taken in.
+        """Return scale and offset [C] that normalize a batch, and update the moving statistics.
 
-        ``by`` is another way to compute `affine`.
+        ``mean`` and ``variance`` are those of the batch; ``by`` is an implementation of `affine`.
         """
-        self.move(mean, variance)
+        self.update_moving(mean, variance)
         return by(mean, variance, self.weight, self.bias, self.epsilon)
 
     def inference_coefficients(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Scale and offset [C] of the moving statistics."""
+        """Return scale and offset [C] that normalize by the moving statistics."""
         statistics = (self.moving_mean, self.moving_variance)
         return affine(*statistics, self.weight, self.bias, self.epsilon)
 
 
 class BatchRenormalizationModule(BatchNormalizationModule, StepDependentModule):
-    """Seven values a channel: Keras' statistics for training beside those for inference."""
+    """Batch renormalization: with statistics for r and d in addition to those for inference."""
 
     renorm_mean: torch.Tensor
     renorm_stddev: torch.Tensor
@@ -188,12 +188,12 @@ class BatchRenormalizationModule(BatchNormalizationModule, StepDependentModule):
         self.add_weight("moving_stddev", stddev, shape, trainable=False)
         self.add_weight("renorm_mean", mean, shape, trainable=False)
         self.add_weight("renorm_stddev", stddev, shape, trainable=False)
-        for name, limit in self.clipping.first().items():
+        for name, limit in self.clipping.initial().items():
             self.register_buffer(name, torch.tensor(limit), persistent=False)
 
     @torch.no_grad()
     def begin_step(self, seed: int, progress: Progress, name: str) -> None:
-        """Write the limits of this step."""
+        """Set the limits for this step."""
         for limit, value in self.clipping.at(progress).items():
             getattr(self, limit).fill_(value)
 
@@ -206,14 +206,14 @@ class BatchRenormalizationModule(BatchNormalizationModule, StepDependentModule):
             variance, mean = torch.var_mean(values, dim=axes, correction=0)
         scale, offset = self.corrected(mean, variance)
         y = torch.batch_norm(x, scale, offset, None, None, True, 0.0, self.epsilon, True)
-        self.move(mean, variance)
+        self.update_moving(mean, variance)
         return y
 
     @torch.no_grad()
     def correction(
         self, mean: torch.Tensor, variance: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """r and d of the paper."""
+        """Return r and d of the paper, [C]."""
         floor = self.renorm_stddev.clamp(min=math.sqrt(self.epsilon))
         r = (torch.sqrt(variance + self.epsilon) / floor).clamp(self.rmin, self.rmax)
         return r, ((mean - self.renorm_mean) / floor).clamp(-self.dmax, self.dmax)
@@ -221,7 +221,7 @@ class BatchRenormalizationModule(BatchNormalizationModule, StepDependentModule):
     def corrected(
         self, mean: torch.Tensor, variance: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """gamma · ((x − mean)/σ · r + d) + beta is a plain normalization with other parameters."""
+        """Return the gamma and beta of a plain normalization that includes r and d, [C]."""
         r, d = self.correction(mean, variance)
         scale = r if self.weight is None else r * self.weight
         offset = d if self.weight is None else d * self.weight
@@ -231,11 +231,11 @@ class BatchRenormalizationModule(BatchNormalizationModule, StepDependentModule):
         self, mean: torch.Tensor, variance: torch.Tensor, by: Affine = affine
     ) -> tuple[torch.Tensor, torch.Tensor]:
         scale, offset = self.corrected(mean, variance)
-        self.move(mean, variance)
+        self.update_moving(mean, variance)
         return by(mean, variance, scale, offset, self.epsilon)
 
     @torch.no_grad()
-    def move(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
+    def update_moving(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
         stddev = torch.sqrt(variance + self.epsilon)
         self.renorm_mean.lerp_(mean, self.renorm_update)
         self.renorm_stddev.lerp_(stddev, self.renorm_update)
@@ -245,7 +245,7 @@ class BatchRenormalizationModule(BatchNormalizationModule, StepDependentModule):
 
 
 class SquareRoot(Initializer):
-    """The square root of another initializer's values: Keras' first standard deviations."""
+    """The square root of another initializer, for moving standard deviations as in Keras."""
 
     of: Initializer
     """initializer of the variance"""

@@ -1,4 +1,4 @@
-"""Layers that add or cut rows and columns at the edges of an image."""
+"""ZeroPadding2D and Cropping2D: add or remove rows and columns at the edges of an image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sepcnn.nn.layers.base import LeafLayer, Shape, ShapeError, image_shape
 
 
 def _both(value: object) -> tuple[int, int] | None:
-    """The margins before and after one axis; one number means both."""
+    """Read the margins before and after one axis; one number means both."""
     pair = (value, value) if isinstance(value, int) else value
     if isinstance(pair, list | tuple) and len(pair) == 2:
         before, after = pair
@@ -29,7 +29,7 @@ def _margins(value: object) -> tuple[tuple[int, int], tuple[int, int]]:
         rows, columns = map(_both, axes)
         if rows and columns:
             return rows, columns
-    hint = "for one row at the bottom and one column at the right write [[0, 1], [0, 1]]"
+    hint = "[[0, 1], [0, 1]] is one row at the bottom and one column at the right"
     message = (
         "expected a whole number, [height, width] or [[top, bottom], [left, right]], "
         f"found {quote(value)}"
@@ -45,19 +45,19 @@ Margins = Annotated[
     PlainValidator(_margins),
     WithJsonSchema({"anyOf": [_WHOLE, _AXES]}),
 ]
-"""((top, bottom), (left, right)); one number is all four, [height, width] is both of each axis"""
+"""((top, bottom), (left, right)); one number means all sides, [height, width] both sides of each"""
 
 
 class ZeroPadding2D(LeafLayer):
-    """Rows and columns of zeros around the image.
+    """Adds rows and columns of zeros around the image.
 
-    Height × width × C in, (top + height + bottom) × (left + width + right) × C out. With
-    ``[[0, 1], [0, 1]]`` and a strided convolution of ``padding: valid`` below, the window starts
-    where TensorFlow's ``same`` has it on an image of even size.
+    Height × width × C → (top + height + bottom) × (left + width + right) × C. On an
+    image of even size, ``[[0, 1], [0, 1]]`` before a convolution with kernel_size 3, strides 2 and
+    ``padding: valid`` equals ``padding: same``.
     """
 
     padding: Margins = ((1, 1), (1, 1))
-    """pixels for all sides, [height, width], or [[top, bottom], [left, right]]"""
+    """pixels on all sides, [height, width], or [[top, bottom], [left, right]]"""
 
     def output_shape(self, *inputs: Shape) -> Shape:
         height, width, channels = image_shape(inputs[0])
@@ -80,23 +80,23 @@ class ZeroPaddingModule(nn.Module):
 
 
 class Cropping2D(LeafLayer):
-    """The image without some rows and columns at its edges.
+    """Removes rows and columns at the edges of the image.
 
-    Height × width × C in, (height − top − bottom) × (width − left − right) × C out.
+    Height × width × C → (height − top − bottom) × (width − left − right) × C.
     """
 
     cropping: Margins = ((0, 0), (0, 0))
-    """pixels for all sides, [height, width], or [[top, bottom], [left, right]]"""
+    """pixels on all sides, [height, width], or [[top, bottom], [left, right]]"""
 
     def output_shape(self, *inputs: Shape) -> Shape:
         height, width, channels = image_shape(inputs[0])
         (top, bottom), (left, right) = self.cropping
         if top + bottom >= height or left + right >= width:
             message = (
-                f"cutting {top} + {bottom} rows and {left} + {right} columns "
-                f"leaves nothing of this layer's {height}×{width} input"
+                f"cropping {top} + {bottom} rows and {left} + {right} columns "
+                f"leaves nothing of the {height}×{width} input"
             )
-            raise ShapeError(message, "crop less, or move it further up")
+            raise ShapeError(message, "crop less, or move the layer up")
         return (height - top - bottom, width - left - right, channels)
 
     def build(self, *inputs: Shape) -> nn.Module:
@@ -106,7 +106,7 @@ class Cropping2D(LeafLayer):
 
 
 class CropModule(nn.Module):
-    """Takes N×C×H×W, gives a view of it."""
+    """Takes N×C×H×W, returns a view."""
 
     def __init__(self, top: int, left: int, height: int, width: int) -> None:
         super().__init__()

@@ -12,31 +12,33 @@ from sepcnn.nn.layers.sliding_window import Padding, output_height_width, same_p
 
 
 class Pooling(LeafLayer):
-    """What the pooling layers share: a window, its strides and the padding."""
+    """Fields of the pooling layers: window size, strides and padding."""
 
     pool_size: Pair = (2, 2)
-    """height and width of the window"""
+    """height and width of the window; one number means both"""
     strides: Pair | None = None
-    """pixels between windows; the window's own size unless given"""
+    """step of the window along height and width, in pixels; by default pool_size"""
     padding: Padding = "valid"
-    """valid: windows lie inside the image; same: the output has the input's size over strides"""
+    """valid: no padding; same: output size is the input size / strides, rounded up"""
 
-    def steps(self) -> Pair:
+    def effective_strides(self) -> Pair:
         return self.strides or self.pool_size
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        size = output_height_width(inputs[0], self.pool_size, self.steps(), (1, 1), self.padding)
+        size = output_height_width(
+            inputs[0], self.pool_size, self.effective_strides(), (1, 1), self.padding
+        )
         return (*size, image_shape(inputs[0])[2])
 
     def receptive_field(self, *inputs: Shape) -> ReceptiveField:
-        return ReceptiveField(self.pool_size, self.steps())
+        return ReceptiveField(self.pool_size, self.effective_strides())
 
 
 class MaxPooling2D(Pooling):
-    """The largest value of each window, channel by channel.
+    """Takes the largest value of each window, channel by channel.
 
-    ``padding: same`` pads as TensorFlow does: the odd pixel goes right and bottom, and padding
-    never wins.
+    If ``padding: same`` adds an odd number of pixels, the extra one goes to the bottom and right,
+    as in TensorFlow. Padding is never the maximum.
     """
 
     def build(self, *inputs: Shape) -> nn.Module:
@@ -44,10 +46,10 @@ class MaxPooling2D(Pooling):
 
 
 class AveragePooling2D(Pooling):
-    """The mean of each window, channel by channel.
+    """Takes the mean of each window, channel by channel.
 
-    With ``padding: same`` the padding does not count in the mean, as in TensorFlow (Keras on
-    torch counts it).
+    With ``padding: same`` the padding does not count in the mean, as in TensorFlow. (Keras on
+    torch counts it.)
     """
 
     def build(self, *inputs: Shape) -> nn.Module:
@@ -55,14 +57,18 @@ class AveragePooling2D(Pooling):
 
 
 class PoolingModule(nn.Module):
-    """Takes N×C×H×W. Finds the padding for the size at hand."""
+    """Takes N×C×H×W of any height and width; the padding follows from the size."""
 
     def __init__(self, spec: Pooling) -> None:
         super().__init__()
-        self.kernel_size, self.strides, self.padding = spec.pool_size, spec.steps(), spec.padding
+        self.kernel_size, self.strides, self.padding = (
+            spec.pool_size,
+            spec.effective_strides(),
+            spec.padding,
+        )
 
     def margins(self, x: torch.Tensor) -> tuple[int, int, int, int]:
-        """Padding left, right, top and bottom."""
+        """Return the padding left, right, top and bottom."""
         if self.padding == "valid":
             return 0, 0, 0, 0
         top, bottom = same_padding(x.shape[2], self.kernel_size[0], self.strides[0])
@@ -71,22 +77,22 @@ class PoolingModule(nn.Module):
 
 
 class MaxPoolingModule(PoolingModule):
-    """The padding's value is −∞."""
+    """Max pooling, padded with −∞."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         left, right, top, bottom = self.margins(x)
         if (left, top) == (right, bottom):
             return functional.max_pool2d(x, self.kernel_size, self.strides, (top, left))
         if left == top == 0 and min(self.strides) > 1:
-            # torch clips windows that pass the right and bottom edge: no padded copy is needed.
-            # (With a stride of 1 it would leave the last window out.)
+            # torch clips windows at the right and bottom edge, so no padded copy is needed.
+            # (With a stride of 1 it would omit the last window.)
             return functional.max_pool2d(x, self.kernel_size, self.strides, ceil_mode=True)
         x = functional.pad(x, (left, right, top, bottom), value=float("-inf"))
         return functional.max_pool2d(x, self.kernel_size, self.strides)
 
 
 class AveragePoolingModule(PoolingModule):
-    """The padding is left out of the mean."""
+    """Average pooling, with the padding left out of the mean."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         left, right, top, bottom = self.margins(x)
@@ -108,10 +114,10 @@ class AveragePoolingModule(PoolingModule):
 
 
 class GlobalPooling(LeafLayer):
-    """What the global pooling layers share: one value a channel for the whole image."""
+    """Pooling over the whole image: one value per channel."""
 
     keepdims: bool = False
-    """give 1 × 1 × C instead of C features"""
+    """keep height and width as axes of size 1: the output is 1 × 1 × C instead of C features"""
 
     def output_shape(self, *inputs: Shape) -> Shape:
         channels = image_shape(inputs[0])[2]
@@ -122,16 +128,16 @@ class GlobalPooling(LeafLayer):
 
 
 class GlobalAveragePooling2D(GlobalPooling):
-    """The mean of each channel over the whole image: height × width × C → C features."""
+    """Takes the mean of each channel over the whole image: height × width × C → C features."""
 
     def build(self, *inputs: Shape) -> nn.Module:
         return GlobalAverageModule(self.keepdims)
 
 
 class GlobalMaxPooling2D(GlobalPooling):
-    """The largest value of each channel in the whole image: height × width × C → C features.
+    """Takes the maximum of each channel over the whole image: height × width × C → C features.
 
-    Pixels that are equal and largest share the gradient, as in TensorFlow.
+    If several pixels are equal to the maximum, they share the gradient, as in TensorFlow.
     """
 
     def build(self, *inputs: Shape) -> nn.Module:
@@ -139,7 +145,7 @@ class GlobalMaxPooling2D(GlobalPooling):
 
 
 class GlobalPoolingModule(nn.Module):
-    """Takes N×C×H×W, gives N×C or N×C×1×1."""
+    """Takes N×C×H×W, returns N×C or N×C×1×1."""
 
     def __init__(self, keepdims: bool) -> None:
         super().__init__()
@@ -154,7 +160,7 @@ class GlobalAverageModule(GlobalPoolingModule):
 
 
 class GlobalMaxModule(GlobalPoolingModule):
-    """The largest over height and width."""
+    """The maximum over height and width."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x.amax(dim=(2, 3), keepdim=self.keepdims)

@@ -1,4 +1,4 @@
-"""The limits of batch renormalization's correction, each a number or a ramp over the run."""
+"""Limits of the correction in batch renormalization, each a number or a ramp over the run."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from sepcnn.nn.schedules import Progress, Ramp
 
 Limit = Ramp | Literal["paper"] | None
 ROUNDING_TOLERANCE = 1e-9
-"""what rounding may make of two ramps that touch"""
+"""rmin may be this much above rmax: the rounding error of two ramps that touch"""
 
 
 def _limit(value: Any, info: ValidationInfo) -> Limit:
-    """A number, a ramp, ``paper`` (of rmin only), or no limit."""
+    """Read a number, a ramp, ``paper`` (only for rmin), or null or infinity for no limit."""
     if value is None or isinstance(value, Ramp) or value == math.inf:
         return None if value == math.inf else value
     if value == "paper" and info.field_name == "rmin":
@@ -40,39 +40,40 @@ LimitValue = Annotated[Limit, PlainValidator(_limit), WithJsonSchema(_LIMIT_SCHE
 
 
 class RenormClipping(Spec):
-    """Limits of batch renormalization's correction; each a number, a ramp, or absent.
+    """Limits of the correction in batch renormalization; each is a number, a ramp, or null.
 
-    Ramps must not cross. Where durations have several units that depends on the run: then it is
-    not refused, and while rmin is above rmax, r is rmax.
+    Ramps must not cross. If their durations have different units, this cannot be checked in the
+    config; where rmin is above rmax, r is rmax.
     """
 
     rmax: LimitValue = None
-    """r is at most this; absent: no limit"""
+    """largest r; null: no limit"""
     rmin: LimitValue = None
-    """r is at least this; absent: 0; paper: 1/rmax"""
+    """smallest r; null: 0; paper: 1/rmax"""
     dmax: LimitValue = None
-    """d lies within ±dmax; absent: no limit"""
+    """d is clipped to ±dmax; null: no limit"""
 
     @model_validator(mode="after")
     def _right_way_up(self) -> Self:
-        for place, moment in self._moments():
-            rmax = moment(self.rmax) if isinstance(self.rmax, Ramp) else math.inf
+        for when, value_of in self._moments():
+            rmax = value_of(self.rmax) if isinstance(self.rmax, Ramp) else math.inf
             if self.rmin == "paper" and rmax < 1:
                 raise invalid(f"with rmin: paper, rmax must be at least 1, found {rmax:g}")
-            limits = self._limits(moment)
+            limits = self._limits(value_of)
             if limits["rmin"] > rmax + ROUNDING_TOLERANCE:
                 raise invalid(
-                    f"rmin ({limits['rmin']:g}) is above rmax ({rmax:g}){place}",
-                    "r lies between rmin and rmax; rmin is 0 unless given",
+                    f"rmin ({limits['rmin']:g}) is above rmax ({rmax:g}){when}",
+                    "rmin must be at most rmax; the default of rmin is 0",
                 )
             if limits["dmax"] < 0:
                 raise invalid(f"dmax must be at least 0, found {limits['dmax']:g}")
         return self
 
     def _moments(self) -> Iterator[tuple[str, Callable[[Ramp], float]]]:
-        """Where limits are farthest from each other: at both ends, and where a ramp has a corner.
+        """Yield the moments at which ramps can cross: both ends, and the corners of the ramps.
 
-        Each with its name for messages. Corners are known where all durations have one unit.
+        Each is a text for messages and a function that evaluates a ramp. Corners are comparable
+        only if all durations have the same unit.
         """
         yield "", attrgetter("start")
         yield "", attrgetter("end")
@@ -84,12 +85,12 @@ class RenormClipping(Spec):
                 yield f" before {corner}", methodcaller("at_amount", before)
                 yield f" after {corner}", methodcaller("at_amount", corner.amount)
 
-    def first(self) -> dict[str, float]:
-        """The three limits at the start of a run."""
+    def initial(self) -> dict[str, float]:
+        """Return the limits at the start of a run."""
         return self._limits(attrgetter("start"))
 
     def at(self, progress: Progress) -> dict[str, float]:
-        """The three limits at a moment of the run."""
+        """Return the limits for the next step."""
         return self._limits(lambda ramp: ramp.at(progress))
 
     def _limits(self, value: Callable[[Ramp], float]) -> dict[str, float]:

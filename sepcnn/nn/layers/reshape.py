@@ -1,4 +1,4 @@
-"""Layers that reorder elements."""
+"""Flatten, Reshape and Permute."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sepcnn.nn.layers.base import LeafLayer, Shape, ShapeError, format_shape
 
 
 class Flatten(LeafLayer):
-    """An image as one row of features, in the order height, width, channel, as in Keras."""
+    """Flattens an image to features, in the order height, width, channel, as in Keras."""
 
     def output_shape(self, *inputs: Shape) -> Shape:
         return (math.prod(inputs[0]),)
@@ -29,14 +29,14 @@ class Flatten(LeafLayer):
 
 
 class FlattenModule(nn.Module):
-    """Takes N×C×H×W or N×F, gives N×F."""
+    """Takes N×C×H×W or N×F, returns N×F."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x.movedim(1, -1).flatten(1)
 
 
 def _whole_numbers(value: object) -> tuple[int, ...]:
-    """A list of whole numbers; empty for anything else."""
+    """Read a list of whole numbers; return an empty tuple for anything else."""
     found = isinstance(value, list | tuple) and all(type(number) is int for number in value)
     return tuple(value) if found else ()  # type: ignore[arg-type]
 
@@ -45,9 +45,9 @@ def _target_shape(value: object, info: ValidationInfo) -> tuple[int, ...]:
     sizes = _whole_numbers(value)
     if sizes and all(size > 0 or size == -1 for size in sizes) and sizes.count(-1) <= 1:
         return read_image(sizes, info)
-    hint = "write [8, 8, 16] for an image, [256] for features; -1 stands for what is left"
+    hint = "[8, 8, 16] is an image, [256] features; -1 is computed from the other sizes"
     message = (
-        f"expected a list of whole numbers above 0, one of them -1 at most, found {quote(value)}"
+        f"expected a list of whole numbers above 0, at most one of them -1, found {quote(value)}"
     )
     raise invalid(message, hint)
 
@@ -66,14 +66,15 @@ TargetShape = Annotated[
 
 
 class Reshape(LeafLayer):
-    """The same elements in another shape, in the order height, width, channel, as in Keras.
+    """Reshapes its input, reading elements in the order height, width, channel, as in Keras.
 
-    Any shape goes to any of as many elements; layers for images need height × width × channels.
-    With Permute it shuffles channels: ``[8, 8, 4, 16]``, ``[1, 2, 4, 3]``, ``[8, 8, 64]``.
+    The new shape must have the same number of elements. Layers for images need height × width ×
+    channels. Reshape, Permute and Reshape shuffle channels: ``[8, 8, 4, 16]``, ``[1, 2, 4, 3]``,
+    ``[8, 8, 64]``.
     """
 
     target_shape: TargetShape
-    """the new shape without the batch; one size may be -1, which is found from the others"""
+    """new shape without the batch; one size may be -1, which is computed from the others"""
 
     def output_shape(self, *inputs: Shape) -> Shape:
         elements = math.prod(inputs[0])
@@ -81,8 +82,8 @@ class Reshape(LeafLayer):
         found = tuple(elements // known if size == -1 else size for size in self.target_shape)
         if math.prod(found) != elements:
             target = "×".join(map(str, self.target_shape))
-            message = f"the {elements} elements of {format_shape(inputs[0])} do not make {target}"
-            hint = f"choose sizes whose product is {elements}, or -1 for one that is found"
+            message = f"cannot reshape {format_shape(inputs[0])} ({elements} elements) to {target}"
+            hint = f"use sizes whose product is {elements}, or -1 for one of them"
             raise ShapeError(message, hint)
         return found
 
@@ -94,7 +95,7 @@ class Reshape(LeafLayer):
 
 
 class ReshapeModule(nn.Module):
-    """Takes and gives tensors whose channels, the last axis of the shape, stand second."""
+    """Takes and returns tensors with channels, the last axis of the shape, as axis 1."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -110,7 +111,7 @@ def _dims(value: object, info: ValidationInfo) -> tuple[int, ...]:
         if len(dims) == 3:
             return tuple(read_axis(axis, info) % 4 for axis in read_image(dims, info))
         return dims
-    message = f"expected the axes from 1 on, each once, found {quote(value)}"
+    message = f"expected a permutation of the axes from 1, found {quote(value)}"
     swap = "[1, 3, 2]" if Context.of(info).channels_first else "[2, 1, 3]"
     raise invalid(message, f"{swap} swaps height and width of an image")
 
@@ -130,20 +131,18 @@ Dims = Annotated[
 
 
 class Permute(LeafLayer):
-    """The axes in another order, height, width and channel being 1, 2 and 3, as in Keras.
+    """Permutes the axes. As in Keras, height, width and channel are axes 1, 2 and 3.
 
     ``output_shape[i] = input_shape[dims[i] − 1]``
     """
 
     dims: Dims
-    """which axis of the input stands at each place, counted from 1 without the batch"""
+    """for each axis of the output, the input axis that it takes; 1 is the first after the batch"""
 
     def output_shape(self, *inputs: Shape) -> Shape:
         if len(self.dims) != len(inputs[0]):
-            message = (
-                f"dims orders {len(self.dims)} axes, but its input is {format_shape(inputs[0])}"
-            )
-            raise ShapeError(message, "name every axis once, from 1 on, without the batch")
+            message = f"dims has {len(self.dims)} axes, but the input is {format_shape(inputs[0])}"
+            raise ShapeError(message, "give each axis once, from 1, without the batch")
         return tuple(inputs[0][axis - 1] for axis in self.dims)
 
     def build(self, *inputs: Shape) -> nn.Module:
@@ -154,7 +153,7 @@ class Permute(LeafLayer):
 
 
 class PermuteModule(nn.Module):
-    """Takes and gives tensors whose channels, the last axis of the shape, stand second."""
+    """Takes and returns tensors with channels, the last axis of the shape, as axis 1."""
 
     def __init__(self, dims: tuple[int, ...]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Layers that give an image another size: UpSampling2D, Resizing and CenterCrop."""
+"""Layers that resize images: UpSampling2D, Resizing and CenterCrop."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sepcnn.nn.layers.padding_cropping import CropModule
 def resampling_field(
     source: Pair, target: Pair, interpolation: Interpolation, antialias: bool = False
 ) -> ReceptiveField:
-    """What a pixel of the resized image sees of the one before."""
+    """Return the receptive field of a pixel of the resized image."""
     height, width = (
         support(source[axis], target[axis], interpolation, antialias) for axis in (0, 1)
     )
@@ -27,18 +27,18 @@ def resampling_field(
 
 
 class UpSampling2D(LeafLayer):
-    """The image enlarged by whole factors: height × width × C → height·a × width·b × C.
+    """Enlarges the image by whole factors a and b: height × width × C → height·a × width·b × C.
 
-    ``nearest`` repeats rows and columns. The others are those of Resizing.
+    ``nearest`` repeats rows and columns. The other interpolations are explained in Resizing.
     """
 
     size: Pair = (2, 2)
-    """factors of height and width"""
+    """factors for height and width; one number means both"""
     interpolation: Interpolation = "nearest"
     """nearest, bilinear, bicubic, lanczos3 or lanczos5"""
 
     def sizes(self, shape: Shape) -> tuple[Pair, Pair]:
-        """Before and after."""
+        """Return (height, width) before and after."""
         height, width, _ = image_shape(shape)
         return (height, width), (height * self.size[0], width * self.size[1])
 
@@ -54,12 +54,12 @@ class UpSampling2D(LeafLayer):
 
 
 class ResizingLayer(LeafLayer):
-    """What Resizing and CenterCrop share: the size they give."""
+    """Fields of Resizing and CenterCrop: the output size."""
 
     height: PositiveInt
-    """rows of the output"""
+    """height of the output in pixels"""
     width: PositiveInt
-    """columns of the output"""
+    """width of the output in pixels"""
 
     @property
     def target(self) -> Pair:
@@ -68,66 +68,67 @@ class ResizingLayer(LeafLayer):
     def output_shape(self, *inputs: Shape) -> Shape:
         return (*self.target, image_shape(inputs[0])[2])
 
-    def proportional(self, height: int, width: int) -> Pair:
-        """Height to the width, and width to the height, in the output's aspect ratio, as Keras
-        rounds them.
+    def matching_sizes(self, height: int, width: int) -> Pair:
+        """Return the height that fits ``width``, and the width that fits ``height``.
+
+        Both in the aspect ratio of the output, rounded as in Keras.
         """
         return (
             int(float(width * self.height) / self.width),
             int(float(height * self.width) / self.height),
         )
 
-    def kept(self, height: int, width: int) -> Pair:
-        """Height and width of the largest part with the output's aspect ratio."""
-        kept_height, kept_width = self.proportional(height, width)
+    def largest_crop(self, height: int, width: int) -> Pair:
+        """Return height and width of the largest crop with the aspect ratio of the output."""
+        kept_height, kept_width = self.matching_sizes(height, width)
         return max(min(height, kept_height), 1), max(min(width, kept_width), 1)
 
 
 class Resizing(ResizingLayer):
-    """The image at another size, interpolated.
+    """Resizes the image to ``height`` × ``width`` by interpolation.
 
-    Pixel i of the output lies at ``x = (i + ½) · size before / size after − ½``. ``nearest`` takes
-    the pixel there, ``bilinear`` the two around it by distance, ``bicubic`` four by Keys' kernel
-    with a = −½, ``lanczos3`` and ``lanczos5`` six and ten by sinc(d) · sinc(d / 3 or 5). Pixels
-    outside are left out and the weights divided by their sum. All is TensorFlow's, but for its
-    rounding of x to 1/1024 pixel in bicubic (Keras on torch has a = −¾, repeats the edge, and has
-    no lanczos).
+    Along each axis, pixel i of the output is at ``x = (i + ½) · input size / output size − ½``.
+    ``nearest`` takes the nearest pixel, ``bilinear`` the two around x weighted by distance,
+    ``bicubic`` four with the kernel of Keys (a = −½), ``lanczos3`` and ``lanczos5`` six and ten
+    with sinc(d) · sinc(d / 3 or 5). Pixels outside the image are left out and the weights are
+    divided by their sum. This is as in TensorFlow, except that TensorFlow rounds x to 1/1024 pixel
+    in bicubic. (Keras on torch has a = −¾, repeats the edge, and has no lanczos.)
 
-    Unless ``antialias``, nothing is smoothed before an image is made smaller: most of its pixels
-    are then passed over. With it kernels are as many times wider as the image gets smaller.
+    Without ``antialias`` a smaller image is not smoothed: most pixels of the input are ignored.
+    With it, kernels are wider by the factor by which the image shrinks.
     """
 
     interpolation: Interpolation = "bilinear"
     """nearest, bilinear, bicubic, lanczos3 or lanczos5"""
     crop_to_aspect_ratio: bool = False
-    """cut the middle with the output's aspect ratio first, instead of distorting the image"""
+    """first crop the centre to the aspect ratio of the output, instead of distorting the image"""
     pad_to_aspect_ratio: bool = False
-    """first add as much on both sides as gives the output's aspect ratio"""
+    """first pad both sides to the aspect ratio of the output, instead of distorting the image"""
     fill_mode: Literal["constant"] = "constant"
-    """what is added: one value"""
+    """how padding is filled: only with one value, fill_value"""
     fill_value: Number = 0.0
-    """the value added"""
+    """value of the padding"""
     antialias: bool = False
-    """smooth where the image gets smaller; nearest never does"""
+    """smooth the image when it shrinks; no effect with nearest"""
 
     @model_validator(mode="after")
     def _crop_or_pad(self) -> Self:
         if self.crop_to_aspect_ratio and self.pad_to_aspect_ratio:
             message = "crop_to_aspect_ratio and pad_to_aspect_ratio cannot both be true"
-            raise invalid(message, "leave one of them out")
+            raise invalid(message, "leave out one of them")
         return self
 
     def margins(self, height: int, width: int) -> Pair:
-        """Rows added above and below, columns added left and right."""
+        """Return the rows added above and below, and the columns added left and right."""
         if not self.pad_to_aspect_ratio:
             return (0, 0)
-        padded_height, padded_width = self.proportional(height, width)
+        padded_height, padded_width = self.matching_sizes(height, width)
         return max(padded_height - height, 0) // 2, max(padded_width - width, 0) // 2
 
     def source(self, height: int, width: int) -> Pair:
-        """Height and width of what is resized."""
+        """Return height and width after cropping or padding, before resizing."""
         if self.crop_to_aspect_ratio:
-            return self.kept(height, width)
+            return self.largest_crop(height, width)
         rows, columns = self.margins(height, width)
         return (height + 2 * rows, width + 2 * columns)
 
@@ -137,7 +138,7 @@ class Resizing(ResizingLayer):
         return nn.Sequential(
             nn.ConstantPad2d((columns, columns, rows, rows), self.fill_value)
             if self.pad_to_aspect_ratio
-            else crop_middle((height, width), source),
+            else center_crop((height, width), source),
             make_resizer(source, self.target, self.interpolation, self.antialias),
         )
 
@@ -148,20 +149,20 @@ class Resizing(ResizingLayer):
 
 
 class CenterCrop(ResizingLayer):
-    """The middle of the image; the odd pixel is cut at the bottom and right.
+    """Crops the centre of the image; an odd pixel is removed at the bottom and right.
 
-    Where the image is smaller than the output, the largest part with the output's aspect ratio
-    is cut from the middle and resized, bilinear, as in Keras.
+    If the image is smaller than the output, the largest centre crop with the aspect ratio of the
+    output is resized, bilinear, as in Keras.
     """
 
     def source(self, height: int, width: int) -> Pair:
         fits = height >= self.height and width >= self.width
-        return self.target if fits else self.kept(height, width)
+        return self.target if fits else self.largest_crop(height, width)
 
     def build(self, *inputs: Shape) -> nn.Module:
         height, width, _ = image_shape(inputs[0])
         source = self.source(height, width)
-        crop = crop_middle((height, width), source)
+        crop = center_crop((height, width), source)
         return nn.Sequential(crop, make_resizer(source, self.target, "bilinear"))
 
     def receptive_field(self, *inputs: Shape) -> ReceptiveField:
@@ -169,5 +170,6 @@ class CenterCrop(ResizingLayer):
         return resampling_field(self.source(height, width), self.target, "bilinear")
 
 
-def crop_middle(size: Pair, kept: Pair) -> CropModule:
+def center_crop(size: Pair, kept: Pair) -> CropModule:
+    """Build the module that crops (height, width) ``size`` to ``kept``."""
     return CropModule((size[0] - kept[0]) // 2, (size[1] - kept[1]) // 2, *kept)

@@ -1,4 +1,4 @@
-"""Layers that bring pixels into the range a net likes: Rescaling and Normalization."""
+"""Rescaling and Normalization, which scale pixels for the model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sepcnn.wording import counted
 def _numbers(value: Any) -> tuple[float, ...]:
     if found := numbers(value):
         return found
-    raise invalid(f"expected a number, or a list with one number a channel, found {quote(value)}")
+    raise invalid(f"expected a number, or a list with one number per channel, found {quote(value)}")
 
 
 def _factor(value: Any) -> float | tuple[float, ...]:
@@ -41,22 +41,22 @@ Statistics = Annotated[
 
 
 def check_count(values: float | tuple[float, ...] | None, shape: Shape) -> None:
-    """Errors: `ShapeError` if there are neither one nor as many as channels."""
+    """Raise `ShapeError` if the number of values is neither 1 nor the number of channels."""
     if isinstance(values, tuple) and len(values) not in (1, shape[-1]):
         message = f"{len(values)} values given for {counted(shape[-1], 'channel')}"
-        raise ShapeError(message, "give one number for all channels, or one for each")
+        raise ShapeError(message, "give one number for all channels, or one per channel")
 
 
 class Rescaling(LeafLayer):
-    """``y = x · scale + offset``: brings pixels of 0 to 255 into the range a net likes.
+    """Rescales its input: ``y = x · scale + offset``.
 
-    The net receives float pixels 0 to 255, as in Keras; this is usually its first layer.
+    Usually the first layer, because the model receives float pixels from 0 to 255, as in Keras.
     """
 
     scale: Factor
-    """factor, as in 1/255 or 1/127.5; a list has one a channel"""
+    """factor, as 1/255 or 1/127.5, or a list of one factor per channel"""
     offset: Factor = 0.0
-    """added afterwards; a list has one a channel"""
+    """number added after scaling, or a list of one number per channel"""
 
     def output_shape(self, *inputs: Shape) -> Shape:
         check_count(self.scale, inputs[0])
@@ -68,7 +68,7 @@ class Rescaling(LeafLayer):
 
 
 class RescalingModule(nn.Module):
-    """Takes and gives any shape; axis 1 holds the channels."""
+    """Takes and returns any shape; axis 1 holds the channels."""
 
     scale: float | torch.Tensor
     offset: float | torch.Tensor
@@ -87,31 +87,31 @@ class RescalingModule(nn.Module):
 
 
 class Normalization(LeafLayer):
-    """``y = (x − mean) / √variance`` with fixed statistics, a channel or, without axis, of all.
+    """Normalizes with fixed statistics: ``y = (x − mean) / √variance``, channel by channel.
 
-    Unless given, they are taken once from the training images (then the layer must be the
-    first), and travel in the checkpoint.
+    If mean and variance are not given, they are computed once from the training images, and saved
+    in the checkpoint. The layer must then be the first.
     """
 
     mean: Statistics = None
-    """mean, one for all channels or one each; taken from the data unless given"""
+    """mean of the data, one number or one per channel; null: computed from the training images"""
     variance: Statistics = None
-    """variance, likewise"""
+    """variance of the data, one number or one per channel; null: as mean"""
     invert: bool = False
-    """do the opposite: ``y = x · √variance + mean``"""
+    """apply the inverse: ``y = x · √variance + mean``"""
     axis: Axis | None = -1
-    """the axis of the channels, each with its statistics; null: one mean and variance of all"""
+    """channel axis, for statistics per channel; null: one mean and one variance for all values"""
 
     @model_validator(mode="after")
     def _both_or_none(self) -> Self:
         if (self.mean is None) != (self.variance is None):
-            raise invalid("mean and variance must be given together, or neither", "give the other")
+            raise invalid("mean and variance must be given together", "give both, or neither")
         if self.variance and min(self.variance) < 0:
             message = f"variance must be at least 0, found {min(self.variance):g}"
-            raise invalid(message, "give the square of the standard deviation, as the data has it")
+            raise invalid(message, "the variance is the square of the standard deviation")
         if self.axis is None and max(len(self.mean or ()), len(self.variance or ())) > 1:
-            hint = "leave axis out: each channel has its own"
-            raise invalid("with axis: null, mean and variance are one number each", hint)
+            hint = "leave out axis for one number per channel"
+            raise invalid("with axis: null, mean and variance must be one number each", hint)
         return self
 
     def output_shape(self, *inputs: Shape) -> Shape:
@@ -126,7 +126,7 @@ class Normalization(LeafLayer):
 
 
 class NormalizationModule(nn.Module):
-    """Takes N×C×H×W or N×C. Statistics are kept a channel also where all have the same."""
+    """Takes N×C×H×W or N×C. Statistics are stored per channel, even if all are equal."""
 
     KERAS_EPSILON = 1e-7
 
@@ -143,12 +143,12 @@ class NormalizationModule(nn.Module):
         self.register_buffer("mean", mean, persistent=self.adapts)
         self.register_buffer("variance", variance, persistent=self.adapts)
         if self.adapts:
-            # Keras keeps and counts the number of values seen; here it tells whether any were.
+            # Keras stores the number of values seen; here it shows whether the layer is adapted.
             self.register_buffer("count", torch.tensor(0))
 
     @torch.no_grad()
     def adapt(self, mean: torch.Tensor, variance: torch.Tensor, count: int) -> None:
-        """Take the statistics of the training images: float [C] each."""
+        """Set the statistics of the training images: mean and variance, float [C]."""
         if self.pools:
             variance = variance.mean() + mean.var(correction=0)
             mean = mean.mean()

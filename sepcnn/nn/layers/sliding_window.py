@@ -1,4 +1,4 @@
-"""Windows that slide over an image, with TensorFlow's padding: sizes before and after."""
+"""Output sizes and padding of windows that slide over an image, as in TensorFlow."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ Padding = Literal["valid", "same"]
 
 
 def effective_size(kernel_size: int, dilation: int) -> int:
-    """Pixels that a dilated window effective."""
+    """Return the pixels along one axis that a dilated kernel covers."""
     return (kernel_size - 1) * dilation + 1
 
 
 def output_length(size: int, kernel_size: int, stride: int, padding: Padding) -> int:
-    """Pixels along one axis after a window slid over ``size`` pixels; below 1 if none fits."""
+    """Return the output size along one axis; below 1 if no window fits."""
     return -(-size // stride) if padding == "same" else (size - kernel_size) // stride + 1
 
 
 def same_padding(size: int, kernel_size: int, stride: int) -> tuple[int, int]:
-    """TensorFlow's padding before and after: where it is odd, the extra pixel goes after."""
+    """Return the padding before and after, as in TensorFlow: an odd extra pixel goes after."""
     total = max((-(-size // stride) - 1) * stride + kernel_size - size, 0)
     return total // 2, total - total // 2
 
@@ -29,7 +29,7 @@ def same_padding(size: int, kernel_size: int, stride: int) -> tuple[int, int]:
 def output_height_width(
     shape: Shape, kernel_size: Pair, strides: Pair, dilation: Pair, padding: Padding
 ) -> tuple[int, int]:
-    """Height and width after a window slid over an image. Errors: `ShapeError`."""
+    """Return the output height and width. Errors: `ShapeError` if no window fits."""
     height, width, _ = image_shape(shape)
     effective = [effective_size(k, d) for k, d in zip(kernel_size, dilation, strict=True)]
     sizes = [
@@ -40,7 +40,7 @@ def output_height_width(
         dilated = f", dilated to {effective[0]}×{effective[1]}," if dilation != (1, 1) else ""
         message = (
             f"a {kernel_size[0]}×{kernel_size[1]} window{dilated} does not fit "
-            f"this layer's {height}×{width} input"
+            f"the {height}×{width} input of this layer"
         )
-        raise ShapeError(message, "use padding: same, or one MaxPooling2D fewer above")
+        raise ShapeError(message, "use padding: same, or remove a MaxPooling2D above")
     return sizes[0], sizes[1]

@@ -49,7 +49,7 @@ OutputPadding = Annotated[
 def transposed_size(
     size: int, kernel_size: int, stride: int, padding: Padding, output_padding: int | None
 ) -> int:
-    """Pixels along one axis of a transposed convolution's output, as in Keras."""
+    """Return the output size along one axis of a transposed convolution, as in Keras."""
     if padding == "valid":
         extra = max(stride - kernel_size, 0) if output_padding is None else output_padding
         return (size - 1) * stride + kernel_size + extra
@@ -59,36 +59,39 @@ def transposed_size(
 
 
 class Conv2DTranspose(FilterConvolution):
-    """Transposed convolution: the gradient of Conv2D towards its input, for enlarging images.
+    """Transposed convolution, which enlarges images: the gradient of Conv2D by its input.
 
     ``y[i·s + a, j·s + b, o] += x[i, j, c] · kernel[a, b, o, c]``, then bias and activation.
 
-    A window of k over n pixels gives ``(n − 1)·s + max(k, s)`` pixels along each axis, or
-    ``(n − 1)·s + k + output_padding``, where padding is ``valid``; where it is ``same``, it gives
-    ``n·s``, or ``(n − 1)·s + k mod 2 + output_padding``.
-    What is too much is cut on both sides, the odd pixel right and bottom, as TensorFlow does.
-    Keras' fan_in of the kernel counts the filters, since they stand where inputs stand elsewhere.
+    For n input pixels, a kernel of size k and strides s, the output size along an axis is:
+
+    - ``padding: valid``: (n − 1)·s + max(k, s), or (n − 1)·s + k + output_padding;
+    - ``padding: same``: n·s, or (n − 1)·s + k mod 2 + output_padding.
+
+    Excess pixels are cropped on both sides, an odd one at the bottom and right, as in TensorFlow.
+    As in Keras, fan_in of the kernel counts the filters, because they are at the axis that holds
+    the inputs in other kernels.
     """
 
     strides: Pair = (1, 1)
-    """pixels between the places where the window is added to the output"""
+    """factor by which height and width grow, about; one number means both"""
     padding: Padding = "valid"
-    """valid: all that windows touch; same: the output has the input's size times strides"""
+    """valid: keep the whole output; same: crop it to the input size × strides"""
     output_padding: OutputPadding = None
-    """pixels added to the output's smallest size, below strides; Keras' size unless given"""
+    """pixels added to the smallest output size, fewer than strides; null: as in Keras"""
     kernel_initializer: KernelInitializer = GlorotUniform()
-    """first values of the kernel"""
+    """initial values of the kernel"""
     kernel_regularizer: KernelRegularizer = None
-    """what the kernel adds to the loss"""
+    """penalty on the kernel, added to the loss"""
     kernel_constraint: KernelConstraint = None
-    """what the kernel is held to"""
+    """constraint applied to the kernel after each step"""
 
     @model_validator(mode="after")
     def _output_padding_below_strides(self) -> Self:
         for extra, stride in zip(self.output_padding or (), self.strides, strict=False):
             if extra >= stride:
-                message = f"output_padding {extra} must be below the stride, which is {stride}"
-                raise invalid(message, "leave it out, or take a larger stride")
+                message = f"output_padding ({extra}) must be less than the stride ({stride})"
+                raise invalid(message, "leave it out, or use larger strides")
         return self
 
     def output_shape(self, *inputs: Shape) -> Shape:
@@ -101,7 +104,7 @@ class Conv2DTranspose(FilterConvolution):
             for axis, inputs_size in enumerate(image_shape(inputs[0])[:2])
         )
         if min(height, width) < 1:
-            message = f"its output would be {height}×{width}, from {format_shape(inputs[0])}"
+            message = f"the output would be {height}×{width}, from {format_shape(inputs[0])}"
             raise ShapeError(message, "leave out output_padding, or make it larger")
         return (height, width, self.filters)
 
@@ -119,7 +122,7 @@ class Conv2DTranspose(FilterConvolution):
 
 
 class TransposedModule(LayerModule):
-    """Takes N×C×H×W of any size. ``weight`` is inputs × filters × height × width."""
+    """Takes N×C×H×W of any height and width. ``weight`` is inputs × filters × height × width."""
 
     weight: torch.Tensor
     bias: torch.Tensor | None
@@ -139,17 +142,17 @@ class TransposedModule(LayerModule):
         added = [max(size[i] - touched[i], 0) for i in (0, 1)]
         geometry = (spec.strides, cut, added, 1, spec.dilation_rate)
         x = convolve_transposed(x, self.weight, self.bias, *geometry)
-        # torch cuts evenly: of an odd number of pixels one is left.
+        # torch crops evenly: of an odd number of excess pixels, one is left.
         return activate(x[:, :, : size[0], : size[1]], spec.activation)
 
 
 def convolve_transposed(
     x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, *geometry: Any
 ) -> torch.Tensor:
-    """torch's, on a CPU always on contiguous tensors and never in bfloat16.
+    """Call ``conv_transpose2d``; on a CPU with contiguous tensors and never in bfloat16.
 
-    Without AVX-512 torch 2.14 writes beside its result where tensors are channels_last, and rounds
-    a sum in bfloat16 after each pixel of the window.
+    Without AVX-512, torch 2.14 writes outside its result for channels_last tensors, and rounds
+    bfloat16 sums after each kernel tap.
     """
     if x.device.type != "cpu":
         return functional.conv_transpose2d(x, weight, bias, *geometry)

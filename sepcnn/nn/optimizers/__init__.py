@@ -1,6 +1,6 @@
-"""Optimizers with Keras' rules: the table of contents.
+"""All optimizers, with the update rules of Keras.
 
-torch's own differ from Keras' in ways that change results: see each class.
+Those of torch give different results: see each class.
 """
 
 from sepcnn.nn.optimizers.adam import Adam, Adamax, AdamW, Nadam

@@ -1,4 +1,4 @@
-"""Adam and its kin: a mean of gradients over a measure of their size."""
+"""Adam and its variants: a mean of gradients divided by a measure of their size."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from sepcnn.nn.optimizers.base import Optimizer, Slots, Tensors
 class Adam(Optimizer):
     """``w −= alpha · m / (√v + epsilon)`` with alpha = learning_rate · √(1 − β₂ᵗ) / (1 − β₁ᵗ).
 
-    Kingma & Ba 2014, arXiv:1412.6980, in the form before section 2.1 ("epsilon hat"), as in
-    Keras; torch corrects v before adding epsilon. m and v are the moving means of g and g²;
-    ``amsgrad`` divides by the largest v so far (Reddi et al. 2018, arXiv:1904.09237).
+    m and v are moving means of g and g². Kingma & Ba 2014, arXiv:1412.6980, in the form before
+    section 2.1 ("epsilon hat"), as in Keras; torch corrects v before adding epsilon. ``amsgrad``
+    divides by the largest v so far (Reddi et al. 2018, arXiv:1904.09237).
     """
 
     beta_1: Rate = 0.9
-    """share of the old mean kept"""
+    """decay rate of m, the mean of gradients"""
     beta_2: Rate = 0.999
-    """share of the old mean square kept"""
+    """decay rate of v, the mean of squared gradients"""
     epsilon: PositiveNumber = 1e-7
-    """added to the root of the mean square"""
+    """added to the root of v, so that the divisor is never 0"""
     amsgrad: bool = False
-    """the mean square that divides never falls"""
+    """use the largest v so far instead of v"""
 
     def slot_names(self) -> tuple[str, ...]:
         return ("mean", "square", *(["largest"] if self.amsgrad else []))
@@ -50,36 +50,37 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam with decoupled weight decay. Loshchilov & Hutter 2019, arXiv:1711.05101.
 
-    Biases and normalization do not decay unless ``decay: all`` (Keras: all do).
+    Biases and normalization do not decay, unless ``decay: all`` (in Keras everything decays).
     """
 
     weight_decay: NonNegativeNumber = 0.004
-    """before each step weights shrink by this times the learning rate"""
+    """decoupled: each step first multiplies weights by 1 − weight_decay · learning rate"""
 
 
 DECAY_PRODUCTS = tuple(accumulate((1 - 0.96**k / 2 for k in range(1, 1001)), mul, initial=1.0))
-"""products of Nadam's first factors without β₁; from the 900th on a factor is 1 to the last bit"""
+"""products of the factors 1 − 0.96ᵗ / 2 of Nadam; from the 900th on, a factor rounds to 1"""
 
 
 class Nadam(Optimizer):
-    """``w −= learning_rate · m̂ / (√(v / (1 − β₂ᵗ)) + epsilon)`` with Nesterov's look ahead in m̂.
+    """Adam with Nesterov momentum: ``w −= learning_rate · m̂ / (√(v / (1 − β₂ᵗ)) + epsilon)``.
 
     ``m̂ = uₜ₊₁ · m / (1 − Uₜ₊₁) + (1 − uₜ) · g / (1 − Uₜ)``, uₜ = β₁ · (1 − 0.96ᵗ / 2) and
-    Uₜ = u₁ · … · uₜ. Dozat 2016, with Keras' fixed 0.96. m and v are the moving means of g and g².
+    Uₜ = u₁ · … · uₜ. m and v are moving means of g and g². Dozat 2016, with the constant 0.96 of
+    Keras.
     """
 
     beta_1: Rate = 0.9
-    """share of the old mean kept"""
+    """decay rate of m, the mean of gradients"""
     beta_2: Rate = 0.999
-    """share of the old mean square kept"""
+    """decay rate of v, the mean of squared gradients"""
     epsilon: PositiveNumber = 1e-7
-    """added to the root of the mean square"""
+    """added to the root of v, so that the divisor is never 0"""
 
     def slot_names(self) -> tuple[str, ...]:
         return ("mean", "square")
 
     def product(self, step: int) -> float:
-        """U of a step: a closed form, so that a checkpoint has nothing to hold."""
+        """Return U of a step in closed form, so that checkpoints need not store it."""
         return float(self.beta_1**step * DECAY_PRODUCTS[min(step, len(DECAY_PRODUCTS) - 1)])
 
     def update(
@@ -101,16 +102,16 @@ class Nadam(Optimizer):
 class Adamax(Optimizer):
     """``w −= learning_rate / (1 − β₁ᵗ) · m / (u + epsilon)`` with ``u = max(β₂ · u, |g|)``.
 
-    Kingma & Ba 2014, arXiv:1412.6980, section 7.1. m is the moving mean of g. torch adds epsilon
-    within the maximum.
+    m is the moving mean of g. Kingma & Ba 2014, arXiv:1412.6980, section 7.1. torch adds epsilon
+    inside the maximum.
     """
 
     beta_1: Rate = 0.9
-    """share of the old mean kept"""
+    """decay rate of m, the mean of gradients"""
     beta_2: Rate = 0.999
-    """share of the largest gradient kept"""
+    """decay rate of u, the largest gradient"""
     epsilon: PositiveNumber = 1e-7
-    """added to the largest gradient"""
+    """added to u, so that the divisor is never 0"""
 
     def slot_names(self) -> tuple[str, ...]:
         return ("mean", "largest")

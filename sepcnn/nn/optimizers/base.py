@@ -1,6 +1,6 @@
-"""What every optimizer shares: learning rate, weight decay, clipping and slots.
+"""Base class of optimizers: learning rate, weight decay, gradient clipping and slots.
 
-All work on lists of tensors at once (foreach operations).
+All operations act on lists of tensors at once (foreach).
 """
 
 from __future__ import annotations
@@ -18,29 +18,30 @@ from sepcnn.language.values import NonNegativeNumber, PositiveNumber
 
 Tensors = list[Tensor]
 Slots = dict[str, Tensors]
-"""an optimizer's memory: lists parallel to the weights, by name"""
+"""state of an optimizer: by name, a list with one tensor per weight"""
 
 
 class Optimizer(Choice):
-    """Changes weights by their gradients. Clipping and weight decay are Keras', in Keras' order."""
+    """Updates weights from gradients. Clipping and weight decay are applied as in Keras."""
 
     table: ClassVar[Table] = Table("optimizer")
 
     learning_rate: PositiveNumber = 0.001
-    """size of a step; the schedule multiplies it"""
+    """step size, which the schedule multiplies by its factor"""
     weight_decay: NonNegativeNumber = 0.0
-    """before each step weights shrink by this times the learning rate (decoupled)"""
+    """decoupled: each step first multiplies weights by 1 − weight_decay · learning rate"""
     decay: Literal["kernels", "all"] = "kernels"
-    """kernels: biases and normalization do not shrink; all: everything does, as in Keras"""
+    """weights that decay; kernels: not biases and normalization; all: everything, as in Keras"""
     clipnorm: PositiveNumber | None = None
-    """each gradient is scaled down to at most this norm"""
+    """largest norm of the gradient of each weight; larger gradients are scaled down"""
     global_clipnorm: PositiveNumber | None = None
-    """all gradients together are scaled down to at most this norm"""
+    """largest norm of all gradients together; larger gradients are scaled down"""
     clipvalue: PositiveNumber | None = None
-    """gradients are cut to ± this value"""
+    """largest absolute value of gradient elements; larger ones are clipped"""
 
     @classmethod
     def own_fields(cls) -> list[str]:
+        """Fields of the subclass come before the shared ones; learning_rate keeps its place."""
         shared = [name for name in Optimizer.model_fields if name != "learning_rate"]
         return [*(name for name in cls.model_fields if name not in shared), *shared]
 
@@ -48,23 +49,23 @@ class Optimizer(Choice):
     def _one_clipping(self) -> Self:
         given = [n for n in ("clipnorm", "global_clipnorm", "clipvalue") if getattr(self, n)]
         if len(given) > 1:
-            message = f"only one way of clipping is possible, found {' and '.join(given)}"
+            message = f"only one kind of gradient clipping is possible, found {' and '.join(given)}"
             raise invalid(message, "keep one of them")
         return self
 
     @abstractmethod
     def slot_names(self) -> tuple[str, ...]:
-        """What the rule remembers of each weight."""
+        """Return the names of the slots, which are saved in checkpoints."""
 
     def slots(self, weights: Tensors) -> Slots:
-        """The memory before the first step: zeros, unless the rule says otherwise."""
+        """Return the initial slots: zeros by default."""
         return {name: [torch.zeros_like(w) for w in weights] for name in self.slot_names()}
 
     @torch.no_grad()
     def step(
         self, weights: Tensors, gradients: Tensors, slots: Slots, learning_rate: float, step: int
     ) -> None:
-        """Change ``weights`` and ``slots`` in place; ``step`` counts completed steps."""
+        """Update ``weights`` and ``slots`` in place; ``step`` is the number of completed steps."""
         gradients = self._clip(gradients)
         if self.weight_decay:
             decayed = [w for w in weights if w.dim() > 1 or self.decay == "all"]
@@ -76,7 +77,7 @@ class Optimizer(Choice):
     def update(
         self, weights: Tensors, gradients: Tensors, slots: Slots, learning_rate: float, step: int
     ) -> None:
-        """The rule itself."""
+        """Apply the update rule in place, after clipping and weight decay."""
 
     def _clip(self, gradients: Tensors) -> Tensors:
         if self.clipvalue:
@@ -89,6 +90,6 @@ class Optimizer(Choice):
         norms = list(torch._foreach_norm(gradients))
         if self.global_clipnorm:
             norms = [torch.linalg.vector_norm(torch.stack(norms))] * len(gradients)
-        # limit / max(norm, limit) is 1 for a short gradient; no value is read back to the host.
+        # limit / max(norm, limit) is 1 for a small norm, without reading a value back to the host.
         scales = [limit / norm.clamp(min=limit) for norm in norms]
         return list(torch._foreach_mul(gradients, scales))

@@ -1,4 +1,4 @@
-"""Optimizers whose memory is a mean of gradients: SGD and Lion."""
+"""Optimizers that store a mean of gradients: SGD and Lion."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from sepcnn.nn.optimizers.base import Optimizer, Slots, Tensors
 
 
 class SGD(Optimizer):
-    """``v = momentum · v − learning_rate · g``, ``w += v``.
+    """Stochastic gradient descent: ``v = momentum · v − learning_rate · g``, ``w += v``.
 
-    The learning rate is inside the momentum, as in Keras: torch keeps it outside, which differs
-    as soon as the rate changes. ``nesterov``: ``w += momentum · v − learning_rate · g``.
+    With ``nesterov``: ``w += momentum · v − learning_rate · g``. As in Keras, v includes the
+    learning rate; in torch it does not, which differs as soon as the learning rate changes.
     """
 
     learning_rate: PositiveNumber = 0.01
-    """size of a step; the schedule multiplies it"""
+    """step size, which the schedule multiplies by its factor"""
     momentum: Rate = 0.0
-    """share of the last step kept in the next"""
+    """share of the previous step that is added to each step"""
     nesterov: bool = False
-    """look ahead by the momentum (Sutskever et al. 2013)"""
+    """use Nesterov momentum (Sutskever et al. 2013)"""
 
     def slot_names(self) -> tuple[str, ...]:
         return ("momentum",) if self.momentum else ()
@@ -45,13 +45,13 @@ class Lion(Optimizer):
     """``w −= learning_rate · sign(β₁ · m + (1 − β₁) · g)``, then ``m = β₂ · m + (1 − β₂) · g``.
 
     Chen et al. 2023, arXiv:2302.06675. Every weight moves by the learning rate, which should be
-    three to ten times smaller than Adam's, and weight decay as much larger.
+    three to ten times smaller than for Adam, and weight_decay larger by the same factor.
     """
 
     beta_1: PositiveUnitNumber = 0.9
-    """share of the mean in the direction of the step; 0 would leave the mean unused"""
+    """share of the mean m in the direction of the step; must be above 0"""
     beta_2: Rate = 0.99
-    """share of the old mean kept"""
+    """decay rate of the mean of g"""
 
     def slot_names(self) -> tuple[str, ...]:
         return ("mean",)
@@ -60,7 +60,7 @@ class Lion(Optimizer):
         self, weights: Tensors, gradients: Tensors, slots: Slots, learning_rate: float, step: int
     ) -> None:
         mean = slots["mean"]
-        # Not lerp: rounded as Keras rounds, since the sign of a near zero moves a whole step.
+        # Not lerp: must round as Keras does, because the sign of a value near 0 moves a whole step.
         direction = list(torch._foreach_mul(mean, self.beta_1))
         torch._foreach_add_(direction, gradients, alpha=1 - self.beta_1)
         torch._foreach_sign_(direction)

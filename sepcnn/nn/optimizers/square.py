@@ -11,18 +11,18 @@ from sepcnn.nn.optimizers.base import Optimizer, Slots, Tensors
 class RMSprop(Optimizer):
     """``v = rho · v + (1 − rho) · g²``, ``w −= learning_rate · g / √(v + epsilon)``.
 
-    Tieleman & Hinton 2012. Epsilon is inside the root, as in Keras (torch adds it outside);
-    ``centered`` subtracts the squared mean gradient from v; ``momentum`` gathers the steps.
+    Tieleman & Hinton 2012. As in Keras, epsilon is inside the root (torch: outside). ``centered``
+    subtracts the squared mean gradient from v; ``momentum`` adds a share of the previous step.
     """
 
     rho: Rate = 0.9
-    """share of the old mean square kept"""
+    """decay rate of the mean square v"""
     momentum: Rate = 0.0
-    """share of the last step kept in the next"""
+    """share of the previous step that is added to each step"""
     epsilon: PositiveNumber = 1e-7
-    """added to the mean square"""
+    """added to v inside the root, so that the divisor is never 0"""
     centered: bool = False
-    """divide by an estimate of the variance"""
+    """divide by the standard deviation of gradients, not the root mean square"""
 
     def slot_names(self) -> tuple[str, ...]:
         optional = {"momentum": self.momentum > 0, "average": self.centered}
@@ -49,16 +49,16 @@ class RMSprop(Optimizer):
 
 
 class Adagrad(Optimizer):
-    """``s += g²``, ``w −= learning_rate · g / √(s + epsilon)``; the steps only get shorter.
+    """``s += g²``, ``w −= learning_rate · g / √(s + epsilon)``: step sizes only decrease.
 
-    Duchi, Hazan & Singer 2011. Epsilon is inside the root, as in Keras; torch adds it outside and
-    starts s at 0.
+    Duchi, Hazan & Singer 2011. As in Keras, epsilon is inside the root; torch adds it outside and
+    starts with s = 0.
     """
 
     initial_accumulator_value: NonNegativeNumber = 0.1
-    """s before the first step"""
+    """initial value of the sum of squares s"""
     epsilon: PositiveNumber = 1e-7
-    """added to the sum of squares"""
+    """added to s inside the root, so that the divisor is never 0"""
 
     def slot_names(self) -> tuple[str, ...]:
         return ("sum",)
@@ -78,14 +78,14 @@ class Adagrad(Optimizer):
 class Adadelta(Optimizer):
     """``w += learning_rate · d`` with ``d = −g · √(D + epsilon) / √(v + epsilon)``.
 
-    Zeiler 2012, arXiv:1212.5701. v and D are the moving means of g² and d²; D is that of the steps
-    before. The learning rate is Keras' 0.001; the paper has none, which is 1.
+    Zeiler 2012, arXiv:1212.5701. v and D are moving means of g² and d²; D does not include the
+    current d. The default learning rate is 0.001, as in Keras; the paper has none, which equals 1.
     """
 
     rho: Rate = 0.95
-    """share of the old mean squares kept"""
+    """decay rate of the mean squares v and D"""
     epsilon: PositiveNumber = 1e-7
-    """added to both mean squares"""
+    """added to v and D inside the roots"""
 
     def slot_names(self) -> tuple[str, ...]:
         return ("square", "change")

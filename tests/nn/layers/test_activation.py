@@ -174,7 +174,7 @@ def test_the_input_is_left_alone(name: str) -> None:
     assert torch.equal(x, before)
 
 
-ALPHA = "alpha: what the output tends to far below 0, with its sign changed"
+ALPHA = "alpha: the output approaches −alpha for large negative inputs"
 AXES = "of an image, 1 is the height, 2 the width, 3 or -1 the channels"
 
 
@@ -191,25 +191,25 @@ AXES = "of an image, 1 is the height, 2 the width, 3 or -1 the channels"
             "Activation: {activation: {leaky_relu: -1}}",
             ".Activation.activation.leaky_relu.negative_slope",
             "must be at least 0, found -1",
-            "negative_slope: slope below 0; Keras' 0.2, not torch's 0.01",
+            "negative_slope: slope below 0; the default is that of Keras (torch: 0.01)",
         ),
         (
             "Activation: {activation: {gelu: tanh}}",
             ".Activation.activation.gelu.approximate",
             "expected true or false, found 'tanh'",
-            "approximate: Φ(x) as '0.5 · (1 + tanh(√(2/π) · (x + 0.044715 · x³)))'",
+            "approximate: approximate Φ(x) by '0.5 · (1 + tanh(√(2/π) · (x + 0.044715 · x³)))'",
         ),
         (
             "Activation",
             ".Activation",
             "'activation' is required",
-            "activation: the function",
+            "activation: the activation function",
         ),
         (
             "ReLU: -1",
             ".ReLU.max_value",
             "must be at least 0, found -1",
-            "max_value: largest output",
+            "max_value: largest output; null: no limit",
         ),
         (
             "LeakyReLU: -0.1",
@@ -256,5 +256,5 @@ def test_features_have_no_second_axis() -> None:
     assert complaint("[PReLU: {shared_axes: [1, 2]}]", (5,)) == (
         "layers[0].PReLU",
         "there is no axis 2 in 5 features",
-        "axes go from 1 to 1, the batch being 0",
+        "axes are numbered from 1 to 1; 0 is the batch",
     )

@@ -7,7 +7,7 @@ import pytest
 from tests.nn.layers.reading import complaint
 
 PAIR = "expected a whole number above 0 or [height, width]"
-SMALLER = "use padding: same, or one MaxPooling2D fewer above"
+SMALLER = "use padding: same, or remove a MaxPooling2D above"
 WINDOWS = {
     "Conv2D": "kernel_size",
     "SeparableConv2D": "kernel_size",
@@ -18,9 +18,9 @@ WINDOWS = {
     "UpSampling2D": "size",
 }
 ABOUT = {
-    "kernel_size": "height and width of the window",
-    "pool_size": "height and width of the window",
-    "size": "factors of height and width",
+    "kernel_size": "height and width of the kernel; one number means both",
+    "pool_size": "height and width of the window; one number means both",
+    "size": "factors for height and width; one number means both",
 }
 FILTERS = ("Conv2D", "SeparableConv2D", "Conv2DTranspose")
 
@@ -49,7 +49,7 @@ def test_a_window_has_two_sizes_above_0(kind: str, value: str, found: str) -> No
 def test_a_window_larger_than_its_input(kind: str) -> None:
     assert complaint(f"[{kind}: {{{of_filters(kind)}{WINDOWS[kind]}: [2, 9]}}]") == (
         f"layers[0].{kind}",
-        "a 2×9 window does not fit this layer's 8×8 input",
+        "a 2×9 window does not fit the 8×8 input of this layer",
         SMALLER,
     )
 
@@ -57,9 +57,9 @@ def test_a_window_larger_than_its_input(kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "about"),
     [
-        ("Dropout", "share of the values set to 0"),
-        ("SpatialDropout2D", "share of the channels set to 0"),
-        ("StochasticDepth", "share of the images dropped"),
+        ("Dropout", "share of the values that is set to 0"),
+        ("SpatialDropout2D", "share of the channels that is set to 0"),
+        ("StochasticDepth", "share of the images for which the input is set to 0"),
     ],
 )
 def test_a_rate_is_below_1(kind: str, about: str) -> None:
@@ -74,7 +74,7 @@ def test_epsilon_is_above_0(kind: str, value: str) -> None:
     assert complaint(f"[{kind}: {{epsilon: {value}}}]") == (
         f"layers[0].{kind}.epsilon",
         f"must be above 0, found {value}",
-        "epsilon: added to the variance",
+        "epsilon: added to the variance, so that it is never 0",
     )
 
 
@@ -83,7 +83,7 @@ def test_renorm_momentum_is_a_share(value: str) -> None:
     assert complaint(f"[BatchNormalization: {{renorm: true, renorm_momentum: {value}}}]") == (
         "layers[0].BatchNormalization.renorm_momentum",
         f"must be at most 1, found {value}",
-        "renorm_momentum: momentum of the statistics that the correction uses",
+        "renorm_momentum: momentum of the moving statistics in r and d",
     )
 
 
@@ -98,6 +98,6 @@ def test_renorm_momentum_is_a_share(value: str) -> None:
 def test_cropping_leaves_something(margins: str, cut: str) -> None:
     assert complaint(f"[Cropping2D: {margins}]") == (
         "layers[0].Cropping2D",
-        f"cutting {cut} leaves nothing of this layer's 8×8 input",
-        "crop less, or move it further up",
+        f"cropping {cut} leaves nothing of the 8×8 input",
+        "crop less, or move the layer up",
     )

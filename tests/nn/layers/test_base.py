@@ -126,8 +126,8 @@ NAME_HINT = "use letters, digits, - and _; '/' is reserved for blocks"
         (
             "ReLU: {inputs: [input, input]}",
             "",
-            "ReLU reads one layer, not 2",
-            "join them first with Add or Concatenate",
+            "ReLU takes one input, found 2",
+            "first join them with Add or Concatenate",
         ),
     ],
     ids=["slash", "dot", "empty", "number", "inputs", "two"],

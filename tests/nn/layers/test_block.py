@@ -7,7 +7,7 @@ import torch
 
 from sepcnn.nn.graph import make_graph
 from sepcnn.nn.layers.base import Shape
-from sepcnn.nn.layers.block import shortcut_to_paste
+from sepcnn.nn.layers.block import suggested_shortcut
 from tests.nn.layers.reading import complaint, read_layers, read_net
 
 CONV = "Conv2D: {filters: 3, kernel_size: 3, padding: same}"
@@ -59,7 +59,7 @@ PASTE_8 = (
     "write shortcut: [Conv2D: {filters: 8, kernel_size: 1, strides: 2, padding: same, "
     "use_bias: false}, BatchNormalization]"
 )
-VALID = "use padding: same in the layers, so that the size changes by strides alone"
+VALID = "use padding: same in layers, so that only strides change the size"
 
 
 @pytest.mark.parametrize(
@@ -68,31 +68,31 @@ VALID = "use padding: same in the layers, so that the size changes by strides al
         (
             f"[Residual: [{STRIDED}]]",
             "[0].Residual",
-            "the layers give 4×4×8, but the block's input is 8×8×3",
+            "the output of 'layers' is 4×4×8, but the input of the block is 8×8×3",
             PASTE_8,
         ),
         (
             f"[Residual: {{layers: [{STRIDED}], shortcut: [MaxPooling2D]}}]",
             "[0].Residual",
-            "the layers give 4×4×8, but the shortcut is 4×4×3",
+            "the output of 'layers' is 4×4×8, but the shortcut is 4×4×3",
             PASTE_8,
         ),
         (
             "[Residual: [{Conv2D: {filters: 3, kernel_size: 4}}]]",
             "[0].Residual",
-            "the layers give 5×5×3, but the block's input is 8×8×3",
+            "the output of 'layers' is 5×5×3, but the input of the block is 8×8×3",
             VALID,
         ),
         (
             "[Residual: [Flatten]]",
             "[0].Residual",
-            "the layers give 192 features, but the block's input is 8×8×3",
-            "give a shortcut whose output has the shape of the layers' output",
+            "the output of 'layers' is 192 features, but the input of the block is 8×8×3",
+            "use a shortcut whose output has the shape of the output of layers",
         ),
         (
             f"[ReLU, Residual: [{CONV}, Residual: [{STRIDED}]]]",
             "[1].Residual.layers[1].Residual",
-            "the layers give 4×4×8, but the block's input is 8×8×3",
+            "the output of 'layers' is 4×4×8, but the input of the block is 8×8×3",
             PASTE_8,
         ),
     ],
@@ -104,7 +104,7 @@ def test_a_residual_that_does_not_fit(layers: str, path: str, message: str, hint
 
 @pytest.mark.parametrize("size", [7, 8, 9, 16])
 @pytest.mark.parametrize("strides", [1, 2, 3])
-def test_the_shortcut_to_paste_fits(size: int, strides: int) -> None:
+def test_the_suggested_shortcut_fits(size: int, strides: int) -> None:
     layer = f"Conv2D: {{filters: 5, kernel_size: 3, strides: {strides}, padding: same}}"
     _, _, hint = complaint(f"[Residual: [{layer}]]", (size, size, 3))
     pasted = hint.removeprefix("write ")
@@ -115,7 +115,7 @@ def test_the_shortcut_to_paste_fits(size: int, strides: int) -> None:
 
 
 def test_no_shortcut_is_offered_where_no_stride_fits() -> None:
-    assert shortcut_to_paste((8, 8, 3), (4, 2, 3)) == VALID
+    assert suggested_shortcut((8, 8, 3), (4, 2, 3)) == VALID
 
 
 # ── Repeat ────────────────────────────────────────────────────────────────────────────────────
@@ -155,8 +155,8 @@ def test_the_layer_that_stops_fitting_is_named_once() -> None:
     shrinking = "Repeat: {times: 5, layers: [ReLU, MaxPooling2D]}"
     assert complaint(f"[{shrinking}]") == (
         "layers[0].Repeat.layers[1].MaxPooling2D",
-        "a 2×2 window does not fit this layer's 1×1 input",
-        "use padding: same, or one MaxPooling2D fewer above",
+        "a 2×2 window does not fit the 1×1 input of this layer",
+        "use padding: same, or remove a MaxPooling2D above",
     )
 
 
@@ -188,31 +188,31 @@ def test_parallel_branches_read_the_same_input(merge: str, name: str, channels: 
             "[Parallel: [[ReLU]]]",
             ".branches",
             "expected at least 2 items, found 1",
-            "branches: lists of layers, one a branch",
+            "branches: one list of layers per branch",
         ),
         (
             "[Parallel: {branches: [[ReLU], [ReLU]], merge: ReLU}]",
             "",
-            "ReLU does not join branches",
+            "merge must be a merge layer, found ReLU",
             "use Concatenate or Add",
         ),
         (
             "[Parallel: {branches: [[ReLU], [ReLU]], merge: {Add: [a, b]}}]",
             "",
-            "merge joins the branches and reads nothing else",
+            "the inputs of merge are always the branches",
             "leave out inputs",
         ),
         (
             "[Parallel: {branches: [[ReLU], [MaxPooling2D]], merge: Add}]",
             "",
-            "cannot add inputs of the shapes 8×8×3 and 4×4×3",
-            "bring them to one shape, as with Conv2D: {kernel_size: 1, …} or padding: same",
+            "cannot add inputs with shapes 8×8×3 and 4×4×3",
+            "make the shapes equal, as with Conv2D: {kernel_size: 1, …} or padding: same",
         ),
         (
             "[Parallel: {branches: [[ReLU], [ReLU, MaxPooling2D: 9]]}]",
             ".branches[1][1].MaxPooling2D",
-            "a 9×9 window does not fit this layer's 8×8 input",
-            "use padding: same, or one MaxPooling2D fewer above",
+            "a 9×9 window does not fit the 8×8 input of this layer",
+            "use padding: same, or remove a MaxPooling2D above",
         ),
     ],
     ids=["one", "no-merge", "inputs", "shapes", "branch"],
@@ -231,25 +231,25 @@ def test_a_parallel_that_does_not_fit(layers: str, path: str, message: str, hint
             "[Residual: []]",
             ".Residual.layers",
             "expected at least 1 item, found 0",
-            "layers: the layers on the main way",
+            "layers: layers of the main branch",
         ),
         (
             "[Repeat: {times: 0, layers: [ReLU]}]",
             ".Repeat.times",
             "must be above 0, found 0",
-            "times: how many times",
+            "times: number of repetitions",
         ),
         (
             "[Repeat: 3]",
             ".Repeat",
             "'layers' is required",
-            "layers: the layers to repeat",
+            "layers: layers to repeat",
         ),
         (
             "[ReLU: {name: a}, Residual: {inputs: [input, a], layers: [ReLU]}]",
             ".Residual",
-            "Residual reads one layer, not 2",
-            "join them first with Add or Concatenate",
+            "Residual takes one input, found 2",
+            "first join them with Add or Concatenate",
         ),
     ],
     ids=["no-layers", "no-times", "only-times", "two-inputs"],

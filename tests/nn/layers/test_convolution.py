@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sepcnn.nn.layers import Conv2D, SeparableConv2D
 from sepcnn.nn.layers.base import ReceptiveField, Shape
-from sepcnn.nn.layers.sliding_window import output_size, same_padding
+from sepcnn.nn.layers.sliding_window import output_length, same_padding
 from tests.nn.layers.reading import complaint, read_net
 from tests.reference import Array, SideBySide, keras, kolmogorov_smirnov
 
@@ -108,9 +108,9 @@ def test_the_odd_pixel_of_padding_goes_last(
 def test_same_padding_is_the_least_that_fits(window: int, stride: int) -> None:
     for size in range(1, 20):
         before, after = same_padding(size, window, stride)
-        outputs = output_size(size, window, stride, "same")
+        outputs = output_length(size, window, stride, "same")
         assert outputs == int(np.ceil(size / stride))
-        assert output_size(size + before + after, window, stride, "valid") >= outputs
+        assert output_length(size + before + after, window, stride, "valid") >= outputs
         assert after - before in (0, 1)
         covered = (outputs - 1) * stride + window
         assert before + after == max(0, covered - size)
@@ -147,7 +147,7 @@ def test_the_window_spans_the_dilation() -> None:
     )
 
 
-# ── first values of the depthwise kernel ──────────────────────────────────────────────────────
+# ── initial values of the depthwise kernel ──────────────────────────────────────────────────────
 
 
 def depthwise_kernel(fields: str, channels: int, seed: int = 0) -> Array:
@@ -219,7 +219,7 @@ def test_the_pointwise_kernel_does_not_ask_for_the_depthwise_fan() -> None:
     )
 
 
-FIT = "use padding: same, or one MaxPooling2D fewer above"
+FIT = "use padding: same, or remove a MaxPooling2D above"
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ FIT = "use padding: same, or one MaxPooling2D fewer above"
             "Conv2D: {filters: 4, kernel_size: [3, 0]}",
             ".Conv2D.kernel_size",
             "expected a whole number above 0 or [height, width], found [3, 0]",
-            "kernel_size: height and width of the window",
+            "kernel_size: height and width of the kernel; one number means both",
         ),
         (
             "Conv2D: {filters: 4, kernel_size: 3, padding: sane}",
@@ -264,13 +264,13 @@ FIT = "use padding: same, or one MaxPooling2D fewer above"
         (
             "Conv2D: {filters: 4, kernel_size: [3, 9]}",
             ".Conv2D",
-            "a 3×9 window does not fit this layer's 8×8 input",
+            "a 3×9 window does not fit the 8×8 input of this layer",
             FIT,
         ),
         (
             "SeparableConv2D: {filters: 4, kernel_size: 3, dilation_rate: [1, 4]}",
             ".SeparableConv2D",
-            "a 3×3 window, dilated to 3×9, does not fit this layer's 8×8 input",
+            "a 3×3 window, dilated to 3×9, does not fit the 8×8 input of this layer",
             FIT,
         ),
     ],

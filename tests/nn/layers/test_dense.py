@@ -13,7 +13,7 @@ from sepcnn.nn.layers.base import Shape, ShapeError
 from tests.nn.layers.reading import complaint
 from tests.reference import SideBySide, keras
 
-UNITS = "units: number of outputs; auto: the number of classes of the data"
+UNITS = "units: number of outputs; auto: the number of classes in the data"
 
 
 def test_keras_computes_in_float64() -> None:
@@ -58,7 +58,8 @@ def test_units_auto_needs_the_number_of_classes() -> None:
     with pytest.raises(ShapeError) as caught:
         Dense(units="auto").output_shape((6,))
     assert str(caught.value) == (
-        "the number of classes is not known here\n   write the number of units"
+        "units: auto needs the number of classes, which is not known here\n"
+        "   write the number of units"
     )
 
 

@@ -83,7 +83,7 @@ def test_the_window_spans_the_dilation() -> None:
             "[DepthwiseConv2D: {kernel_size: 3, depth_multiplier: 0}]",
             "[0].DepthwiseConv2D.depth_multiplier",
             "must be above 0, found 0",
-            "depth_multiplier: outputs for each input channel",
+            "depth_multiplier: number of output channels per input channel",
         ),
         (
             "[DepthwiseConv2D: {kernel_size: 3, strides: 2, dilation_rate: 2}]",
@@ -94,7 +94,7 @@ def test_the_window_spans_the_dilation() -> None:
         (
             "[DepthwiseConv2D: [3, 9]]",
             "[0].DepthwiseConv2D",
-            "a 3×9 window does not fit this layer's 8×8 input",
+            "a 3×9 window does not fit the 8×8 input of this layer",
             FIT,
         ),
         (

@@ -234,7 +234,7 @@ def test_refused_rates(value: str, message: str) -> None:
 
 
 NOISE_SHAPE = "expected a list of whole numbers above 0 and null"
-SIZES = "null is an axis's own length, 1 shares along it, as in [null, 1, 1, null]"
+SIZES = "null is the size of the input, 1 shares the mask along the axis: [null, 1, 1, null]"
 
 
 @pytest.mark.parametrize(
@@ -255,25 +255,25 @@ SIZES = "null is an axis's own length, 1 shares along it, as in [null, 1, 1, nul
         (
             "Dropout: {rate: 0.5, noise_shape: [1, 1, null]}",
             ".Dropout",
-            "noise_shape has 3 numbers for 8×8×3",
-            "write 4, the batch first, as in [null, 1, 1, null]",
+            "noise_shape has 3 sizes for an input of 8×8×3",
+            "write 4, batch first, as in [null, 1, 1, null]",
         ),
         (
             "Dropout: {rate: 0.5, noise_shape: []}",
             ".Dropout",
-            "noise_shape has 0 numbers for 8×8×3",
-            "write 4, the batch first, as in [null, 1, 1, null]",
+            "noise_shape has 0 sizes for an input of 8×8×3",
+            "write 4, batch first, as in [null, 1, 1, null]",
         ),
         (
             "Dropout: {rate: 0.5, noise_shape: [32, 1, 1, null]}",
             ".Dropout",
-            "noise_shape begins with 32, but the last batch may be smaller",
-            "begin with null: each image has a mask of its own",
+            "noise_shape starts with 32, but the last batch may be smaller",
+            "start with null: each image has its own mask",
         ),
         (
             "Dropout: {rate: 0.5, noise_shape: [null, 1, 4, null]}",
             ".Dropout",
-            "noise_shape has 4 where 8×8×3 has 8",
+            "noise_shape has 4 for an axis of size 8 in 8×8×3",
             "write null or 1, as in [null, 1, 1, null]",
         ),
         (
@@ -286,7 +286,7 @@ SIZES = "null is an axis's own length, 1 shares along it, as in [null, 1, 1, nul
             "StochasticDepth: 1",
             ".StochasticDepth.rate",
             "must be below 1, found 1",
-            "rate: share of the images dropped",
+            "rate: share of the images for which the input is set to 0",
         ),
     ],
     ids=["number", "items", "short", "empty", "batch", "length", "noise", "depth"],

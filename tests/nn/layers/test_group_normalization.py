@@ -186,9 +186,9 @@ def test_an_image_that_is_normalized_as_a_whole_is_seen_as_a_whole() -> None:
     assert GroupNormalization(groups=-1).receptive_field((8, 8, 3)) is None
 
 
-GROUPS = "groups: number of groups; it must divide the channels; -1: as many as channels"
+GROUPS = "groups: number of groups, a divisor of the number of channels; -1: one group per channel"
 COUNT = "expected a whole number above 0, or -1"
-CHANNELS = "leave axis out: it is the channels unless given"
+CHANNELS = "leave out axis: the default is the channel axis"
 
 
 @pytest.mark.parametrize(
@@ -197,14 +197,14 @@ CHANNELS = "leave axis out: it is the channels unless given"
         (
             "GroupNormalization",
             "",
-            "48 channels do not fall into 32 equal groups",
-            "write groups: 24, or -1: each channel alone",
+            "cannot divide 48 channels into 32 equal groups",
+            "write groups: 24, or -1: one group per channel",
         ),
         (
             "GroupNormalization: 96",
             "",
-            "48 channels do not fall into 96 equal groups",
-            "write groups: 48, or -1: each channel alone",
+            "cannot divide 48 channels into 96 equal groups",
+            "write groups: 48, or -1: one group per channel",
         ),
         ("GroupNormalization: 0", ".groups", f"{COUNT}, found 0", GROUPS),
         ("GroupNormalization: -2", ".groups", f"{COUNT}, found -2", GROUPS),
@@ -212,7 +212,7 @@ CHANNELS = "leave axis out: it is the channels unless given"
         (
             "GroupNormalization: {groups: 1, axis: 1}",
             "",
-            "the height axis is not that of the channels",
+            "the height axis is not the channel axis",
             CHANNELS,
         ),
         (
@@ -224,8 +224,8 @@ CHANNELS = "leave axis out: it is the channels unless given"
         (
             "LayerNormalization: {axis: [3, 1, -1]}",
             "",
-            "the channel axis is named twice",
-            "name each axis once",
+            "the channel axis is given twice",
+            "give each axis once",
         ),
         (
             "LayerNormalization: {axis: []}",
@@ -237,7 +237,7 @@ CHANNELS = "leave axis out: it is the channels unless given"
             "LayerNormalization: {epsilon: 0}",
             ".epsilon",
             "must be above 0, found 0",
-            "epsilon: added to the variance",
+            "epsilon: added to the variance, so that it is never 0",
         ),
     ],
     ids=[

@@ -90,7 +90,7 @@ def test_nan_is_not_hidden(kind: str, place: int) -> None:
     assert found.isnan().tolist() == [[True, False]]
 
 
-BRING = "bring them to one shape, as with Conv2D: {kernel_size: 1, …} or padding: same"
+BRING = "make the shapes equal, as with Conv2D: {kernel_size: 1, …} or padding: same"
 TWO = "[ReLU: {name: a}, {Conv2D: {name: b, filters: 4, kernel_size: 3}}, %s]"
 
 
@@ -100,20 +100,20 @@ TWO = "[ReLU: {name: a}, {Conv2D: {name: b, filters: 4, kernel_size: 3}}, %s]"
         (
             TWO % "Add: [a, b]",
             "[2].Add",
-            "cannot add inputs of the shapes 8×8×3 and 6×6×4",
+            "cannot add inputs with shapes 8×8×3 and 6×6×4",
             BRING,
         ),
         (
             TWO % "Concatenate: [a, b]",
             "[2].Concatenate",
-            "cannot concatenate inputs of the shapes 8×8×3 and 6×6×4",
-            "height and width must agree: use padding: same, or the same pooling in each",
+            "cannot concatenate inputs with shapes 8×8×3 and 6×6×4",
+            "height and width must be equal: use padding: same, or the same strides in each",
         ),
         (
             TWO % "Concatenate: {inputs: [a, b], axis: 1}",
             "[2].Concatenate",
-            "cannot concatenate inputs of the shapes 8×8×3 and 6×6×4",
-            "all axes but axis 1 must agree",
+            "cannot concatenate inputs with shapes 8×8×3 and 6×6×4",
+            "all axes except axis 1 must be equal",
         ),
         (
             TWO % "Concatenate: {inputs: [a, b], axis: 4}",
@@ -130,55 +130,55 @@ TWO = "[ReLU: {name: a}, {Conv2D: {name: b, filters: 4, kernel_size: 3}}, %s]"
         (
             "[ReLU: {name: a}, GlobalAveragePooling2D: {name: b}, Add: [a, b]]",
             "[2].Add",
-            "cannot add inputs of the shapes 8×8×3 and 3 features",
+            "cannot add inputs with shapes 8×8×3 and 3 features",
             BRING,
         ),
         (
             "[ReLU: {name: a}, Add]",
             "[1].Add",
-            "Add joins two or more layers, but reads one",
+            "Add takes two or more inputs, found one",
             "name the layers to join, as in Add: [name_1, name_2]",
         ),
         (
             TWO % "Multiply: [a, b]",
             "[2].Multiply",
-            "cannot multiply inputs of the shapes 8×8×3 and 6×6×4",
+            "cannot multiply inputs with shapes 8×8×3 and 6×6×4",
             BRING,
         ),
         (
             TWO % "Maximum: [a, b]",
             "[2].Maximum",
-            "cannot compare inputs of the shapes 8×8×3 and 6×6×4",
+            "cannot compare inputs with shapes 8×8×3 and 6×6×4",
             BRING,
         ),
         (
             TWO % "Subtract: [a, b]",
             "[2].Subtract",
-            "cannot subtract inputs of the shapes 8×8×3 and 6×6×4",
+            "cannot subtract inputs with shapes 8×8×3 and 6×6×4",
             BRING,
         ),
         (
             "[ReLU: {name: a}, Subtract: [a, a, input]]",
             "[1].Subtract",
-            "Subtract joins two layers, but reads 3",
-            "name the one to subtract from, then the one to subtract",
+            "Subtract takes two inputs, found 3",
+            "name two layers; the second is subtracted from the first",
         ),
         (
             "[Parallel: {branches: [[ReLU], [ReLU], [ReLU]], merge: Subtract}]",
             "[0].Parallel",
-            "Subtract joins two layers, but reads 3",
-            "name the one to subtract from, then the one to subtract",
+            "Subtract takes two inputs, found 3",
+            "name two layers; the second is subtracted from the first",
         ),
         (
             "[Subtract]",
             "[0].Subtract",
-            "Subtract joins two layers, but reads one",
+            "Subtract takes two inputs, found one",
             "name the layers to join, as in Subtract: [name_1, name_2]",
         ),
         (
             "[Concatenate: []]",
             "[0].Concatenate.inputs",
-            "expected a list of names of layers above, found []",
+            "expected a list of names of earlier layers, found []",
             "inputs: names of the layers above that this one reads; "
             "the layer right above unless given",
         ),

@@ -299,8 +299,8 @@ def test_the_first_standard_deviations_are_roots_of_the_first_variance() -> None
 
 
 CLIPPING = "layers[0].BatchNormalization.renorm_clipping"
-ORDER = "r lies between rmin and rmax; rmin is 0 unless given"
-LIMITS = "renorm_clipping: limits of the correction"
+ORDER = "rmin must be at most rmax; the default of rmin is 0"
+LIMITS = "renorm_clipping: limits of the correction r and d in batch renormalization"
 WRITE = "write a number, or {start: 1, end: 3, after: 10%, until: 50%}"
 
 
@@ -359,7 +359,7 @@ WRITE = "write a number, or {start: 1, end: 3, after: 10%, until: 50%}"
             "rmax: {end: 3, until: 10%}",
             ".rmax",
             "'start' is required",
-            "start: value before 'after'",
+            "start: value until 'after'",
         ),
         (
             "rmin: {start: 0, end: 1, until: 10}",
@@ -375,7 +375,7 @@ WRITE = "write a number, or {start: 1, end: 3, after: 10%, until: 50%}"
             "rmax: {start: 1, end: 3}",
             ".rmax",
             "'until' is required",
-            "until: when the change is over",
+            "until: moment at which the change ends",
         ),
     ],
 )
@@ -426,20 +426,20 @@ def test_infinity_is_no_limit() -> None:
         (
             "BatchNormalization: {axis: 1}",
             "",
-            "the height axis is not that of the channels",
-            "leave axis out: it is the channels unless given",
+            "the height axis is not the channel axis",
+            "leave out axis: the default is the channel axis",
         ),
         (
             "BatchNormalization: {momentum: 1.5}",
             ".momentum",
             "must be at most 1, found 1.5",
-            "momentum: share of the old value kept by the moving statistics in each step",
+            "momentum: share of the moving statistics that is kept in each step",
         ),
         (
             "BatchNormalization: {epsilon: 0}",
             ".epsilon",
             "must be above 0, found 0",
-            "epsilon: added to the variance",
+            "epsilon: added to the variance, so that it is never 0",
         ),
     ],
     ids=["axis", "momentum", "epsilon"],

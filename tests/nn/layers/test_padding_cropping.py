@@ -50,7 +50,7 @@ def test_a_pixel_sees_one_pixel() -> None:
 
 
 MARGIN = "expected a whole number, [height, width] or [[top, bottom], [left, right]], found "
-CORNER = "for one row at the bottom and one column at the right write [[0, 1], [0, 1]]"
+CORNER = "[[0, 1], [0, 1]] is one row at the bottom and one column at the right"
 
 
 @pytest.mark.parametrize("text", ["-1", "1.5", "true", "[1]", "[1, 2, 3]", "[[1], [2]]", "[1, -1]"])
@@ -68,14 +68,14 @@ def test_a_margin_that_is_none(kind: str, field: str, text: str) -> None:
         (
             "[Cropping2D: [[4, 4], [0, 0]]]",
             "[0].Cropping2D",
-            "cutting 4 + 4 rows and 0 + 0 columns leaves nothing of this layer's 8×8 input",
-            "crop less, or move it further up",
+            "cropping 4 + 4 rows and 0 + 0 columns leaves nothing of the 8×8 input",
+            "crop less, or move the layer up",
         ),
         (
             "[Cropping2D: [1, [0, 9]]]",
             "[0].Cropping2D",
-            "cutting 1 + 1 rows and 0 + 9 columns leaves nothing of this layer's 8×8 input",
-            "crop less, or move it further up",
+            "cropping 1 + 1 rows and 0 + 9 columns leaves nothing of the 8×8 input",
+            "crop less, or move the layer up",
         ),
         (
             "[Flatten, ZeroPadding2D]",

@@ -61,7 +61,7 @@ def average(layer: AveragePooling2D, x: Array, direction: Array) -> tuple[Array,
     TensorFlow's kernel divides by them alone: ``SpatialAvgPool`` in
     tensorflow/core/kernels/pooling_ops_common.h counts the window's pixels inside the image.
     """
-    (height, width), (down, across) = layer.pool_size, layer.steps()
+    (height, width), (down, across) = layer.pool_size, layer.effective_strides()
     top, _ = same_padding(x.shape[1], height, down)
     left, _ = same_padding(x.shape[2], width, across)
     output, gradient = np.empty_like(direction), np.zeros_like(x)
@@ -137,8 +137,8 @@ def test_windows_move_by_their_own_size_unless_told() -> None:
         (
             "[MaxPooling2D: 9]",
             "[0].MaxPooling2D",
-            "a 9×9 window does not fit this layer's 8×8 input",
-            "use padding: same, or one MaxPooling2D fewer above",
+            "a 9×9 window does not fit the 8×8 input of this layer",
+            "use padding: same, or remove a MaxPooling2D above",
         ),
         (
             "[Flatten, GlobalAveragePooling2D]",
@@ -156,7 +156,7 @@ def test_windows_move_by_their_own_size_unless_told() -> None:
             "[AveragePooling2D: {strides: 0}]",
             "[0].AveragePooling2D.strides",
             "expected a whole number above 0 or [height, width], found 0",
-            "strides: pixels between windows; the window's own size unless given",
+            "strides: step of the window along height and width, in pixels; by default pool_size",
         ),
     ],
     ids=["window", "features", "features of the maximum", "strides"],

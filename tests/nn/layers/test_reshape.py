@@ -96,19 +96,19 @@ def test_a_layer_takes_other_ranks_or_refuses(name: str, target: Shape) -> None:
     assert net.eval()(torch.randn(2, 3, 7, 9)).shape == (2, shape[-1], *shape[:-1])
 
 
-TARGET = "expected a list of whole numbers above 0, one of them -1 at most, found "
+TARGET = "expected a list of whole numbers above 0, at most one of them -1, found "
 
 
 @pytest.mark.parametrize("text", ["12", "[]", "[4, 0]", "[-1, -1]", "[-2, 6]", "[1.5]", "[true]"])
 def test_a_shape_that_is_none(text: str) -> None:
-    hint = "write [8, 8, 16] for an image, [256] for features; -1 stands for what is left"
+    hint = "[8, 8, 16] is an image, [256] features; -1 is computed from the other sizes"
     path = "layers[0].Reshape.target_shape"
     assert complaint(f"[Reshape: {{target_shape: {text}}}]") == (path, TARGET + text, hint)
 
 
 @pytest.mark.parametrize("text", ["1", "[]", "[0, 1, 2]", "[1, 1, 2]", "[1, 2, 4]", "[true, 2]"])
 def test_axes_that_are_none(text: str) -> None:
-    message = f"expected the axes from 1 on, each once, found {text}"
+    message = f"expected a permutation of the axes from 1, found {text}"
     hint = "[2, 1, 3] swaps height and width of an image"
     found = complaint(f"[Permute: {{dims: {text}}}]")
     assert found == ("layers[0].Permute.dims", message, hint)
@@ -120,20 +120,20 @@ def test_axes_that_are_none(text: str) -> None:
         (
             "[Reshape: [5, -1]]",
             "[0].Reshape",
-            "the 192 elements of 8×8×3 do not make 5×-1",
-            "choose sizes whose product is 192, or -1 for one that is found",
+            "cannot reshape 8×8×3 (192 elements) to 5×-1",
+            "use sizes whose product is 192, or -1 for one of them",
         ),
         (
             "[Flatten, Reshape: [8, 8]]",
             "[1].Reshape",
-            "the 192 elements of 192 features do not make 8×8",
-            "choose sizes whose product is 192, or -1 for one that is found",
+            "cannot reshape 192 features (192 elements) to 8×8",
+            "use sizes whose product is 192, or -1 for one of them",
         ),
         (
             "[Permute: [2, 1]]",
             "[0].Permute",
-            "dims orders 2 axes, but its input is 8×8×3",
-            "name every axis once, from 1 on, without the batch",
+            "dims has 2 axes, but the input is 8×8×3",
+            "give each axis once, from 1, without the batch",
         ),
     ],
     ids=["rest", "product", "rank"],

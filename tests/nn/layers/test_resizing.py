@@ -167,7 +167,7 @@ def test_the_receptive_field_of_repeated_pixels() -> None:
             "[UpSampling2D: 0]",
             "[0].UpSampling2D.size",
             "expected a whole number above 0 or [height, width], found 0",
-            "size: factors of height and width",
+            "size: factors for height and width; one number means both",
         ),
         (
             "[UpSampling2D: {interpolation: area}]",
@@ -179,26 +179,26 @@ def test_the_receptive_field_of_repeated_pixels() -> None:
             "[Resizing: {height: 4}]",
             "[0].Resizing",
             "'width' is required",
-            "width: columns of the output",
+            "width: width of the output in pixels",
         ),
         (
             "[Resizing: {height: 4, width: 4, fill_mode: reflect}]",
             "[0].Resizing.fill_mode",
             "expected one of constant; found 'reflect'",
-            "fill_mode: what is added: one value",
+            "fill_mode: how padding is filled: only with one value, fill_value",
         ),
         (
             "[Resizing: {height: 4, width: 4, crop_to_aspect_ratio: true, "
             "pad_to_aspect_ratio: true}]",
             "[0].Resizing",
             "crop_to_aspect_ratio and pad_to_aspect_ratio cannot both be true",
-            "leave one of them out",
+            "leave out one of them",
         ),
         (
             "[CenterCrop: {height: 0, width: 4}]",
             "[0].CenterCrop.height",
             "must be above 0, found 0",
-            "height: rows of the output",
+            "height: height of the output in pixels",
         ),
         *(
             (

@@ -100,8 +100,10 @@ def test_only_adapted_statistics_travel_in_the_checkpoint() -> None:
     assert list(given.state_dict()) == []
 
 
-EXPECTED = "expected a number, or a list with one number a channel"
-MEAN = "mean: mean, one for all channels or one each; taken from the data unless given"
+EXPECTED = "expected a number, or a list with one number per channel"
+MEAN = (
+    "mean: mean of the data, one number or one per channel; null: computed from the training images"
+)
 
 
 @pytest.mark.parametrize(
@@ -110,32 +112,32 @@ MEAN = "mean: mean, one for all channels or one each; taken from the data unless
         (
             "Normalization: {mean: 1}",
             "",
-            "mean and variance must be given together, or neither",
-            "give the other",
+            "mean and variance must be given together",
+            "give both, or neither",
         ),
         (
             "Normalization: {mean: 1, variance: [1, -2, 3]}",
             "",
             "variance must be at least 0, found -2",
-            "give the square of the standard deviation, as the data has it",
+            "the variance is the square of the standard deviation",
         ),
         (
             "Normalization: {mean: [1, 2], variance: 1}",
             "",
             "2 values given for 3 channels",
-            "give one number for all channels, or one for each",
+            "give one number for all channels, or one per channel",
         ),
         (
             "Normalization: {mean: [1, 2, 3], variance: 1, axis: null}",
             "",
-            "with axis: null, mean and variance are one number each",
-            "leave axis out: each channel has its own",
+            "with axis: null, mean and variance must be one number each",
+            "leave out axis for one number per channel",
         ),
         (
             "Normalization: {axis: 1}",
             "",
-            "the height axis is not that of the channels",
-            "leave axis out: it is the channels unless given",
+            "the height axis is not the channel axis",
+            "leave out axis: the default is the channel axis",
         ),
         ("Normalization: {mean: true, variance: 1}", ".mean", f"{EXPECTED}, found true", MEAN),
         ("Normalization: {mean: [], variance: 1}", ".mean", f"{EXPECTED}, found []", MEAN),
@@ -148,7 +150,7 @@ def test_refused_statistics(layer: str, path: str, message: str, hint: str) -> N
     assert complaint(f"[{layer}]") == (f"layers[0].Normalization{path}", message, hint)
 
 
-SCALE = "scale: factor, as in 1/255 or 1/127.5; a list has one a channel"
+SCALE = "scale: factor, as 1/255 or 1/127.5, or a list of one factor per channel"
 
 
 @pytest.mark.parametrize(
@@ -159,7 +161,7 @@ SCALE = "scale: factor, as in 1/255 or 1/127.5; a list has one a channel"
             "Rescaling: [1, 2]",
             "",
             "2 values given for 3 channels",
-            "give one number for all channels, or one for each",
+            "give one number for all channels, or one per channel",
         ),
         ("Rescaling: 1/0", ".scale", f"{EXPECTED}, found '1/0'", SCALE),
     ],

@@ -118,14 +118,14 @@ def test_what_a_pixel_sees(arguments: dict[str, Any], window: ReceptiveField) ->
             "strides: 2, output_padding: -1",
             ".output_padding",
             "expected a whole number or [height, width], found -1",
-            "output_padding: pixels added to the output's smallest size, below strides; "
-            "Keras' size unless given",
+            "output_padding: pixels added to the smallest output size, fewer than strides; "
+            "null: as in Keras",
         ),
         (
             "strides: [3, 2], output_padding: [0, 2]",
             "",
-            "output_padding 2 must be below the stride, which is 2",
-            "leave it out, or take a larger stride",
+            "output_padding (2) must be less than the stride (2)",
+            "leave it out, or use larger strides",
         ),
         (
             "strides: 2, dilation_rate: 2",
@@ -136,7 +136,7 @@ def test_what_a_pixel_sees(arguments: dict[str, Any], window: ReceptiveField) ->
         (
             "strides: 2, output_padding: 0, padding: same",
             "",
-            "its output would be 0×2, from 1×2×3",
+            "the output would be 0×2, from 1×2×3",
             "leave out output_padding, or make it larger",
         ),
     ],
