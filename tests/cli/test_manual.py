@@ -73,8 +73,8 @@ def test_manual_of_a_chapter_lists_its_entries(invoke: Invoke, name: str) -> Non
 def test_manual_of_a_name_in_two_tables_shows_both(invoke: Invoke) -> None:
     code, out, _ = invoke("manual", "softmax")
     assert code == 0
-    assert out.startswith("Softmax (layer)\n\nexp(x) over the sum")
-    assert "\n\nsoftmax (activation)\n\nexp(x) over the sum" in out
+    assert out.startswith("Softmax (layer)\n\nSoftmax: exp(x) / Σ exp(x) over the channels.")
+    assert "\n\nsoftmax (activation)\n\nexp(x) / Σ exp(x) over the channels." in out
 
 
 def test_manual_of_a_section(invoke: Invoke) -> None:

@@ -133,9 +133,9 @@ def test_papers_become_links_and_code_is_marked() -> None:
 
 def test_a_summary_is_the_first_sentence() -> None:
     found = {entry.name: entry.summary() for entry in ENTRIES}
-    assert found["Cosine"] == "Half a cosine from 1 to ``final``."
+    assert found["Cosine"] == "Cosine decay from 1 to ``final``."
     assert found["AdamW"] == "Adam with decoupled weight decay."
-    assert found["ReLU"].endswith("; never above ``max_value``.")
+    assert found["ReLU"].endswith("; at most ``max_value``.")
 
 
 @pytest.mark.parametrize(

@@ -49,9 +49,8 @@ class ActivationModule(nn.Module):
 
 
 class ReLU(ElementwiseLayer):
-    """Rectified linear unit: ``x`` above ``threshold``, else ``negative_slope · (x − threshold)``.
-
-    The output is at most ``max_value``.
+    """Rectified linear unit: ``x`` above ``threshold``, else ``negative_slope · (x − threshold)``;
+    at most ``max_value``.
     """
 
     max_value: NonNegativeNumber | None = None

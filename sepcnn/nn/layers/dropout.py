@@ -106,7 +106,7 @@ class StochasticDepth(ElementwiseLayer):
     The others are divided by 1 − rate. As the last layer of ``layers`` in a Residual it drops the
     branch, so that only the shortcut remains. Huang et al. 2016, arXiv:1603.09382; the paper
     scales in inference instead, which has the same mean. Not a layer of Keras, in which ``Dropout``
-    with ``noise_shape`` (None, 1, 1, 1) does the same.
+    with ``noise_shape: [null, 1, 1, 1]`` does the same.
     """
 
     rate: Rate

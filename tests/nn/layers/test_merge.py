@@ -179,8 +179,8 @@ TWO = "[ReLU: {name: a}, {Conv2D: {name: b, filters: 4, kernel_size: 3}}, %s]"
             "[Concatenate: []]",
             "[0].Concatenate.inputs",
             "expected a list of names of earlier layers, found []",
-            "inputs: names of the layers above that this one reads; "
-            "the layer right above unless given",
+            "inputs: names of the earlier layers that this layer reads; "
+            "by default the previous layer",
         ),
     ],
     ids=[
