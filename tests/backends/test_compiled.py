@@ -85,6 +85,7 @@ def test_all_that_changes_from_step_to_step(tmp_path: Path) -> None:
     assert_alike(*states(config_of(tmp_path), 8, PLAIN, COMPILED))
 
 
+@pytest.mark.covering("one")
 @pytest.mark.usefixtures("_without_kernels")
 @pytest.mark.parametrize("name", LAYERS)
 def test_every_layer_in_one_piece(name: str) -> None:

@@ -174,6 +174,7 @@ def test_graphs_are_those_of_cuda() -> None:
     ]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux shares so")
 def test_no_more_processors_than_may_be_used() -> None:
     code = "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])\n"

@@ -82,6 +82,7 @@ def test_an_optimizer_that_torch_lacks(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.exhaustive
 def test_the_process_ends(tmp_path: Path) -> None:
     with PlainTorchProcess(read(tmp_path, "Adam"), 3, CPU, 0.1) as plain:
         assert plain.run(0.01) > 0

@@ -41,6 +41,7 @@ def compile_cpp(command: list[str], *arguments: str) -> None:
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.exhaustive
 @precisions
 def test_kernels_compile_without_warnings(
     compiler: list[str], precision: str, tmp_path: Path
@@ -50,6 +51,7 @@ def test_kernels_compile_without_warnings(
     compile_cpp(compiler, *flags, "-c", source, "-o", str(tmp_path / "kernels.o"))
 
 
+@pytest.mark.exhaustive
 @precisions
 def test_kernels_stay_inside_their_buffers(
     compiler: list[str], precision: str, tmp_path: Path

@@ -75,6 +75,7 @@ def our_shape(kind: str, fields: dict[str, Any], shape: Shape) -> Shape | None:
         return None
 
 
+@pytest.mark.covering("one")
 @pytest.mark.parametrize("kind", ONE_INPUT)
 def test_arguments(kind: str) -> None:
     taken = 0
