@@ -14,6 +14,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import pytest
 import torch
 
+from sepcnn.backends.native import library
 from tests.covering import mark_exhaustive
 
 ROOT = Path(__file__).parents[1]
@@ -27,8 +28,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
+def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    yield tmp_path_factory.mktemp("cache")
+    for process in library._compiling:  # started by a test that ended before the kernels were used
+        process.wait()
 
 
 @pytest.fixture(autouse=True)
