@@ -40,7 +40,7 @@ class Relu(ActivationFunction):
     """``x`` above ``threshold``, else ``negative_slope · (x − threshold)``; at most ``max_value``.
 
     Without fields it is ``max(x, 0)``. ``relu: 6`` sets ``max_value``, as in the Keras layer ReLU;
-    the Keras function has ``negative_slope`` first. The gradient at ``threshold`` is that of Keras,
+    the Keras function has ``negative_slope`` first. The gradient at ``threshold`` is as in Keras,
     so there are two code paths; at ``max_value`` it is 0, as in relu6 (in Keras 0, 1/2 or 1,
     depending on backend and value).
     """
@@ -75,7 +75,7 @@ class LeakyRelu(ActivationFunction):
     """``x`` above 0, ``negative_slope · x`` below. Maas et al. 2013."""
 
     negative_slope: NonNegativeNumber = 0.2
-    """slope below 0; the default is that of Keras (torch: 0.01)"""
+    """slope below 0; the default is as in Keras (torch: 0.01)"""
 
     def apply(self, x: torch.Tensor, overwrite: bool = False) -> torch.Tensor:
         return functional.leaky_relu(x, self.negative_slope, inplace=overwrite)

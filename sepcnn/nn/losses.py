@@ -61,8 +61,8 @@ class Loss(Choice):
 class CategoricalCrossentropy(Loss):
     """Cross-entropy ``−Σ target · log(p)``, the mean over the batch; p: probability.
 
-    Always computed from logits. Value and gradient are those of Keras on softmax outputs, without
-    its clipping at 1e-7. ``sparse_categorical_crossentropy`` is the same loss here, because labels
+    Always computed from logits. Value and gradient equal Keras on softmax outputs, without its
+    clipping at 1e-7. ``sparse_categorical_crossentropy`` is the same loss here, because labels
     are always integers.
     """
 

@@ -1,7 +1,7 @@
 """The summary of a model: shapes, parameters and costs of each layer.
 
 Parameters are counted as in Keras: moving statistics are non-trainable parameters. Multiply-adds
-are those of convolutions and dense layers for one image.
+are counted for convolutions and dense layers, per image.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def count_parameters(layer: LeafLayer, shapes: tuple[Shape, ...]) -> tuple[int, 
 def accumulated_receptive_field(
     leaf: Leaf, inputs: list[ReceptiveField | None]
 ) -> ReceptiveField | None:
-    """Return the receptive field in the image, given those of the inputs (the largest counts)."""
+    """Return the receptive field in the image, from the largest of the input fields."""
     own = leaf.layer.receptive_field(*leaf.input_shapes)
     if own is None or any(field is None for field in inputs):
         return None

@@ -1,4 +1,4 @@
-"""Activations beside Keras'."""
+"""Activations compared with Keras."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def activation(name: str, **fields: Any) -> ActivationFunction:
 
 
 def values(shape: tuple[int, ...]) -> torch.Tensor:
-    """float64 in torch's order, over all bends of the activation functions and their far ends."""
+    """Float64 values in torch order: around all kinks of the activations and at large values."""
     x = torch.tensor(4 * np.random.default_rng(0).normal(size=shape))
     x.view(-1)[: len(BENDS)] = torch.tensor(BENDS)
     return x
 
 
 def keras_values(name: str, x: torch.Tensor, fields: dict[str, Any]) -> torch.Tensor:
-    """Keras' function; softplus by its formula, as TensorFlow has it (see below)."""
+    """The function of Keras; for softplus the formula, as in TensorFlow (see below)."""
     if name == "softplus":
         return torch.logaddexp(x, torch.zeros_like(x))
     result: torch.Tensor = getattr(keras.activations, name)(x, **fields)
@@ -61,7 +61,7 @@ def keras_values(name: str, x: torch.Tensor, fields: dict[str, Any]) -> torch.Te
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 @both_ways
 @every_function
-def test_the_values_are_those_of_keras(
+def test_the_values_match_keras(
     name: str, fields: dict[str, Any], overwrite: bool, shape: tuple[int, ...]
 ) -> None:
     x = values(shape)
@@ -73,23 +73,21 @@ def test_the_values_are_those_of_keras(
 
 @both_ways
 @every_function
-def test_the_gradients_are_those_of_keras(
-    name: str, fields: dict[str, Any], overwrite: bool
-) -> None:
+def test_the_gradients_match_keras(name: str, fields: dict[str, Any], overwrite: bool) -> None:
     x = values((4, 6)).requires_grad_()
     direction = values((4, 6)).flip(0)
     reference = keras_values(name, x, fields)
-    # A copy, since a leaf that asks for a gradient cannot be overwritten.
+    # A copy, because a leaf that requires a gradient cannot be overwritten.
     found = activation(name, **fields).apply(x * 1.0, overwrite=overwrite)
     expected = torch.autograd.grad(reference, x, direction)[0]
     actual = torch.autograd.grad(found, x, direction)[0]
-    # Right at max_value torch's clip to tensors, which Keras calls, has half a slope.
+    # Exactly at max_value the clip of torch that Keras calls has a slope of 1/2.
     expected = torch.where(x == fields.get("max_value", math.inf), 0.0, expected)
     torch.testing.assert_close(actual, expected, rtol=1e-13, atol=1e-14)
 
 
 def formula(name: str, x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Keras' docstrings (keras/src/activations/activations.py) in NumPy."""
+    """The docstrings of keras/src/activations/activations.py in NumPy."""
     softplus = np.logaddexp(x, 0)
     sigmoid = np.exp(-np.logaddexp(-x, 0))
     hard_sigmoid = np.clip(x + 3, 0, 6) / 6
@@ -123,14 +121,14 @@ def formula(name: str, x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @pytest.mark.parametrize("name", list(ACTIVATIONS))
-def test_the_values_are_those_of_the_formula(name: str) -> None:
-    """Not of torch, on which Keras stands here too."""
-    x = values((4, 6)).clamp(min=-20)  # below, gelu of torch loses its last digits
+def test_the_values_match_the_formula(name: str) -> None:
+    """Independent of torch, which Keras also uses in these tests."""
+    x = values((4, 6)).clamp(min=-20)  # below −20, gelu of torch loses its last digits
     expected = formula(name, x.numpy())
     np.testing.assert_allclose(activation(name).apply(x).numpy(), expected, rtol=1e-10, atol=1e-16)
 
 
-def test_softplus_bends_to_the_end() -> None:
+def test_softplus_is_exact_for_large_inputs() -> None:
     """TensorFlow's is exact to the type's last bit; torch's, and so Keras' on torch, is x from 20.
 
     github.com/tensorflow/tensorflow, core/kernels/softplus_op.h: threshold log(epsilon) + 2.
@@ -145,16 +143,16 @@ def test_softplus_bends_to_the_end() -> None:
 
 
 @pytest.mark.parametrize("name", list(ACTIVATIONS))
-def test_the_defaults_are_those_of_keras(name: str) -> None:
+def test_the_defaults_match_keras(name: str) -> None:
     theirs = inspect.signature(getattr(keras.activations, name)).parameters
     fields = activation(name).model_dump()
     assert fields == {key: theirs[key].default for key in fields}
-    # Ours act on the channels alone.
+    # Ours act only on the channels.
     assert set(theirs) - set(fields) <= {"x", "axis"}
 
 
 @pytest.mark.parametrize("name", list(ACTIVATIONS))
-def test_the_input_is_left_alone_unless_allowed(name: str) -> None:
+def test_the_input_is_not_overwritten_unless_allowed(name: str) -> None:
     x = values((4, 6))
     before = x.clone()
     activation(name).apply(x)

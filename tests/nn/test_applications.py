@@ -1,4 +1,4 @@
-"""The nets of keras.applications that are shipped as configs, beside Keras' own."""
+"""The models of keras.applications that are shipped as configs, compared with Keras."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.reference import KERAS_NAMES, TOLERANCE, channels_first, float64, ker
 
 @dataclass(frozen=True)
 class Application:
-    """A net twice: the name of a config, and Keras' module and function."""
+    """A model twice: the name of a config, and module and function in Keras."""
 
     config: str
     module: Any
@@ -45,13 +45,13 @@ each = pytest.mark.parametrize("application", APPLICATIONS, ids=lambda a: a.conf
 
 
 def multiply_adds(layer: keras.Layer) -> int:
-    """The size of the kernels times the pixels of the output, whatever sepcnn counts."""
+    """Kernel sizes times output pixels, independent of the counts of sepcnn."""
     kernels = [w for w in layer.weights if "kernel" in w.name]
     return sum(math.prod(w.shape) for w in kernels) * math.prod(layer.output.shape[1:-1])
 
 
 @each
-def test_every_layer_is_that_of_keras(application: Application) -> None:
+def test_every_layer_matches_keras(application: Application) -> None:
     config = application.ours()
     theirs, graph = application.theirs(config.model.input_shape[0]), config.graph()
     summary = summarize(graph)
@@ -74,7 +74,7 @@ def test_every_layer_is_that_of_keras(application: Application) -> None:
         assert line.params == layer.count_params()
         assert line.trainable_params == sum(math.prod(w.shape) for w in layer.trainable_weights)
         assert line.macs == multiply_adds(layer)
-        # padding may be written in another way: the logits tell.
+        # Padding may be written differently; the logits are compared.
         for field in ("strides", "dilation_rate", "momentum", "epsilon"):
             assert getattr(leaf.layer, field, None) == getattr(layer, field, None)
     rates = [layer.rate for layer in theirs.layers if isinstance(layer, keras.layers.Dropout)]
@@ -86,7 +86,7 @@ def test_every_layer_is_that_of_keras(application: Application) -> None:
 @pytest.mark.covering("one")
 @each
 @pytest.mark.parametrize("size", [96, 75])  # strides meet even sizes only, odd ones too
-def test_logits_are_those_of_keras(application: Application, size: int) -> None:
+def test_logits_match_keras(application: Application, size: int) -> None:
     images = np.random.default_rng(0).integers(256, size=(2, size, size, 3)).astype(np.float64)
     config = application.ours(f"model.input_shape=[{size}, {size}, 3]")
     with float64():
@@ -100,5 +100,5 @@ def test_logits_are_those_of_keras(application: Application, size: int) -> None:
         found = net.logits(channels_first(torch.tensor(images)))
     assert found.dtype == expected.dtype == torch.float64
     assert (found - expected).abs().max() < TOLERANCE * expected.abs().max()
-    # The images are seen: their logits differ.
+    # The output depends on the images: their logits differ.
     assert (expected[0] - expected[1]).abs().max() > 0.01 * expected.abs().max()

@@ -35,7 +35,7 @@ mobilenet_v3 = keras.src.applications.mobilenet_v3
 
 
 def examples() -> dict[str, str]:
-    """Every YAML example, by its heading and its place below that."""
+    """Every YAML example, by heading and position below it."""
     found: dict[str, str] = {}
     for section in PAGE.read_text().split("\n## ")[1:]:
         heading = section.partition("\n")[0]
@@ -49,7 +49,7 @@ PIECES = {name: text for name, text in EXAMPLES.items() if SHAPES.match(text)}
 
 
 def config_of(text: str, folder: Path) -> Config:
-    """An example as a config; a piece stands between a convolution and a classifier."""
+    """An example as a config; a list of layers goes between a convolution and a classifier."""
     if shapes := SHAPES.match(text):
         height, width, channels = shapes.groups()[:3]
         lines = [
@@ -72,7 +72,7 @@ def test_every_example_is_found() -> None:
 
 
 @pytest.mark.parametrize("name", PIECES)
-def test_takes_and_gives_the_shapes_it_says(name: str, tmp_path: Path) -> None:
+def test_input_and_output_shapes_are_as_declared(name: str, tmp_path: Path) -> None:
     first, *_, last, _, _ = config_of(PIECES[name], tmp_path).graph(CLASSES).leaves
     shapes = SHAPES.match(PIECES[name])
     assert shapes
@@ -118,12 +118,12 @@ KERAS: dict[str, Callable[[keras.KerasTensor], keras.KerasTensor]] = {
         x, 6, 112, 3, 1, 0.25, mobilenet_v3.hard_swish, block_id=11
     ),
 }
-"""the same in Keras: its own functions where it has them"""
+"""the same blocks in Keras, by its own functions if there are any"""
 
 
 @pytest.fixture
 def _hard_sigmoid(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keras' function for MobileNetV3 multiplies by a float32 of 1/6; its activation does not."""
+    """The Keras function for MobileNetV3 multiplies by a float32 1/6; its activation does not."""
     monkeypatch.setattr(
         mobilenet_v3, "hard_sigmoid", lambda x: layers.Activation("hard_sigmoid")(x)
     )
@@ -132,7 +132,7 @@ def _hard_sigmoid(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("_hard_sigmoid")
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("name", KERAS)
-def test_is_that_of_keras(name: str, training: bool, tmp_path: Path) -> None:
+def test_matches_keras(name: str, training: bool, tmp_path: Path) -> None:
     """Output, gradients of every weight and, in training, the new statistics, in float64."""
     text = PIECES[name].replace("StochasticDepth: 0.1", "StochasticDepth: 0.0")
     config = config_of(text, tmp_path)
@@ -143,7 +143,7 @@ def test_is_that_of_keras(name: str, training: bool, tmp_path: Path) -> None:
         theirs = keras.Model(pixels, last)
         net = build(config.graph(CLASSES)).train(training)
     for layer, leaf in pairs(theirs, net.graph):
-        if isinstance(leaf.layer, BatchNormalization):  # a matter of the net, not of the block
+        if isinstance(leaf.layer, BatchNormalization):  # set by the model, not by the block
             layer.momentum = leaf.layer.momentum
     share_weights(theirs, net)
     images = np.random.default_rng(0).normal(size=(4, *config.model.input_shape))
@@ -160,8 +160,8 @@ def test_is_that_of_keras(name: str, training: bool, tmp_path: Path) -> None:
             close(info.to_keras(tensor.grad), variable.value.grad)
 
 
-def test_convnext_is_that_of_keras(tmp_path: Path) -> None:
-    """Keras writes it with a grouped convolution and a layer of its own for the scale."""
+def test_convnext_matches_keras(tmp_path: Path) -> None:
+    """In Keras: a grouped convolution, and a separate layer for the scale."""
     text = PIECES["ConvNeXt block, 1"].replace("StochasticDepth: 0.1", "StochasticDepth: 0.0")
     config = config_of(text, tmp_path)
     with float64():
@@ -180,5 +180,5 @@ def test_convnext_is_that_of_keras(tmp_path: Path) -> None:
 
 
 def close(found: torch.Tensor, expected: torch.Tensor) -> None:
-    """Relative to the largest; what cancels out leaves some 1e-15 of either sign."""
+    """Relative to the largest value; cancelled sums leave about 1e-15."""
     assert (found - expected).abs().max() < TOLERANCE * expected.abs().max().clamp(min=1e-3)

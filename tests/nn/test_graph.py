@@ -1,4 +1,4 @@
-"""Layer list → graph: names, inputs, shapes, and what cannot be a net."""
+"""Layer list → graph: names, inputs, shapes and errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sepcnn.nn.layers.base import LayerList
 
 
 class Layers(Spec):
-    """A list of layers and nothing else."""
+    """A config with only a list of layers."""
 
     layers: Annotated[LayerList, Field()]
 
@@ -38,7 +38,7 @@ def graph_of(text: str, classes: int | None = None) -> Graph:
         ("BatchNormalization", "batch_normalization"),
     ],
 )
-def test_automatic_names_are_keras(name: str, snake: str) -> None:
+def test_automatic_names_match_keras(name: str, snake: str) -> None:
     assert name in LAYERS
     assert snake_case(name) == snake
 
@@ -50,7 +50,7 @@ def test_automatic_names_are_keras(name: str, snake: str) -> None:
             "ReLU, ReLU, Flatten, ReLU",
             {"re_lu": INPUT, "re_lu_1": "re_lu", "flatten": "re_lu_1", "re_lu_2": "flatten"},
         ),
-        # A name that is given is never given again automatically.
+        # An explicit name is never used as an automatic name.
         (
             "ReLU: {name: re_lu_1}, ReLU, ReLU",
             {"re_lu_1": INPUT, "re_lu": "re_lu_1", "re_lu_2": "re_lu"},
@@ -97,7 +97,7 @@ def test_automatic_names_are_keras(name: str, snake: str) -> None:
                 "parallel/concatenate": "parallel/1/re_lu parallel/2/re_lu_1",
             },
         ),
-        # A block is read by its name; inside, the layers above it are in reach.
+        # A block is an input by its name; inside it, the layers above are visible.
         (
             "ReLU: {name: a}, Repeat: {times: 1, layers: [Add: [a, input]], name: b}, "
             "Add: [b, a]",
@@ -135,7 +135,7 @@ def test_shapes(layers: str, shapes: list[tuple[int, ...]]) -> None:
     assert [leaf.shape for leaf in graph_of(layers).leaves] == shapes
 
 
-def test_paths_lead_to_the_layer_in_the_file() -> None:
+def test_paths_locate_the_layer_in_the_config() -> None:
     graph = graph_of(
         "Residual: {layers: [ReLU]}, Parallel: {branches: [[ReLU], [ReLU, Flatten, Dense: 192]], "
         "merge: Add, name: p}".replace("[ReLU],", "[Flatten],")
@@ -151,7 +151,7 @@ def test_paths_lead_to_the_layer_in_the_file() -> None:
     ]
 
 
-def test_automatic_units_are_the_classes_where_they_are_known() -> None:
+def test_units_auto_is_the_number_of_classes_if_known() -> None:
     layers = "Flatten, Dense: 4, Dense: auto, Softmax"
     known, unknown = graph_of(layers, classes=5), graph_of(layers)
     assert [leaf.shape for leaf in known.leaves] == [(192,), (4,), (5,), (5,)]

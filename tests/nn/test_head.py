@@ -1,4 +1,4 @@
-"""The end of a net: what is taken off the last layer, and what then is left."""
+"""The head of a model: its last layer, split into logits and activation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.nn.layers.reading import read_layer
         ("ReLU", "ReLU", None),
     ],
 )
-def test_what_is_taken_off(layer: str, left: str | None, activation: str | None) -> None:
+def test_the_activation_is_split_off(layer: str, left: str | None, activation: str | None) -> None:
     expected = read_layer(left) if left else None
     assert split_head(read_layer(layer), 3) == Head(expected, activation, 3)  # type: ignore[arg-type]
 
@@ -37,7 +37,7 @@ def test_classes(activation: str | None, outputs: int | None, classes: int | Non
     assert Head(None, activation, outputs).classes == classes  # type: ignore[arg-type]
 
 
-def test_one_output_speaks_for_the_second_class() -> None:
+def test_one_output_is_the_second_class() -> None:
     ending = Head(None, "sigmoid", 1)
     logits = ending.logits(torch.tensor([[2.0], [-1.0]]))
     assert logits.tolist() == [[0.0, 2.0], [0.0, -1.0]]

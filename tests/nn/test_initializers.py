@@ -1,4 +1,4 @@
-"""Initializers: their distributions beside Keras' own draws."""
+"""Initializers: distributions compared with draws of Keras."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def keras_draw(
     return keras.ops.convert_to_numpy(theirs(shape, dtype="float64"))
 
 
-def test_the_statistic_tells_distributions_apart() -> None:
+def test_the_test_statistic_separates_distributions() -> None:
     numbers = np.random.default_rng(0)
     normal = numbers.normal(size=5000)
     assert kolmogorov_smirnov(normal, numbers.normal(size=5000)) < 1
@@ -83,14 +83,14 @@ def test_the_statistic_tells_distributions_apart() -> None:
 
 @pytest.mark.parametrize("shape", KERNELS.values(), ids=KERNELS)
 @pytest.mark.parametrize(("name", "fields"), RANDOM)
-def test_the_distribution_is_that_of_keras(
+def test_the_distribution_matches_keras(
     name: str, fields: dict[str, Any], shape: tuple[int, ...]
 ) -> None:
     assert kolmogorov_smirnov(draw(name, shape, **fields), keras_draw(name, shape, **fields)) < 1
 
 
 def moments(name: str, shape: tuple[int, ...], fields: dict[str, Any]) -> tuple[float, float]:
-    """The mean and the standard deviation that the name promises."""
+    """The documented mean and standard deviation."""
     if name in ("random_uniform", "uniform"):
         low, high = fields.get("minval", -0.05), fields.get("maxval", 0.05)
         return (low + high) / 2, (high - low) / math.sqrt(12)
@@ -105,7 +105,7 @@ def moments(name: str, shape: tuple[int, ...], fields: dict[str, Any]) -> tuple[
 
 
 @pytest.mark.parametrize(("name", "fields"), RANDOM)
-def test_mean_and_variance_are_the_promised_ones(name: str, fields: dict[str, Any]) -> None:
+def test_mean_and_variance_are_as_documented(name: str, fields: dict[str, Any]) -> None:
     shape = (10, 10, 50, 60)
     mean, stddev = moments(name, shape, fields)
     values = draw(name, shape, **fields)
@@ -115,7 +115,7 @@ def test_mean_and_variance_are_the_promised_ones(name: str, fields: dict[str, An
 
 
 def edges(name: str, shape: tuple[int, ...], fields: dict[str, Any]) -> float:
-    """The largest distance from the mean that a draw can have; infinite for a whole normal."""
+    """The largest possible distance from the mean; infinite for an untruncated normal."""
     _, stddev = moments(name, shape, fields)
     distribution = fields.get("distribution", name)
     if distribution in ("random_normal", "normal", "untruncated_normal"):
@@ -124,7 +124,7 @@ def edges(name: str, shape: tuple[int, ...], fields: dict[str, Any]) -> float:
 
 
 @pytest.mark.parametrize(("name", "fields"), RANDOM)
-def test_draws_fill_their_bounds_and_keep_to_them(name: str, fields: dict[str, Any]) -> None:
+def test_draws_fill_their_bounds_and_stay_inside(name: str, fields: dict[str, Any]) -> None:
     shape = (3, 3, 32, 64)
     mean, _ = moments(name, shape, fields)
     edge = edges(name, shape, fields)
@@ -154,7 +154,7 @@ def test_constants_are_exact(name: str, fields: dict[str, Any], value: float) ->
     [*KERNELS.values(), (), (7,), (5, 3, 4), (2, 3, 4, 5, 6)],
     ids=[*KERNELS, "scalar", "bias", "one-dimensional", "three-dimensional"],
 )
-def test_fans_are_those_of_keras(shape: tuple[int, ...]) -> None:
+def test_fans_match_keras(shape: tuple[int, ...]) -> None:
     assert fans(shape) == keras.src.initializers.random_initializers.compute_fans(shape)
 
 
@@ -171,7 +171,7 @@ def test_a_stream_gives_the_same_weights_each_time(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", list(INITIALIZERS))
-def test_the_defaults_are_those_of_keras(name: str) -> None:
+def test_the_defaults_match_keras(name: str) -> None:
     theirs = inspect.signature(KERAS_INITIALIZERS[name]).parameters
     ours = initializer(name).model_dump()
     assert {key: theirs[key].default for key in ours} == ours
@@ -182,7 +182,7 @@ def test_the_defaults_are_those_of_keras(name: str) -> None:
 
 
 def kernels(path: Path) -> list[tuple[int, ...]]:
-    """Keras' shape of each kernel in a config's net, once."""
+    """The distinct kernel shapes, in Keras layout, of the model of a config."""
     with torch.device("meta"):
         net = Net(load_config(path).graph())
     shapes = {info.keras_shape: None for _, _, info in weights(net)}
@@ -204,7 +204,7 @@ def test_xception_has_all_its_kernels() -> None:
     "name", ["glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_normal"]
 )
 def test_the_kernels_of_xception_are_drawn_as_by_keras(name: str, shape: tuple[int, ...]) -> None:
-    """Thousands of values of each: a small kernel is drawn several times, a large one thinned."""
+    """Thousands of values each: small kernels are drawn several times, large ones subsampled."""
     times = math.ceil(LEAST / math.prod(shape))
     step = max(1, math.prod(shape) // MOST)
     ours, theirs = (
@@ -230,7 +230,7 @@ def test_orthogonal_kernels_are_orthogonal(shape: tuple[int, ...], gain: float) 
 
 @pytest.mark.parametrize("shape", [(2, 2), (6, 4), (4, 6), (3, 3, 4, 5)], ids=str)
 def test_orthogonal_kernels_are_drawn_as_by_keras(shape: tuple[int, ...]) -> None:
-    """Each entry by itself and the sum of all, over many draws: the signs of QR are fixed."""
+    """Each entry and the sum of all over many draws, because the signs of QR must be fixed."""
     first, second = (
         np.stack([drawn("orthogonal", shape, seed=seed) for seed in range(600)])
         for drawn in (draw, keras_draw)
@@ -244,14 +244,14 @@ def test_orthogonal_kernels_are_drawn_as_by_keras(shape: tuple[int, ...]) -> Non
 
 @pytest.mark.parametrize("gain", [1.0, 0.5])
 @pytest.mark.parametrize("shape", [(4, 4), (3, 5), (5, 3)], ids=str)
-def test_identity_is_that_of_keras(shape: tuple[int, int], gain: float) -> None:
+def test_identity_matches_keras(shape: tuple[int, int], gain: float) -> None:
     expected = keras.initializers.Identity(gain=gain)(shape, dtype="float64")
     assert np.array_equal(draw("identity", shape, gain=gain), keras.ops.convert_to_numpy(expected))
 
 
 @pytest.mark.parametrize("axes", [1, 2, 3, 4])
 @pytest.mark.parametrize("name", list(INITIALIZERS))
-def test_what_keras_refuses_is_refused(name: str, axes: int) -> None:
+def test_what_keras_rejects_is_rejected(name: str, axes: int) -> None:
     shape = (2,) * axes
     try:
         KERAS_INITIALIZERS[name]()(shape)
@@ -270,7 +270,7 @@ FIELDS = [
 
 
 @pytest.mark.parametrize(("kind", "field"), FIELDS, ids=map(".".join, FIELDS))
-def test_every_initializer_of_a_layer_refuses_what_cannot_draw_it(kind: str, field: str) -> None:
+def test_every_initializer_field_rejects_unsuitable_initializers(kind: str, field: str) -> None:
     """Its type is one of VectorInitializer, MatrixInitializer and KernelInitializer."""
     wrong = "identity" if (kind, field) != ("Dense", "kernel_initializer") else None
     info = LAYERS[kind].model_fields[field]
@@ -312,7 +312,7 @@ def test_refusals(layer: str, path: str, message: str, hint: str) -> None:
     assert complaint(f"[{layer}]") == (f"layers[0]{path}", message, hint)
 
 
-def test_identity_passes_the_input_of_a_dense_layer_on() -> None:
+def test_identity_makes_a_dense_layer_copy_its_input() -> None:
     net = read_net("[Dense: {units: 3, kernel_initializer: {identity: {gain: 2}}}]", (3,))
     x = torch.tensor([[1.0, -2.0, 3.0]])
     assert torch.equal(net(x), 2 * x)

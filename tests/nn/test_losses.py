@@ -1,4 +1,4 @@
-"""Losses beside Keras', in value and gradient."""
+"""Losses compared with Keras, in value and gradient."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def loss(name: str, **fields: Any) -> Loss:
 
 
 def batch(count: int = 16, classes: int = CLASSES) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits float64 count×classes that ask for a gradient, and labels int64."""
+    """Float64 logits count×classes that require a gradient, and int64 labels."""
     numbers = np.random.default_rng(0)
     logits = torch.tensor(2 * numbers.normal(size=(count, classes)), requires_grad=True)
     return logits, torch.tensor(numbers.integers(classes, size=count))
@@ -31,7 +31,7 @@ def value_and_gradient(value: torch.Tensor, logits: torch.Tensor) -> tuple[float
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
 @pytest.mark.parametrize("from_logits", [False, True], ids=["probabilities", "logits"])
-def test_categorical_crossentropy_is_that_of_keras(from_logits: bool, smoothing: float) -> None:
+def test_categorical_crossentropy_matches_keras(from_logits: bool, smoothing: float) -> None:
     logits, labels = batch()
     theirs = keras.losses.CategoricalCrossentropy(
         from_logits=from_logits, label_smoothing=smoothing, dtype="float64"
@@ -46,7 +46,7 @@ def test_categorical_crossentropy_is_that_of_keras(from_logits: bool, smoothing:
 
 
 @pytest.mark.parametrize("from_logits", [False, True], ids=["probabilities", "logits"])
-def test_the_sparse_name_is_that_of_keras(from_logits: bool) -> None:
+def test_the_sparse_loss_matches_keras(from_logits: bool) -> None:
     logits, labels = batch()
     theirs = keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits, dtype="float64")
     outputs = logits if from_logits else torch.softmax(logits, dim=1)
@@ -66,7 +66,7 @@ def test_the_sparse_name_is_that_of_keras(from_logits: bool) -> None:
     ],
 )
 @pytest.mark.parametrize("from_logits", [False, True], ids=["probabilities", "logits"])
-def test_categorical_focal_crossentropy_is_that_of_keras(
+def test_categorical_focal_crossentropy_matches_keras(
     from_logits: bool, alpha: float | list[float], gamma: float, smoothing: float
 ) -> None:
     logits, labels = batch()
@@ -103,7 +103,7 @@ NAMES["BinaryFocalCrossentropy"] = "binary_focal_crossentropy"
 
 @pytest.mark.parametrize(("keras_name", "fields"), BINARY, ids=str)
 @pytest.mark.parametrize("from_logits", [False, True], ids=["probabilities", "logits"])
-def test_binary_losses_of_one_output_are_those_of_keras(
+def test_binary_losses_of_one_output_match_keras(
     keras_name: str, fields: dict[str, Any], from_logits: bool
 ) -> None:
     z, _ = batch(classes=1)
@@ -144,7 +144,7 @@ def test_binary_losses_of_two_outputs_with_a_softmax(
 @pytest.mark.parametrize("z", [-100.0, -40.0, 40.0, 100.0])
 @pytest.mark.parametrize("balanced", [None, False, True], ids=["plain", "focal", "balanced"])
 def test_extreme_logits_of_one_output(balanced: bool | None, z: float, label: int) -> None:
-    """Keras' formulas in NumPy, written with what is missing to certainty, q = sigmoid(−s)."""
+    """The formulas of Keras in NumPy, in terms of 1 − p: q = sigmoid(−s)."""
     sign = 2 * label - 1
     crossentropy, missing = np.logaddexp(0, -sign * z), np.exp(-np.logaddexp(0, sign * z))
     slope = -sign * missing
@@ -164,11 +164,11 @@ def test_extreme_logits_of_one_output(balanced: bool | None, z: float, label: in
 
 
 @pytest.mark.parametrize("name", list(LOSSES))
-def test_the_defaults_are_those_of_keras(name: str) -> None:
+def test_the_defaults_match_keras(name: str) -> None:
     theirs = getattr(keras.losses, type(loss(name)).__name__)().get_config()
     ours = loss(name).model_dump()
     if name.startswith("sparse"):
-        del ours["label_smoothing"]  # Keras' sparse loss has none
+        del ours["label_smoothing"]  # the sparse loss of Keras has none
     assert {key: theirs[key] for key in ours} == ours
 
 
@@ -190,11 +190,11 @@ def test_binary_focal_certainty_has_a_finite_gradient(
 def test_focal_certainty_has_a_finite_gradient(
     dtype: torch.dtype, smoothing: float, gamma: float
 ) -> None:
-    """1 − p is 0 for the first class; the slope of its root would be infinite."""
+    """1 − p is 0 for the first class, and the slope of its root would be infinite."""
     logits = torch.tensor([[1e4, -1e4, 0.0]], dtype=dtype, requires_grad=True)
     ours = loss("categorical_focal_crossentropy", alpha=1, gamma=gamma, label_smoothing=smoothing)
     value, gradient = value_and_gradient(ours(logits, torch.tensor([0])), logits)
-    # The classes that smoothing asks for have p = 0: their part is the plain cross-entropy's.
+    # The other classes in the smoothed target have p = 0: their loss is plain cross-entropy.
     share = smoothing / 3
     assert value == pytest.approx(share * 3e4)
     expected = torch.tensor([[2 * share, -share, -share]], dtype=dtype)
@@ -221,7 +221,7 @@ def test_a_confident_mistake_has_an_exact_loss_and_gradient(name: str, dtype: to
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_a_confident_success_costs_what_smoothing_asks(smoothing: float) -> None:
+def test_a_confident_success_has_the_loss_of_the_smoothed_target(smoothing: float) -> None:
     logits = torch.tensor([[300.0, 0.0, 0.0]])
     value = loss("categorical_crossentropy", label_smoothing=smoothing)(logits, torch.tensor([0]))
     assert value.item() == pytest.approx(smoothing * 2 / 3 * 300)

@@ -1,4 +1,4 @@
-"""The plain module of a graph: names, order of calls, softmax at the end, memory."""
+"""The module of a graph: names, order of calls, final softmax, memory."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def test_inputs_make_a_graph() -> None:
     torch.testing.assert_close(net(x), 2 * (conv(x).relu() + b(x) + x))
 
 
-def test_an_activation_overwrites_nothing_that_others_read() -> None:
-    """The convolution's own relu may work in place, a layer's may not: `conv2d` is read twice."""
+def test_an_activation_does_not_overwrite_shared_inputs() -> None:
+    """The relu of a convolution may work in place, a ReLU layer may not: `conv2d` is read twice."""
     conv = "Conv2D: {name: conv, filters: 3, kernel_size: 1, activation: linear}"
     net = read_net(f"[{conv}, Activation: relu, Add: [conv, activation]]", SHAPE)
     x = images()
@@ -105,7 +105,7 @@ def test_any_other_activation_stays(activation: str) -> None:
     assert torch.equal(net(x), expected[activation])
 
 
-def test_a_softmax_inside_stays() -> None:
+def test_a_softmax_inside_the_model_is_kept() -> None:
     net = read_net("[Softmax, Flatten]", SHAPE)
     x = images()
     expected = torch.softmax(x, dim=1).movedim(1, -1).flatten(1)
@@ -127,7 +127,7 @@ ONE = "Flatten, Dense: {name: head, units: 1"
     [f"{ONE}, activation: sigmoid}}", f"{ONE}}}, Activation: sigmoid"],
     ids=["activation", "activation-layer"],
 )
-def test_one_output_is_that_of_two_classes(end: str) -> None:
+def test_one_output_is_for_two_classes(end: str) -> None:
     net = read_net(f"[{end}]", SHAPE)
     x = images()
     z = net.layer_module("head")(x.permute(0, 2, 3, 1).flatten(1))
@@ -137,7 +137,7 @@ def test_one_output_is_that_of_two_classes(end: str) -> None:
     assert [tuple(weight.shape) for weight in net.parameters()] == [(1, 8 * 10 * 3), (1,)]
 
 
-def test_one_output_without_an_activation_is_that_of_two_classes() -> None:
+def test_one_output_without_an_activation_is_for_two_classes() -> None:
     net, x = read_net(f"[{ONE}}}]", SHAPE), images()
     assert net(x).shape == (2, 2)
     assert torch.equal(net(x), net.logits(x))
@@ -172,7 +172,7 @@ def test_kernels_are_channels_last() -> None:
 
 
 def alive_at_each_layer(net: Net) -> dict[str, set[str]]:
-    """For each layer called, the earlier outputs that still exist."""
+    """For each call of a layer, the earlier outputs that are still in memory."""
     outputs: dict[str, weakref.ref[torch.Tensor]] = {}
     found: dict[str, set[str]] = {}
 
@@ -193,7 +193,7 @@ def alive_at_each_layer(net: Net) -> dict[str, set[str]]:
     return found
 
 
-def test_what_nothing_reads_any_more_is_dropped() -> None:
+def test_outputs_are_freed_after_their_last_use() -> None:
     layers = "Rescaling: {name: a, scale: 2}, Rescaling: {name: b, scale: 2}"
     more = "Rescaling: {name: c, scale: 2}, Add: {name: d, inputs: [c, a]}, ReLU: {name: e}"
     assert alive_at_each_layer(read_net(f"[{layers}, {more}, Flatten]", SHAPE)) == {
@@ -218,8 +218,8 @@ BOOK: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-def test_a_whole_net_is_keras_over_a_training_trajectory() -> None:
-    """Names included: a user of Keras finds the same weights below the same layers."""
+def test_a_whole_net_matches_keras_over_a_training_trajectory() -> None:
+    """Also the names: each layer has the weights of the Keras layer with its name."""
     keras.utils.clear_session()  # Keras counts names from the start of the process.
     with float64():
         theirs = keras.Sequential([keras.Input(SHAPE, dtype="float64")])
@@ -252,7 +252,7 @@ def test_a_whole_net_is_keras_over_a_training_trajectory() -> None:
 def pairs(
     ours: Net, theirs: keras.Model
 ) -> Iterator[tuple[torch.Tensor, keras.Variable, WeightInfo]]:
-    """Every weight of ours with the one of the Keras layer that has the same name."""
+    """Every weight with that of the Keras layer of the same name."""
     for name, tensor, info in weights(ours):
         layer_name, weight_name = name.split(".", maxsplit=1)
         layer = theirs.get_layer(layer_name)

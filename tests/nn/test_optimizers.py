@@ -1,4 +1,4 @@
-"""Optimizers step by step beside Keras', and whole nets over a training run."""
+"""Optimizers step by step compared with Keras, and whole models over a training run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def optimizer(name: str, **fields: Any) -> Optimizer:
 
 
 def keras_optimizer(name: str, **fields: Any) -> Any:
-    # Keras keeps a number in float32, but calls a function for the exact value.
+    # Keras stores a number in float32, but calls a function to get the exact value.
     rate = {"learning_rate": lambda: fields["learning_rate"]}
     return getattr(keras.optimizers, name)(**{**fields, **rate})
 
@@ -41,7 +41,7 @@ def keras_optimizer(name: str, **fields: Any) -> Any:
 def run(
     ours: Optimizer, theirs: Any, rates: Sequence[float], scale: float = 1.0
 ) -> tuple[list[Array], list[Array]]:
-    """The weights of both after steps at these learning rates, with the same gradients."""
+    """Both weights after steps with these learning rates and the same gradients."""
     numbers = np.random.default_rng(0)
     start = [numbers.normal(size=shape) for shape in SHAPES]
     tensors = [torch.tensor(value) for value in start]
@@ -99,7 +99,7 @@ OPTIONS = [
 @pytest.mark.covering("values")
 @pytest.mark.parametrize("options", OPTIONS)
 @pytest.mark.parametrize(("name", "fields"), RULES)
-def test_the_weights_are_those_of_keras(
+def test_the_weights_match_keras(
     name: str, fields: dict[str, Any], options: dict[str, Any]
 ) -> None:
     fields = {"learning_rate": 0.01, **fields, **options}
@@ -112,8 +112,8 @@ def test_the_weights_are_those_of_keras(
 
 
 @pytest.mark.parametrize(("name", "fields"), RULES)
-def test_all_memory_is_in_the_slots_and_the_step(name: str, fields: dict[str, Any]) -> None:
-    """A rule read again goes on bit for bit with slots of the same names, as from a checkpoint."""
+def test_all_state_is_in_the_slots_and_the_step(name: str, fields: dict[str, Any]) -> None:
+    """A new optimizer continues bit for bit from restored slots, as from a checkpoint."""
     gradients = torch.randn(10, 3, 4, generator=torch.Generator().manual_seed(0)).unbind()
     whole, weights = [torch.ones(3, 4)], [torch.ones(3, 4)]
     rule = optimizer(name, **fields)
@@ -129,7 +129,7 @@ def test_all_memory_is_in_the_slots_and_the_step(name: str, fields: dict[str, An
     assert torch.equal(whole[0], weights[0])
 
 
-def test_the_product_of_nadam_is_that_of_its_factors() -> None:
+def test_the_closed_form_of_nadam_equals_the_product() -> None:
     rule = optimizer("Nadam", beta_1=0.999)
     assert isinstance(rule, Nadam)
     product = 1.0
@@ -139,7 +139,7 @@ def test_the_product_of_nadam_is_that_of_its_factors() -> None:
     assert 1 - 0.5 * 0.96**900 == 1
 
 
-def test_lion_without_its_mean_is_refused() -> None:
+def test_lion_with_beta_1_of_0_is_rejected() -> None:
     override = "train.optimizer={Lion: {beta_1: 0}}"
     with pytest.raises(ConfigError) as caught:
         load_config(EXAMPLE, [override])
@@ -157,7 +157,7 @@ def test_lion_without_its_mean_is_refused() -> None:
         if field in rule.model_fields
     ],
 )
-def test_momenta_above_1_are_refused(name: str, field: str, bound: str) -> None:
+def test_momenta_above_1_are_rejected(name: str, field: str, bound: str) -> None:
     override = f"train.optimizer={{{name}: {{{field}: 1.5}}}}"
     with pytest.raises(ConfigError) as caught:
         load_config(EXAMPLE, [override])
@@ -167,11 +167,11 @@ def test_momenta_above_1_are_refused(name: str, field: str, bound: str) -> None:
 
 
 @pytest.mark.parametrize("name", list(OPTIMIZERS))
-def test_the_defaults_are_those_of_keras(name: str) -> None:
+def test_the_defaults_match_keras(name: str) -> None:
     theirs = getattr(keras.optimizers, name)().get_config()
     ours = optimizer(name).model_dump(exclude={"decay"})
     ours["weight_decay"] = ours["weight_decay"] or None
-    ours["learning_rate"] = pytest.approx(ours["learning_rate"])  # Keras' is a float32
+    ours["learning_rate"] = pytest.approx(ours["learning_rate"])  # float32 in Keras
     assert {key: theirs[key] for key in ours} == ours
 
 
@@ -207,11 +207,11 @@ def test_decay_shrinks_kernels_or_everything(decay: str, one_dimensional: float)
         torch.testing.assert_close(tensor, torch.full_like(tensor, value))
 
 
-def test_kernels_alone_decay_unless_told() -> None:
+def test_only_kernels_decay_by_default() -> None:
     assert optimizer("AdamW").decay == "kernels"
 
 
-def test_a_step_changes_weights_in_place_and_leaves_the_gradients_alone() -> None:
+def test_a_step_changes_weights_in_place_but_not_gradients() -> None:
     tensors, gradients = [torch.ones(3, 2)], [torch.full((3, 2), 5.0)]
     places = [tensor.data_ptr() for tensor in tensors]
     for name in OPTIMIZERS:
@@ -231,7 +231,7 @@ def test_a_step_changes_weights_in_place_and_leaves_the_gradients_alone() -> Non
     ],
     ids=["norm-value", "norm-global", "global-value"],
 )
-def test_two_clippings_are_refused(fields: str, found: str) -> None:
+def test_two_clippings_are_rejected(fields: str, found: str) -> None:
     override = f"train.optimizer={{SGD: {{{fields}}}}}"
     with pytest.raises(ConfigError) as caught:
         load_config(EXAMPLE, [override])
@@ -252,7 +252,7 @@ RENORM = (
 
 
 def clipping(step: int) -> dict[str, torch.Tensor]:
-    """The limits of RENORM in Keras' words; tensors, since numbers may be rounded to float32."""
+    """The limits of RENORM for Keras; tensors, because numbers may be rounded to float32."""
     rmax = np.interp(step, [2, STEPS / 2], [1, 3])
     dmax = np.interp(step, [STEPS / 10, 2 * STEPS_PER_EPOCH], [0, 5])
     limits = {"rmax": rmax, "rmin": 1 / rmax, "dmax": dmax}
@@ -261,7 +261,7 @@ def clipping(step: int) -> dict[str, torch.Tensor]:
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
-    """On a busy machine the threads of so small a net wait for each other most of the time."""
+    """On a busy machine the threads of such a small model mostly wait for each other."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -281,7 +281,7 @@ def example(rule: str, normalization: str | None) -> Config:
 
 
 def keras_example(normalization: dict[str, Any] | None) -> keras.Sequential:
-    """The same net as the book writes it."""
+    """The same model in Keras, as in the book."""
 
     def convolution(filters: int) -> list[keras.Layer]:
         layer = keras.layers.SeparableConv2D(filters, 3, activation="relu", dtype="float64")
@@ -339,7 +339,7 @@ def test_a_net_trains_as_in_keras(
     numbers = np.random.default_rng(1)
     losses, keras_losses = [], []
     for step in range(STEPS):
-        # Up to 1, not 255: no probability then comes near 1e-7, where Keras on torch clips it.
+        # Up to 1, not 255: then no probability is near 1e-7, at which Keras on torch clips it.
         images = torch.tensor(numbers.random((BATCH, SIZE, SIZE, 3)))
         labels = torch.tensor(numbers.integers(10, size=BATCH))
 

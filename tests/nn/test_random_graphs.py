@@ -1,4 +1,4 @@
-"""Nets drawn at random from the whole vocabulary: what is told of a net holds of the built one.
+"""Random models of all layers: the summary of a model is true for the built module.
 
 Layers and their arguments are drawn from the schema of the config, so that a new layer or field
 takes part by itself. A net grows layer by layer: one that does not fit must be refused in our
@@ -36,7 +36,7 @@ SCHEMA: dict[str, Any] = schema()["$defs"]
 NUMBERS = [-1.0, 0.0, 0.25, 0.9, 1.0, 1.5, 3.0]
 TEXTS = ["1/4", "2 steps", "1 epochs", "25%"]
 MOST_ELEMENTS = 4_000
-"""of an activation, since layers that enlarge may follow each other"""
+"""largest size of an activation, because several layers may enlarge the image"""
 MERGES = [name for name, layer in LAYERS.items() if issubclass(layer, Merge)]
 BLOCKS = [name for name, layer in LAYERS.items() if issubclass(layer, Block)]
 SINGLE = [name for name in LAYERS if name not in (*MERGES, *BLOCKS)]
@@ -46,7 +46,7 @@ SINGLE = [name for name in LAYERS if name not in (*MERGES, *BLOCKS)]
 
 
 def values(part: dict[str, Any]) -> SearchStrategy[Any]:
-    """Small values that a part of the schema allows."""
+    """Small values that are valid for a part of the schema."""
     if "$ref" in part:
         return st.deferred(lambda: referred(part["$ref"].removeprefix("#/$defs/")))
     if "anyOf" in part:
@@ -99,12 +99,12 @@ UNLIKELY: dict[str, SearchStrategy[Any]] = {
     "groups": st.sampled_from([1, 2, -1, 3]),
     "axis": st.sampled_from([-1, 3, 1]),
 }
-"""fields whose values hardly ever fit a net where only the schema is followed"""
+"""fields whose random values would hardly ever fit the model"""
 
 
 @st.composite
 def fields(draw: st.DrawFn, parts: dict[str, Any], required: list[str]) -> dict[str, Any]:
-    """The required fields and a few of the others, as people write them."""
+    """The required fields and a few others, as users write them."""
     optional = [name for name in parts if name not in (*required, "name", "inputs")]
     chosen = draw(st.lists(st.sampled_from(optional), max_size=3, unique=True)) if optional else []
     return {name: draw(UNLIKELY.get(name, values(parts[name]))) for name in [*required, *chosen]}
@@ -123,7 +123,7 @@ IMAGES = st.tuples(LENGTHS, LENGTHS, st.sampled_from([4, 3, 6, 1]))
 
 @st.composite
 def step(draw: st.DrawFn, kind: str) -> list[dict[str, Any]]:
-    """What is put below a net next: a layer, or a branch and what joins it to the rest.
+    """The layers to append next: one layer, or a branch and the layer that joins it.
 
     Numbers among ``inputs`` stand for layers above, counted from the last.
     """
@@ -147,7 +147,7 @@ STEPS = st.lists(st.sampled_from(list(LAYERS)).flatmap(step), min_size=1, max_si
 
 
 def named(above: list[Any], new_layers: list[dict[str, Any]]) -> list[Any]:
-    """The layers above and the new ones, each with a name, and inputs by name."""
+    """The previous and the new layers, each with a name, and inputs by name."""
     layers = list(above)
     for new in new_layers:
         ((kind, content),) = new.items()
@@ -160,7 +160,7 @@ def named(above: list[Any], new_layers: list[dict[str, Any]]) -> list[Any]:
 
 
 def graph_of(layers: list[Any], shape: Shape) -> Graph | None:
-    """The graph, or None where the layers were refused as they should be."""
+    """The graph, or None if the layers were rejected with a located error."""
     try:
         return make_graph(read_layers(json.dumps(layers)), shape)
     except (ConfigError, GraphError) as error:
@@ -219,7 +219,7 @@ def check_shapes(net: Net, shape: Shape) -> None:
 def check_summary(net: Net) -> None:
     for leaf, line in zip(net.graph.leaves, summarize(net.graph).layers, strict=True):
         module = net.get_submodule(line.name)
-        if leaf.depends_on_classes:  # which nothing tells here
+        if leaf.depends_on_classes:  # unknown here
             assert line.params is None
             continue
         counted = sum(value.numel() for value in module.state_dict().values())
@@ -235,7 +235,7 @@ def assert_same(found: list[torch.Tensor], expected: list[torch.Tensor]) -> None
 def check_reading(
     text: str, graph: Graph, weights: dict[str, torch.Tensor], y: list[torch.Tensor]
 ) -> None:
-    """The text means the same net, to the last bit."""
+    """The YAML gives the same model, to the last bit."""
     again = make_graph(read_layers(text), graph.input_shape)
     assert again == graph
     net = net_of(again)
@@ -271,7 +271,7 @@ def check(shape: Shape, drawn: list[list[dict[str, Any]]]) -> None:
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(data=st.data(), shape=IMAGES, above=STEPS, below=STEPS)
-def test_what_is_told_of_a_net_holds(
+def test_the_summary_of_a_random_net_is_true(
     kind: str,
     data: st.DataObject,
     shape: Shape,

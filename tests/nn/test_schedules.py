@@ -99,8 +99,8 @@ def test_warmup_rises_to_the_full_rate_in_a_straight_line(warmup: str, steps: in
 
 
 @pytest.mark.parametrize("name", list(SCHEDULES))
-def test_the_course_begins_after_warmup(name: str) -> None:
-    """What is left of the run has the shape that the whole run has without warm-up."""
+def test_the_schedule_begins_after_warmup(name: str) -> None:
+    """The rest of the run has the shape of a whole run without warm-up."""
     fields = {"every": "15 steps"} if name == "Step" else {}
     fields = {"peak": "15 steps"} if name == "OneCycle" else fields
     warm = factors(schedule(name, warmup="40 steps", **fields))
@@ -109,7 +109,7 @@ def test_the_course_begins_after_warmup(name: str) -> None:
     assert warm[:40] == pytest.approx([cold[0] * (step + 1) / 40 for step in range(40)])
 
 
-def test_a_value_alone_fills_the_own_field() -> None:
+def test_a_single_value_sets_the_own_field() -> None:
     first = {name: SCHEDULES[name].own_fields()[0] for name in SCHEDULES}
     assert first == {
         "Constant": "warmup",
@@ -144,12 +144,12 @@ def test_factors_stay_between_0_and_1(name: str, warmup: int, total: int) -> Non
 
 
 @given(name=st.sampled_from(FALLING), warmup=st.integers(0, 100))
-def test_after_warmup_what_falls_never_rises(name: str, warmup: int) -> None:
+def test_decays_never_rise_after_warmup(name: str, warmup: int) -> None:
     found = factors(schedule(name, warmup=f"{warmup}%"))
     assert all(before >= after for before, after in pairwise(found[max(0, warmup - 1) :]))
 
 
-# ── beside Keras' ─────────────────────────────────────────────────────────────────────────────
+# ── compared with Keras ───────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.covering("values")
@@ -198,7 +198,7 @@ def test_after_warmup_what_falls_never_rises(name: str, warmup: int) -> None:
 @pytest.mark.parametrize(
     ("duration", "steps"), [("7 steps", 7), ("3 epochs", 30), ("25%", 100), ("100%", 400)]
 )
-def test_the_factor_is_that_of_keras(
+def test_the_factor_matches_keras(
     name: str, keras_name: str, fields: dict[str, Any], duration: str, steps: int
 ) -> None:
     first = name == "CosineRestarts"
@@ -225,7 +225,7 @@ def test_the_factor_is_that_of_keras(
     ],
 )
 def test_restarts_come_at_whole_periods(t_mul: float, restarts: list[int]) -> None:
-    """Keras computes in float32 unless told, and is then a step late at 210, 220 and 250."""
+    """Keras computes in float32 by default, and is then one step late at 210, 220 and 250."""
     found = factors(schedule("CosineRestarts", first_decay_steps="100 steps", t_mul=t_mul), 650)
     assert [step for step, factor in enumerate(found) if factor > 1 - 1e-12] == restarts
 
@@ -257,7 +257,7 @@ def test_a_ramp_between_equal_moments_is_a_jump(step: int, value: float) -> None
     assert at(step, start=1, end=0, after="30 steps", until="3 epochs") == value
 
 
-def test_a_ramp_starts_with_the_run_unless_told() -> None:
+def test_a_ramp_starts_at_the_start_of_the_run_by_default() -> None:
     assert at(25, start=0, end=1, until="50 steps") == 0.5
 
 
@@ -266,7 +266,7 @@ def test_a_constant_ramp(step: int) -> None:
     assert Ramp.constant(3.5).at(Progress(step, STEPS_PER_EPOCH, TOTAL)) == 3.5
 
 
-def test_moments_in_the_wrong_order_are_refused() -> None:
+def test_after_later_than_until_is_rejected() -> None:
     text = "{start: 1, end: 3, after: 50%, until: 40%}"
     with pytest.raises(ConfigError) as caught:
         read_spec(Ramp, parse(text, "c.yaml"), Context(Path()))

@@ -1,4 +1,4 @@
-"""Regularizers, constraints and frozen layers beside real Keras: alone, and over a training run."""
+"""Regularizers, constraints and frozen layers compared with Keras, alone and in training."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def drawn(shape: Shape, seed: int = 0) -> torch.Tensor:
         ("orthogonal_regularizer", {"factor": 0.5, "mode": "columns"}, MATRIX),
     ],
 )
-def test_a_penalty_and_its_gradient_are_those_of_keras(
+def test_a_penalty_and_its_gradient_match_keras(
     name: str, fields: dict[str, Any], shape: Shape
 ) -> None:
     ours = REGULARIZERS[name](**fields)
@@ -57,12 +57,12 @@ def test_a_penalty_and_its_gradient_are_those_of_keras(
     w, v = drawn(shape).requires_grad_(), drawn(shape).requires_grad_()
     found, expected = ours.penalty(w), getattr(keras.regularizers, name)(**fields)(v)
     (mine,), (theirs,) = torch.autograd.grad(found, w), torch.autograd.grad(expected, v)
-    # Keras keeps the factor of l1 and of the orthogonal one in float32.
+    # Keras stores the factors of l1 and of the orthogonal regularizer in float32.
     torch.testing.assert_close(found, expected, rtol=1e-7, atol=0)
     torch.testing.assert_close(mine, theirs, rtol=1e-7, atol=1e-14)
 
 
-def test_one_vector_is_orthogonal_to_all_others() -> None:
+def test_the_penalty_of_a_single_vector_is_0() -> None:
     (regularizer,) = (REGULARIZERS[name]() for name in REGULARIZERS if "orthogonal" in name)
     assert isinstance(regularizer, Regularizer)
     assert regularizer.penalty(torch.ones(1, 4)).item() == 0
@@ -82,7 +82,7 @@ def test_one_vector_is_orthogonal_to_all_others() -> None:
         ("unit_norm", {"axis": [0, 1]}, KERNEL),
     ],
 )
-def test_a_constraint_holds_a_weight_as_in_keras(
+def test_a_constraint_projects_as_in_keras(
     name: str, fields: dict[str, Any], shape: Shape, scale: float
 ) -> None:
     ours = CONSTRAINTS[name].model_validate(fields)
@@ -92,7 +92,7 @@ def test_a_constraint_holds_a_weight_as_in_keras(
 
 
 @pytest.mark.parametrize("name", [*REGULARIZERS, *CONSTRAINTS])
-def test_the_defaults_are_those_of_keras(name: str) -> None:
+def test_the_defaults_match_keras(name: str) -> None:
     kind = keras.regularizers if name in REGULARIZERS else keras.constraints
     theirs = getattr(kind, name)().get_config()
     ours = {**REGULARIZERS, **CONSTRAINTS}[name]().model_dump()
@@ -154,7 +154,7 @@ NET: list[tuple[str, dict[str, Any]]] = [
 
 
 def in_keras(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """A rule as an object of Keras."""
+    """A rule as a Keras object."""
     found = {}
     for field, value in arguments.items():
         if field.endswith(("_regularizer", "_constraint")):
@@ -224,7 +224,7 @@ LAYERS = (
 )
 
 
-def test_a_run_keeps_to_the_rules_and_tells_the_whole_loss(tmp_path: Path) -> None:
+def test_a_run_applies_weight_rules_and_reports_the_whole_loss(tmp_path: Path) -> None:
     path = write_config(tmp_path, epochs=1, optimizer="{SGD: 0.1}")
     config = load_config(path, [f"model.layers={LAYERS}"])
     data = config.open_data()
@@ -242,7 +242,7 @@ def test_a_run_keeps_to_the_rules_and_tells_the_whole_loss(tmp_path: Path) -> No
     # Without the penalty the loss of three classes is near its logarithm, 1.1.
     cost = 5 * 3 * 0.25**2
     assert abs(record.val.loss - cost - 1.1) < 0.3
-    # Of the 127 images the first 16 were seen before the weights were held.
+    # The first 16 of the 127 images were seen before the first projection.
     mean_cost = (16 * first_cost + 111 * cost) / 127
     assert abs(record.train.loss - mean_cost - 1.1) < 0.3
 
@@ -350,7 +350,7 @@ def test_refusals(layers: str, path: str, message: str, hint: str) -> None:
     assert complaint(layers) == (f"layers{path}", message, hint)
 
 
-def test_a_frozen_block_freezes_all_within() -> None:
+def test_a_frozen_block_freezes_all_its_layers() -> None:
     inner = "[Dense: 3, Repeat: {times: 2, layers: [Dense: 3]}]"
     net = read_net(f"[Residual: {{trainable: false, layers: {inner}}}, Dense: 2]", (3,))
     assert list(net.trained_weights()) == ["dense.weight", "dense.bias"]

@@ -129,7 +129,7 @@ class GroupNormalization(PerImageNormalization):
         return GroupNormalizationModule(self, inputs[0][-1])
 
     def receptive_field(self, *inputs: Shape) -> None:
-        """None: the statistics are those of the whole image."""
+        """Return None: the statistics depend on the whole image."""
         return
 
 

@@ -84,7 +84,7 @@ class LayerModule(nn.Module):
     ) -> None:
         """Register a parameter, or a buffer if it is not ``trainable``.
 
-        ``permutation`` and ``separate_axis`` are those of `WeightInfo`; ``shape`` is the torch
+        ``permutation`` and ``separate_axis`` are explained in `WeightInfo`; ``shape`` is the torch
         shape if the permuted axes are merged.
         """
         permutation = permutation or tuple(range(len(keras_shape)))

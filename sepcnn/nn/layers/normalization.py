@@ -147,7 +147,7 @@ class BatchNormalizationModule(LayerModule):
         return y
 
     def update_moving(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
-        """Update the moving statistics with those of a batch."""
+        """Update the moving statistics from the statistics of a batch."""
         with torch.no_grad():
             self.moving_mean.lerp_(mean, self.update)
             self.moving_variance.lerp_(variance, self.update)
@@ -157,7 +157,7 @@ class BatchNormalizationModule(LayerModule):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return scale and offset [C] that normalize a batch, and update the moving statistics.
 
-        ``mean`` and ``variance`` are those of the batch; ``by`` is an implementation of `affine`.
+        ``mean`` and ``variance`` are of the batch; ``by`` is an implementation of `affine`.
         """
         self.update_moving(mean, variance)
         return by(mean, variance, self.weight, self.bias, self.epsilon)

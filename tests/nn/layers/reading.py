@@ -1,4 +1,4 @@
-"""Layers written as YAML, read the way a config is read."""
+"""Read layers from YAML, as a config is read."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Layers(Spec):
 
 
 def read_layers(text: str) -> tuple[Layer, ...]:
-    """The layers of a YAML list, as in ``[Flatten, Dense: 3]``."""
+    """Read the layers of a YAML list, as ``[Flatten, Dense: 3]``."""
     return read_spec(Layers, parse(f"layers:\n  {text}", "c.yaml"), Context(Path())).layers
 
 
 def read_layer(text: str) -> Layer:
-    """The one layer of, say, ``Dense: 3``."""
+    """Read one layer, as ``Dense: 3``."""
     (layer,) = read_layers(f"[{text}]")
     return layer
 
@@ -38,7 +38,7 @@ def read_net(text: str, shape: Shape, seed: int = 0) -> Net:
 
 
 def complaint(text: str, shape: Shape = (8, 8, 3)) -> tuple[str, str, str]:
-    """Path, message and hint of the one error that a list of layers gives."""
+    """Return path, message and hint of the only error in a list of layers."""
     with pytest.raises((ConfigError, GraphError)) as caught:
         make_graph(read_layers(text), shape)
     error = caught.value

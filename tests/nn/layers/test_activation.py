@@ -1,4 +1,4 @@
-"""Activation functions as layers, beside real Keras."""
+"""Activation functions as layers, compared with Keras."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHAPES: list[Shape] = [(5,), (7, 9, 3), (1, 1, 2)]
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_every_function_is_keras(name: str, shape: Shape) -> None:
+def test_every_function_matches_keras(name: str, shape: Shape) -> None:
     SideBySide("Activation", {"activation": name}, shape).compare()
 
 
@@ -53,7 +53,7 @@ def test_every_function_is_keras(name: str, shape: Shape) -> None:
 def test_a_function_with_fields_follows_the_layer(
     layer: str, text: str, function: Callable[[torch.Tensor], torch.Tensor]
 ) -> None:
-    """Beside the same layer without an activation, and Keras' function of what it gives."""
+    """Compared with the layer without an activation, followed by the function of Keras."""
     if ":" not in text:
         layer = layer.replace("{%s}", "%s")
     net, plain = (read_net(f"[{layer % name}]", (7, 9, 3)) for name in (text, "linear"))
@@ -63,7 +63,7 @@ def test_a_function_with_fields_follows_the_layer(
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_softmax_is_keras(shape: Shape) -> None:
+def test_softmax_matches_keras(shape: Shape) -> None:
     SideBySide("Softmax", {}, shape).compare()
 
 
@@ -75,7 +75,7 @@ def test_softmax_is_keras(shape: Shape) -> None:
     ],
     ids=str,
 )
-def test_softmax_over_any_axes_is_keras(axis: Any, shape: Shape) -> None:
+def test_softmax_over_any_axes_matches_keras(axis: Any, shape: Shape) -> None:
     SideBySide("Softmax", {"axis": axis}, shape).compare()
 
 
@@ -94,12 +94,12 @@ SLOPES: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("arguments", SLOPES, ids=str)
-def test_relu_is_keras(arguments: dict[str, Any]) -> None:
+def test_relu_matches_keras(arguments: dict[str, Any]) -> None:
     SideBySide("ReLU", arguments, (7, 9, 3)).compare()
 
 
 @pytest.mark.parametrize("arguments", SLOPES, ids=str)
-def test_relu_is_keras_also_at_its_corners(arguments: dict[str, Any]) -> None:
+def test_relu_matches_keras_at_its_corners(arguments: dict[str, Any]) -> None:
     x = torch.tensor([[-1.0, -0.5, 0.0, 0.5, 0.7, 0.8, 1.0, 2.0, 6.0, 7.0]])
     found = ReLU.model_validate(arguments).build((10,))(x)
     torch.testing.assert_close(found, keras.layers.ReLU(**arguments)(x))
@@ -120,7 +120,7 @@ def test_relu_is_keras_also_at_its_corners(arguments: dict[str, Any]) -> None:
     ],
     ids=str,
 )
-def test_functions_with_a_slope_are_keras(
+def test_functions_with_a_slope_match_keras(
     kind: str, arguments: dict[str, Any], shape: Shape
 ) -> None:
     SideBySide(kind, arguments, shape).compare(batch=5)
@@ -132,8 +132,8 @@ def test_prelu_shares_axes_as_keras_does(axes: list[int]) -> None:
 
 
 @pytest.mark.parametrize("kind", ["LeakyReLU", "ELU", "PReLU"])
-def test_gradients_at_zero_are_keras(kind: str) -> None:
-    """Where bias and padding are 0, whole regions lie there."""
+def test_gradients_at_zero_match_keras(kind: str) -> None:
+    """With zero bias and padding, whole regions of an image are exactly 0."""
     pair = SideBySide(kind, {}, (3,))
     found, expected = (torch.zeros(2, 3, dtype=torch.float64, requires_grad=True) for _ in "ab")
     pair.ours(found).sum().backward()
@@ -142,14 +142,14 @@ def test_gradients_at_zero_are_keras(kind: str) -> None:
     assert torch.equal(found.grad, expected.grad)
 
 
-def test_prelu_may_be_told_that_nothing_is_shared() -> None:
+def test_prelu_accepts_empty_shared_axes() -> None:
     assert read_layer("PReLU: {shared_axes: null}") == read_layer("PReLU")
 
 
 @pytest.mark.parametrize(
     ("axes", "count"), [("", 7 * 9 * 3), ("shared_axes: 1", 9 * 3), ("shared_axes: [1, 2]", 3)]
 )
-def test_prelu_is_one_row_that_does_not_decay(axes: str, count: int) -> None:
+def test_prelu_is_stored_flat_and_does_not_decay(axes: str, count: int) -> None:
     net = read_net(f"[PReLU: {{alpha_initializer: {{constant: 0.25}}, {axes}}}]", (7, 9, 3))
     weight = net.get_parameter("p_re_lu.weight")
     assert torch.equal(weight, torch.full((count,), 0.25))
@@ -166,8 +166,8 @@ def test_softmax_sums_to_one_over_the_channels_without_overflow() -> None:
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_the_input_is_left_alone(name: str) -> None:
-    """What a layer above gives may be read by others too."""
+def test_the_input_is_not_overwritten(name: str) -> None:
+    """The output of an earlier layer may have other consumers."""
     x = torch.linspace(-8, 8, 20).reshape(2, 10)
     before = x.clone()
     Activation.model_validate({"activation": name}).build((10,))(x)
@@ -191,7 +191,7 @@ AXES = "of an image, 1 is the height, 2 the width, 3 or -1 the channels"
             "Activation: {activation: {leaky_relu: -1}}",
             ".Activation.activation.leaky_relu.negative_slope",
             "must be at least 0, found -1",
-            "negative_slope: slope below 0; the default is that of Keras (torch: 0.01)",
+            "negative_slope: slope below 0; the default is as in Keras (torch: 0.01)",
         ),
         (
             "Activation: {activation: {gelu: tanh}}",

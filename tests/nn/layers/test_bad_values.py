@@ -1,4 +1,4 @@
-"""Values that no layer with such a field takes, and the whole of what is said."""
+"""Invalid values for fields of several layers, and the whole error messages."""
 
 from __future__ import annotations
 

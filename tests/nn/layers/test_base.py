@@ -1,4 +1,4 @@
-"""What every layer shares: drawing weights, being told of steps, names."""
+"""Layer base classes: initial weights, names and inputs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_weights_are_reproduced_by_the_seed_alone() -> None:
 
 
 def test_weights_do_not_depend_on_the_order_of_layers() -> None:
-    """Nor on other layers: all keep 4 channels, so that any order fits."""
+    """Nor on other layers. All layers keep 4 channels, so that any order fits."""
     forwards, backwards = (
         values(read_net(f"[{', '.join(order)}]", (7, 9, 4))) for order in (LAYERS, LAYERS[::-1])
     )
@@ -60,7 +60,7 @@ def test_every_weight_and_statistic_has_weight_info() -> None:
 
 
 def test_a_kernel_is_drawn_in_keras_order() -> None:
-    """Counted up in Keras' layout, each value tells where it came from."""
+    """Values are numbered in Keras layout, so that each shows its origin."""
     net = read_net(
         "[SeparableConv2D: {filters: 3, kernel_size: [2, 3], depth_multiplier: 2}]", (7, 9, 5)
     )
@@ -76,7 +76,7 @@ def test_a_kernel_is_drawn_in_keras_order() -> None:
             assert info.keras_shape == (3,)
 
 
-def test_drawing_again_overwrites() -> None:
+def test_initializing_again_overwrites() -> None:
     net = read_net("[Dense: 4]", (4,), seed=1)
     before = net.get_parameter("dense.weight").clone()
     initialize(net, 2)
@@ -88,7 +88,7 @@ def test_drawing_again_overwrites() -> None:
 @pytest.mark.parametrize(
     ("shape", "text"), [((2, 2, 64), "2×2×64"), ((128,), "128 features")], ids=str
 )
-def test_shapes_are_shown_as_a_person_says_them(shape: Shape, text: str) -> None:
+def test_format_shape(shape: Shape, text: str) -> None:
     assert format_shape(shape) == text
 
 

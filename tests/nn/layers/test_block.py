@@ -1,4 +1,4 @@
-"""Blocks: what they expand into, its names and weights, and what they refuse."""
+"""Blocks: the layers they expand into, names, weights and errors."""
 
 from __future__ import annotations
 
@@ -114,14 +114,14 @@ def test_the_suggested_shortcut_fits(size: int, strides: int) -> None:
     assert leaves(text, (size, size, 3))[-1][2] == (outputs, outputs, 5)
 
 
-def test_no_shortcut_is_offered_where_no_stride_fits() -> None:
+def test_no_shortcut_is_suggested_if_no_stride_fits() -> None:
     assert suggested_shortcut((8, 8, 3), (4, 2, 3)) == VALID
 
 
 # ── Repeat ────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_repeat_has_weights_of_its_own_each_time() -> None:
+def test_each_repetition_has_its_own_weights() -> None:
     text = f"[Repeat: {{times: 3, layers: [{CONV}, ReLU]}}]"
     assert leaves(text) == [
         ("repeat/1/conv2d", ("input",), (8, 8, 3)),
@@ -151,7 +151,7 @@ def test_blocks_nest() -> None:
     ]
 
 
-def test_the_layer_that_stops_fitting_is_named_once() -> None:
+def test_the_layer_that_does_not_fit_is_named_once() -> None:
     shrinking = "Repeat: {times: 5, layers: [ReLU, MaxPooling2D]}"
     assert complaint(f"[{shrinking}]") == (
         "layers[0].Repeat.layers[1].MaxPooling2D",

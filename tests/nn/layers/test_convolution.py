@@ -1,4 +1,4 @@
-"""Convolutions beside real Keras, and TensorFlow's rule of padding by hand."""
+"""Convolutions compared with Keras, and padding compared with TensorFlow by hand."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def show(arguments: dict[str, Any]) -> str:
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("window", WINDOWS, ids=show)
 @pytest.mark.parametrize("kind", ["Conv2D", "SeparableConv2D"])
-def test_every_window_is_keras(kind: str, window: dict[str, Any], shape: Shape) -> None:
+def test_every_window_matches_keras(kind: str, window: dict[str, Any], shape: Shape) -> None:
     SideBySide(kind, {"filters": 3, **window}, shape).compare()
 
 
@@ -65,7 +65,7 @@ def test_every_window_is_keras(kind: str, window: dict[str, Any], shape: Shape) 
     ],
     ids=lambda value: show(value) if isinstance(value, dict) else str(value),
 )
-def test_every_argument_is_keras(
+def test_every_argument_matches_keras(
     kind: str, shape: Shape, arguments: dict[str, Any], batch: int
 ) -> None:
     SideBySide(kind, {"kernel_size": 3, **arguments}, shape).compare(batch)
@@ -74,7 +74,7 @@ def test_every_argument_is_keras(
 @pytest.mark.parametrize(
     ("size", "kernel", "strides", "expected"),
     [
-        (4, 3, 2, [321, 43]),  # windows 123 and 34·: torch's own padding would see ·12 and 234
+        (4, 3, 2, [321, 43]),  # windows 123 and 34·; the padding of torch would give ·12 and 234
         (5, 3, 2, [210, 432, 54]),  # even padding: ·12, 234, 45·
         (4, 2, 2, [21, 43]),
         (5, 2, 2, [21, 43, 5]),
@@ -84,7 +84,7 @@ def test_every_argument_is_keras(
     ],
     ids=lambda value: str(value),
 )
-def test_the_odd_pixel_of_padding_goes_last(
+def test_odd_padding_is_added_at_the_end(
     size: int, kernel: int, strides: int, expected: list[int]
 ) -> None:
     """tensorflow.org/api_docs/python/tf/nn: "we pad more on the right and bottom"."""
@@ -92,7 +92,7 @@ def test_the_odd_pixel_of_padding_goes_last(
     pixels = torch.arange(1.0, size + 1)
     digits = 10.0 ** torch.arange(kernel)
     for axis in (2, 3):
-        # The image varies along one axis; the kernel reads its first row or column alone.
+        # The image varies along one axis; the kernel reads only its first row or column.
         module = layer.build((size, size, 1))
         weight = torch.zeros(1, 1, kernel, kernel)
         weight.select(5 - axis, (kernel - 1) // 2).copy_(digits)
@@ -105,7 +105,7 @@ def test_the_odd_pixel_of_padding_goes_last(
 
 @pytest.mark.parametrize("stride", [1, 2, 3, 4])
 @pytest.mark.parametrize("window", [1, 2, 3, 4, 5, 7])
-def test_same_padding_is_the_least_that_fits(window: int, stride: int) -> None:
+def test_same_padding_is_minimal(window: int, stride: int) -> None:
     for size in range(1, 20):
         before, after = same_padding(size, window, stride)
         outputs = output_length(size, window, stride, "same")
@@ -126,7 +126,7 @@ def test_same_padding_is_the_least_that_fits(window: int, stride: int) -> None:
     ],
     ids=["plain", "groups", "separable", "multiplier"],
 )
-def test_macs_are_half_of_torchs_flops(layer: Conv2D | SeparableConv2D, shape: Shape) -> None:
+def test_macs_are_half_of_the_flops_of_torch(layer: Conv2D | SeparableConv2D, shape: Shape) -> None:
     with FlopCounterMode(display=False) as counter:
         layer.build(shape)(torch.zeros(1, shape[2], shape[0], shape[1]))
     assert layer.macs((shape,), layer.output_shape(shape)) == counter.get_total_flops() / 2
@@ -139,7 +139,7 @@ def test_the_dense_twin_has_the_same_arguments() -> None:
     assert twin.output_shape((9, 9, 4)) == separable.output_shape((9, 9, 4))
 
 
-def test_the_window_spans_the_dilation() -> None:
+def test_the_receptive_field_includes_the_dilation() -> None:
     layer = Conv2D(filters=1, kernel_size=(3, 2), dilation_rate=(2, 4))
     assert layer.receptive_field() == ReceptiveField((5, 5), (1, 1))
     assert SeparableConv2D(filters=1, kernel_size=3, strides=2).receptive_field() == ReceptiveField(
@@ -151,7 +151,7 @@ def test_the_window_spans_the_dilation() -> None:
 
 
 def depthwise_kernel(fields: str, channels: int, seed: int = 0) -> Array:
-    """Drawn as a net draws it, in Keras' layout: height × width × channels × multiplier."""
+    """The initial kernel in Keras layout: height × width × channels × multiplier."""
     text = f"[SeparableConv2D: {{filters: 2, kernel_size: [3, 2], depth_multiplier: 2, {fields}}}]"
     weight = read_net(text, (7, 9, channels), seed).get_parameter(
         "separable_conv2d.depthwise.weight"
@@ -173,10 +173,10 @@ def depthwise_kernel(fields: str, channels: int, seed: int = 0) -> Array:
     ids=str,
 )
 @pytest.mark.parametrize("fan", ["keras", "channel"])
-def test_the_depthwise_fan_is_that_of_keras_over_its_axes(
+def test_the_depthwise_fan_matches_keras_over_its_axes(
     name: str, fields: dict[str, str], fan: str
 ) -> None:
-    """Keras' own way to say `channel`: the axes of the window are the inputs of an output."""
+    """The equivalent of `channel` in Keras: the window axes are the inputs."""
     axes = {"input_axes": [0, 1], "output_axes": [0, 1, 3]} if fan == "channel" else {}
     initializer = keras.src.initializers.ALL_OBJECTS_DICT[name](seed=1, **fields, **axes)
     channels = 500
@@ -195,7 +195,7 @@ def test_the_depthwise_fan_is_that_of_keras_over_its_axes(
 
 
 def test_each_channel_is_drawn_as_its_own_convolution() -> None:
-    """Also where no fan is counted: orthogonal is so for each channel, not for all of them."""
+    """Also without fans: each channel is orthogonal, not the whole kernel."""
     text = "depthwise_initializer: orthogonal, depthwise_fan: "
     separate, whole = (depthwise_kernel(text + fan, 4) for fan in ("channel", "keras"))
     matrices = separate.transpose(2, 0, 1, 3).reshape(4, 6, 2)
@@ -206,7 +206,7 @@ def test_each_channel_is_drawn_as_its_own_convolution() -> None:
     np.testing.assert_allclose(matrix.T @ matrix, np.eye(2), atol=1e-6)
 
 
-def test_the_pointwise_kernel_does_not_ask_for_the_depthwise_fan() -> None:
+def test_depthwise_fan_does_not_change_the_pointwise_kernel() -> None:
     text = "[SeparableConv2D: {filters: 4, kernel_size: 3, depthwise_fan: %s}]"
     keras, channel = (read_net(text % fan, (7, 9, 3)) for fan in ("keras", "channel"))
     name = "separable_conv2d.pointwise.weight"

@@ -1,4 +1,4 @@
-"""Dense beside real Keras, and the proof that Keras here is exact in float64."""
+"""Dense compared with Keras, and the check that Keras computes in float64."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UNITS = "units: number of outputs; auto: the number of classes in the data"
 
 
 def test_keras_computes_in_float64() -> None:
-    """In float32 the difference would be 1e-7: the whole comparison rests on this."""
+    """In float32 the difference would be 1e-7. All comparisons with Keras depend on this."""
     random = np.random.default_rng(0)
     x, kernel, bias = (random.normal(size=size) for size in ((4, 50), (50, 3), 3))
     layer = keras.layers.Dense(3, dtype="float64")
@@ -42,7 +42,7 @@ def test_keras_computes_in_float64() -> None:
     ],
     ids=lambda arguments: "-".join(map(str, arguments.values())),
 )
-def test_same_as_keras(arguments: dict[str, Any], shape: Shape, batch: int, training: bool) -> None:
+def test_matches_keras(arguments: dict[str, Any], shape: Shape, batch: int, training: bool) -> None:
     SideBySide("Dense", arguments, shape).compare(batch, training)
 
 

@@ -1,4 +1,4 @@
-"""DepthwiseConv2D beside real Keras."""
+"""DepthwiseConv2D compared with Keras."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.reference import SideBySide, keras
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("window", WINDOWS, ids=show)
-def test_every_window_is_keras(window: dict[str, Any], shape: Shape) -> None:
+def test_every_window_matches_keras(window: dict[str, Any], shape: Shape) -> None:
     SideBySide("DepthwiseConv2D", {"depth_multiplier": 2, **window}, shape).compare()
 
 
@@ -35,11 +35,11 @@ def test_every_window_is_keras(window: dict[str, Any], shape: Shape) -> None:
     ],
     ids=str,
 )
-def test_every_argument_is_keras(shape: Shape, arguments: dict[str, Any], batch: int) -> None:
+def test_every_argument_matches_keras(shape: Shape, arguments: dict[str, Any], batch: int) -> None:
     SideBySide("DepthwiseConv2D", {"kernel_size": 3, **arguments}, shape).compare(batch)
 
 
-def test_defaults_and_weights_are_keras() -> None:
+def test_defaults_and_weights_match_keras() -> None:
     spec = read_layer("DepthwiseConv2D: 3")
     assert spec == DepthwiseConv2D(kernel_size=3)
     config = keras.layers.DepthwiseConv2D(3).get_config()
@@ -51,7 +51,7 @@ def test_defaults_and_weights_are_keras() -> None:
     assert told == {"weight": (3, 2, 5, 2), "bias": (10,)}
 
 
-def test_macs_are_half_of_torchs_flops() -> None:
+def test_macs_are_half_of_the_flops_of_torch() -> None:
     layer = DepthwiseConv2D(kernel_size=(3, 2), depth_multiplier=2, strides=2, padding="same")
     with FlopCounterMode(display=False) as counter:
         layer.build((7, 9, 4))(torch.zeros(1, 4, 7, 9))
@@ -59,7 +59,7 @@ def test_macs_are_half_of_torchs_flops() -> None:
     assert told == counter.get_total_flops() / 2 == 4 * 5 * 8 * 6
 
 
-def test_the_window_spans_the_dilation() -> None:
+def test_the_receptive_field_includes_the_dilation() -> None:
     layer = DepthwiseConv2D(kernel_size=(3, 2), dilation_rate=(2, 4))
     assert layer.receptive_field() == ReceptiveField((5, 5), (1, 1))
     assert DepthwiseConv2D(kernel_size=3, strides=2).receptive_field() == ReceptiveField(

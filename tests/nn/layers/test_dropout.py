@@ -1,4 +1,4 @@
-"""Dropout and its kin: what they draw, and that a resumed run draws the same."""
+"""Dropout and other random layers: what they draw, and that a resumed run draws the same."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ONES = torch.ones(50, 40, 10, 10)
 
 
 def trained(layer: str, seed: int = 0, name: str = "dropout", step: int = 0) -> torch.Tensor:
-    """What the ones become in a step of a run; the layer is written with its fields."""
+    """The output of a layer, given as YAML, for ones in one step of a run."""
     net = read_net(f"[{layer.replace('}', f', name: {name}}}')}]", (10, 10, 40)).train()
     begin_step(net, seed, Progress(step, steps_per_epoch=5, total_steps=10))
     return net(ONES)
@@ -60,7 +60,7 @@ def test_each_image_channel_and_pixel_is_dropped_on_its_own() -> None:
         assert shares.std() > 0.5 * deviation
 
 
-def test_seed_name_and_step_alone_decide() -> None:
+def test_draws_depend_only_on_seed_name_and_step() -> None:
     assert torch.equal(dropped(), dropped())
     others = [dropped(seed=1), dropped(name="other"), dropped(step=1)]
     for other in others:
@@ -69,7 +69,7 @@ def test_seed_name_and_step_alone_decide() -> None:
 
 
 @pytest.mark.parametrize("layer", RANDOM)
-def test_seed_name_and_step_decide_for_every_random_layer(layer: str) -> None:
+def test_draws_of_every_random_layer_depend_on_seed_name_and_step(layer: str) -> None:
     found = trained(layer)
     assert torch.equal(found, trained(layer))
     for other in (trained(layer, seed=1), trained(layer, name="b"), trained(layer, step=1)):
@@ -78,7 +78,7 @@ def test_seed_name_and_step_decide_for_every_random_layer(layer: str) -> None:
 
 @shared
 def test_a_mask_is_shared_and_scaled(layer: str, mask: tuple[int, ...]) -> None:
-    """Each part of the mask decides for all that share it, and differs from its neighbours."""
+    """Values that share an element of the mask agree; elements of the mask differ."""
     found = trained(layer)
     parts = found[tuple(slice(size) for size in mask)]
     assert torch.equal(found, parts.expand_as(found))
@@ -104,9 +104,7 @@ def test_layers_are_dropout_with_a_noise_shape(one: str, other: str) -> None:
 
 
 @shared
-def test_the_gradient_of_a_shared_mask_passes_where_the_value_did(
-    layer: str, mask: tuple[int, ...]
-) -> None:
+def test_the_gradient_has_the_shared_mask_of_the_value(layer: str, mask: tuple[int, ...]) -> None:
     x = ONES.clone().requires_grad_()
     found = read_net(f"[{layer}]", (10, 10, 40)).train()(x)
     found.sum().backward()
@@ -145,7 +143,7 @@ def test_stochastic_depth_takes_features_too() -> None:
     assert found.unique().tolist() == [0, 2]
 
 
-def test_earlier_steps_change_nothing() -> None:
+def test_draws_do_not_depend_on_earlier_steps() -> None:
     net = read_net("[Dropout: 0.3]", (10, 10, 40)).train()
     for step in range(3):
         begin_step(net, 0, Progress(step, steps_per_epoch=5, total_steps=10))
@@ -153,7 +151,7 @@ def test_earlier_steps_change_nothing() -> None:
     assert torch.equal(found, dropped(step=2))
 
 
-def test_the_generator_lasts_and_starts_again_with_each_step() -> None:
+def test_the_generator_is_reused_and_restarts_each_step() -> None:
     """A CUDA graph draws from the generator that it was recorded with; the numbers are those of a
     fresh one.
     """
@@ -179,7 +177,7 @@ def test_parts_of_a_step_differ() -> None:
     assert not torch.equal(net(ONES), net(ONES))
 
 
-def test_the_gradient_passes_where_the_value_did() -> None:
+def test_the_gradient_has_the_mask_of_the_value() -> None:
     x = ONES.clone().requires_grad_()
     found = Dropout(rate=0.4).build((10, 10, 40))(x)
     found.sum().backward()
@@ -188,7 +186,7 @@ def test_the_gradient_passes_where_the_value_did() -> None:
 
 
 @pytest.mark.parametrize(("rate", "training"), [(0.0, True), (0.5, False)], ids=["none", "eval"])
-def test_nothing_is_dropped(rate: float, training: bool) -> None:
+def test_dropout_is_the_identity(rate: float, training: bool) -> None:
     module = Dropout(rate=rate).build((10, 10, 40)).train(training)
     assert torch.equal(module(ONES), ONES)
 
@@ -203,7 +201,7 @@ def test_nothing_is_dropped(rate: float, training: bool) -> None:
     ],
     ids=str,
 )
-def test_inference_is_keras(kind: str, arguments: dict[str, Any]) -> None:
+def test_inference_matches_keras(kind: str, arguments: dict[str, Any]) -> None:
     SideBySide(kind, arguments, (7, 9, 3)).compare(training=False)
 
 
@@ -216,7 +214,7 @@ def test_inference_is_keras(kind: str, arguments: dict[str, Any]) -> None:
     ],
     ids=str,
 )
-def test_training_with_nothing_to_draw_is_keras(kind: str, arguments: dict[str, Any]) -> None:
+def test_training_with_nothing_to_draw_matches_keras(kind: str, arguments: dict[str, Any]) -> None:
     SideBySide(kind, arguments, (7, 9, 3)).compare()
 
 

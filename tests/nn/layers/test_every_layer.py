@@ -1,4 +1,4 @@
-"""The harness: what must hold for every layer of the table, one row each."""
+"""Tests that apply to every layer, with one row of arguments each."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ROWS: dict[str, str] = {
     "LeakyReLU": "LeakyReLU",
     "ELU": "{ELU: 0.5}",
     "PReLU": "{PReLU: {alpha_initializer: random_normal, shared_axes: 2}}",
-    # Something must follow it, for the net leaves a softmax at the end to the loss.
+    # Another layer must follow, because a final softmax is left to the loss.
     "Softmax": "Softmax, {Rescaling: 3}",
     "MaxPooling2D": "{MaxPooling2D: {pool_size: [2, 3], strides: 2, padding: same}}",
     "AveragePooling2D": "{AveragePooling2D: {pool_size: 3, padding: same}}",
@@ -103,7 +103,7 @@ def test_every_layer_has_a_row() -> None:
 
 @every_layer
 @pytest.mark.parametrize("count", [1, 4])
-def test_the_shape_told_is_the_shape_given(name: str, count: int) -> None:
+def test_the_declared_shape_is_the_output_shape(name: str, count: int) -> None:
     net = net_of(name)
     found: dict[str, tuple[int, ...]] = {}
     for leaf in net.graph.leaves:
@@ -131,7 +131,7 @@ def test_gradients_reach_every_weight_and_the_input(name: str) -> None:
 @every_layer
 def test_plain_data_reads_back_as_the_same_layers(name: str) -> None:
     layers = layers_of(name)
-    # JSON is YAML: this is how a resolved config travels in a checkpoint.
+    # JSON is YAML: a resolved config is saved like this in a checkpoint.
     assert read_layers(json.dumps(to_plain(layers))) == layers
 
 
@@ -155,22 +155,22 @@ def test_training_in_bfloat16_is_near_float32(name: str) -> None:
 
 
 @every_layer
-def test_the_memory_format_changes_no_number(name: str) -> None:
-    """In inference: the mask of Dropout follows the order of memory."""
+def test_the_memory_format_does_not_change_results(name: str) -> None:
+    """Only in inference: the mask of Dropout depends on the memory format."""
     net, x = net_of(name).double().eval(), images().double()
     found = net(x.contiguous(memory_format=torch.channels_last))
     torch.testing.assert_close(found, net(x), rtol=1e-12, atol=1e-12)
 
 
 @every_layer
-def test_images_do_not_disturb_each_other_in_inference(name: str) -> None:
+def test_images_are_independent_in_inference(name: str) -> None:
     net, x = net_of(name).double().eval(), images().double()
     alone = torch.cat([net(image[None]) for image in x])
     torch.testing.assert_close(net(x), alone, rtol=1e-12, atol=1e-12)
 
 
 @every_layer
-def test_the_input_is_left_alone(name: str) -> None:
+def test_the_input_is_not_overwritten(name: str) -> None:
     net, x = net_of(name), images()
     net(x)
     assert torch.equal(x, images())
@@ -178,7 +178,7 @@ def test_the_input_is_left_alone(name: str) -> None:
 
 @every_layer
 def test_the_state_is_restored(name: str) -> None:
-    """What a checkpoint holds is all there is."""
+    """A checkpoint contains the whole state."""
     net, x = net_of(name), images()
     net(x)
     other = build(graph_of(name), seed=1)

@@ -1,4 +1,4 @@
-"""LayerNormalization and GroupNormalization beside real Keras."""
+"""LayerNormalization and GroupNormalization compared with Keras."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ MEMORY = [torch.contiguous_format, torch.channels_last]
     ids=str,
 )
 @pytest.mark.parametrize("fields", FIELDS, ids=str)
-def test_any_axes_are_keras(fields: dict[str, Any], axis: Any, shape: Shape) -> None:
+def test_any_axes_match_keras(fields: dict[str, Any], axis: Any, shape: Shape) -> None:
     SideBySide("LayerNormalization", {"axis": axis, **fields}, shape).compare()
 
 
@@ -55,7 +55,7 @@ def test_any_axes_are_keras(fields: dict[str, Any], axis: Any, shape: Shape) -> 
     ("axis", "axes"), [([1, 2], (1, 2)), (1, (1,)), (-2, (2,)), ([-2, -3], (1, 2))], ids=str
 )
 def test_axes_without_the_channels(axis: Any, axes: tuple[int, ...]) -> None:
-    """Where Keras on torch fails; ``_layer_normalization`` of its ops/nn.py elsewhere."""
+    """For axes at which Keras on torch fails: ``_layer_normalization`` of keras/src/ops/nn.py."""
     random = np.random.default_rng(0)
     x = random.normal(size=(2, 5, 4, 3))
     shape = [x.shape[n] if n in axes else 1 for n in range(4)]
@@ -72,7 +72,9 @@ def test_axes_without_the_channels(axis: Any, axes: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("training", [True, False], ids=["training", "inference"])
 @pytest.mark.parametrize("fields", FIELDS, ids=str)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_layer_normalization_is_keras(shape: Shape, fields: dict[str, Any], training: bool) -> None:
+def test_layer_normalization_matches_keras(
+    shape: Shape, fields: dict[str, Any], training: bool
+) -> None:
     SideBySide("LayerNormalization", fields, shape).compare(training=training)
 
 
@@ -80,17 +82,19 @@ def test_layer_normalization_is_keras(shape: Shape, fields: dict[str, Any], trai
 @pytest.mark.parametrize("groups", [1, 3, 4, 12, -1])
 @pytest.mark.parametrize("fields", FIELDS, ids=str)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_group_normalization_is_keras(shape: Shape, fields: dict[str, Any], groups: int) -> None:
+def test_group_normalization_matches_keras(
+    shape: Shape, fields: dict[str, Any], groups: int
+) -> None:
     pair = SideBySide("GroupNormalization", {**fields, "groups": groups}, shape)
     pair.compare()
     pair.compare(batch=1, training=False)
 
 
-def test_the_default_groups_are_keras() -> None:
+def test_the_default_groups_match_keras() -> None:
     SideBySide("GroupNormalization", {}, (3, 5, 64)).compare()
 
 
-def test_each_pixel_is_normalized_alone() -> None:
+def test_each_pixel_is_normalized_independently() -> None:
     x = torch.randn(2, 5, 3, 4, generator=torch.Generator().manual_seed(0)).double()
     net = read_net("[LayerNormalization]", (3, 4, 5)).double()
     torch.testing.assert_close(net(x)[..., 1:2, 2:3], net(x[..., 1:2, 2:3]))
@@ -104,7 +108,7 @@ def test_each_pixel_is_normalized_alone() -> None:
 def test_a_large_mean_costs_few_digits(
     layer: PerImageNormalization, mean: float, memory: torch.memory_format
 ) -> None:
-    """float32 keeps 7 digits: of values near 1000 with a deviation of 1, four are left."""
+    """float32 has 7 digits: values near 1000 with a standard deviation of 1 keep four."""
     random = np.random.default_rng(0)
     x = torch.tensor(random.normal(mean, 1, size=(4, 12, 9, 9)), dtype=torch.float32)
     direction = torch.tensor(random.normal(size=x.shape))
@@ -161,7 +165,7 @@ def test_arithmetic_is_float32_for_bfloat16(
     torch.testing.assert_close(found.float(), module(x.float()), rtol=2**-8, atol=1e-5)
 
 
-def test_minus_one_is_each_channel_alone() -> None:
+def test_groups_minus_one_normalizes_each_channel() -> None:
     x = torch.randn(2, 6, 5, 5, generator=torch.Generator().manual_seed(0)).double()
     alone, counted = (
         read_net(f"[GroupNormalization: {groups}]", (5, 5, 6)).double()(x) for groups in (-1, 6)
@@ -178,7 +182,7 @@ def test_the_axis_may_count_the_batch(kind: str) -> None:
         assert layer.output_shape(shape) == shape
 
 
-def test_an_image_that_is_normalized_as_a_whole_is_seen_as_a_whole() -> None:
+def test_normalizing_the_whole_image_has_no_finite_receptive_field() -> None:
     assert LayerNormalization(axis=(3,)).receptive_field((8, 8, 3)) == ReceptiveField((1, 1))
     assert LayerNormalization(axis=(1, 2, 3)).receptive_field((8, 8, 3)) is None
     assert Softmax(axis=(1, 2)).receptive_field((8, 8, 3)) is None

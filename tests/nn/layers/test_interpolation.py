@@ -1,4 +1,4 @@
-"""Kernels of resizing beside TensorFlow's formula and Pillow."""
+"""Interpolation compared with the formulas of TensorFlow and with Pillow."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def spans(source: int, target: int, interpolation: str, antialias: bool) -> Arra
 @pytest.mark.parametrize("antialias", [False, True], ids=["plain", "antialias"])
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("interpolation", KERNELS)
-def test_resizing_is_tensorflows(
+def test_resizing_matches_tensorflow(
     interpolation: Interpolation, size: tuple[int, int], antialias: bool
 ) -> None:
-    """Keras on torch has no lanczos, and in bicubic without antialias a = −¾."""
+    """Keras on torch has no lanczos, and a = −¾ in bicubic without antialias."""
     random = np.random.default_rng(0)
     x, direction = random.normal(size=(2, 7, 12, 3)), random.normal(size=(2, *size, 3))
     rows, columns = (
@@ -77,7 +77,9 @@ def test_resizing_is_tensorflows(
 
 @pytest.mark.parametrize("factors", [(2, 2), (3, 1), (4, 5)], ids=str)
 @pytest.mark.parametrize("interpolation", ["lanczos3", "lanczos5", "bicubic"])
-def test_enlarging_is_tensorflows(interpolation: Interpolation, factors: tuple[int, int]) -> None:
+def test_upsampling_matches_tensorflow(
+    interpolation: Interpolation, factors: tuple[int, int]
+) -> None:
     x = torch.rand(6, 8, generator=torch.Generator().manual_seed(0)).double()
     with float64():
         module = UpSampling2D(size=factors, interpolation=interpolation).build((6, 8, 1))
@@ -96,7 +98,7 @@ def test_enlarging_is_tensorflows(interpolation: Interpolation, factors: tuple[i
         ("lanczos3", Image.Resampling.LANCZOS),
     ],
 )
-def test_antialiasing_is_pillows(
+def test_antialiasing_matches_pillow(
     interpolation: Interpolation, filtering: Image.Resampling, size: tuple[int, int]
 ) -> None:
     x = torch.rand(12, 16, generator=torch.Generator().manual_seed(0))
@@ -108,7 +110,7 @@ def test_antialiasing_is_pillows(
 
 @pytest.mark.parametrize("autocast", [False, True])
 def test_arithmetic_is_float32_for_bfloat16(autocast: bool) -> None:
-    """The input is exact in bfloat16, so only an output in bfloat16 is rounded, once."""
+    """The input is exact in bfloat16, so only the output is rounded, once."""
     x = torch.rand(2, 3, 12, 16, generator=torch.Generator().manual_seed(0)).bfloat16()
     module = Resizing(height=5, width=20, interpolation="bicubic").build((12, 16, 3))
     expected = module(x.float())
@@ -117,7 +119,7 @@ def test_arithmetic_is_float32_for_bfloat16(autocast: bool) -> None:
         assert torch.equal(module(x), expected.bfloat16())
 
 
-def test_an_image_of_the_size_is_given_back() -> None:
+def test_resizing_to_the_same_size_is_the_identity() -> None:
     x = torch.rand(2, 3, 7, 9)
     layer = Resizing(height=7, width=9, interpolation="lanczos5", antialias=True)
     assert torch.equal(layer.build((7, 9, 3))(x), x)

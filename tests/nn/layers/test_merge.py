@@ -1,4 +1,4 @@
-"""Merging layers beside real Keras; equal inputs beside TensorFlow's rule."""
+"""Merge layers compared with Keras; equal inputs compared with TensorFlow."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from tests.reference import Array, SideBySide, assert_close
     ],
     ids=str,
 )
-def test_merging_is_keras(kind: str, shapes: list[Shape]) -> None:
+def test_merging_matches_keras(kind: str, shapes: list[Shape]) -> None:
     SideBySide(kind, {}, *shapes).compare()
 
 
@@ -54,14 +54,12 @@ def test_merging_is_keras(kind: str, shapes: list[Shape]) -> None:
     ],
     ids=str,
 )
-def test_concatenation_along_any_axis_is_keras(axis: int, shapes: list[Shape]) -> None:
+def test_concatenation_along_any_axis_matches_keras(axis: int, shapes: list[Shape]) -> None:
     SideBySide("Concatenate", {"axis": axis}, *shapes).compare()
 
 
 @pytest.mark.parametrize(("kind", "best"), [("Maximum", np.max), ("Minimum", np.min)])
-def test_of_equal_inputs_the_first_takes_the_gradient(
-    kind: str, best: Callable[..., Array]
-) -> None:
+def test_of_equal_inputs_the_first_gets_the_gradient(kind: str, best: Callable[..., Array]) -> None:
     """As TensorFlow's ``_MaximumMinimumGrad`` in tensorflow/python/ops/math_grad.py has it:
     ``x >= y`` or ``x <= y``, and all of the gradient. Here among three, two by two.
     """
@@ -81,7 +79,7 @@ def test_of_equal_inputs_the_first_takes_the_gradient(
 @pytest.mark.parametrize("kind", ["Maximum", "Minimum"])
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_nan_is_not_hidden(kind: str, place: int) -> None:
-    """Or training could go on with a net that is broken."""
+    """Otherwise training would continue with a diverged model."""
     layer = LAYERS[kind]()
     assert isinstance(layer, LeafLayer)
     inputs = [torch.ones(1, 2), torch.ones(1, 2), torch.ones(1, 2)]

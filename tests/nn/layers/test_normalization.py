@@ -1,4 +1,4 @@
-"""Batch normalization beside real Keras, renormalization beside the paper, and their corners."""
+"""Batch normalization compared with Keras, renormalization with the paper, and edge cases."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ARGUMENTS: list[dict[str, Any]] = [
     {"center": False},
     {"scale": False},
     {"center": False, "scale": False, "momentum": 0.5, "epsilon": 0.1},
-    {"epsilon": 2.0},  # above some of the standard deviations that renorm keeps
+    {"epsilon": 2.0},  # above some of the standard deviations of renorm
 ]
 # Keras rounds dmax to float32, so it is exact there.
 CLIPPINGS: list[dict[str, float]] = [
@@ -50,7 +50,7 @@ def show(arguments: dict[str, Any]) -> str:
 
 
 def compare_steps(arguments: dict[str, Any], shape: Shape, batch: int) -> None:
-    """Several training steps, then inference with the statistics they left."""
+    """Several training steps, then inference with the resulting statistics."""
     twins = SideBySide("BatchNormalization", arguments, shape)
     for _ in range(4):
         twins.compare(batch)
@@ -61,7 +61,7 @@ def compare_steps(arguments: dict[str, Any], shape: Shape, batch: int) -> None:
 @pytest.mark.parametrize("batch", [1, 4])
 @pytest.mark.parametrize("shape", [(7, 9, 3), (1, 1, 3), (3, 1, 1), (5,)], ids=str)
 @pytest.mark.parametrize("arguments", ARGUMENTS, ids=show)
-def test_same_as_keras(arguments: dict[str, Any], shape: Shape, batch: int) -> None:
+def test_matches_keras(arguments: dict[str, Any], shape: Shape, batch: int) -> None:
     compare_steps(arguments, shape, batch)
 
 
@@ -69,12 +69,12 @@ def test_same_as_keras(arguments: dict[str, Any], shape: Shape, batch: int) -> N
 @pytest.mark.parametrize("batch", [1, 4])
 @pytest.mark.parametrize("shape", [(7, 9, 3), (1, 1, 3), (5,)], ids=str)
 @pytest.mark.parametrize("arguments", ARGUMENTS, ids=show)
-def test_renorm_is_keras(arguments: dict[str, Any], shape: Shape, batch: int) -> None:
+def test_renorm_matches_keras(arguments: dict[str, Any], shape: Shape, batch: int) -> None:
     compare_steps({**arguments, "renorm": True, "renorm_momentum": 0.8}, shape, batch)
 
 
 @pytest.mark.parametrize("clipping", CLIPPINGS, ids=show)
-def test_renorm_clipping_is_keras(clipping: dict[str, float]) -> None:
+def test_renorm_clipping_matches_keras(clipping: dict[str, float]) -> None:
     arguments = {"renorm": True, "renorm_clipping": clipping, "renorm_momentum": 0.6}
     compare_steps({**arguments, "momentum": 0.7}, (7, 9, 3), 4)
 
@@ -122,12 +122,12 @@ class Algorithm1:
 
 
 def paper_limits(step: int) -> tuple[float, float]:
-    """rmax and dmax of the config below: held for 2 steps, then 4 in a straight line."""
+    """rmax and dmax of the config below: constant for 2 steps, then linear for 4."""
     share = min(1.0, max(0.0, (step - 2) / 4))
     return 1 + 0.5 * share, 0.8 * share
 
 
-def test_renorm_with_ramps_is_the_papers_algorithm() -> None:
+def test_renorm_with_ramps_matches_the_paper() -> None:
     layer = read_layer(
         "BatchNormalization: {renorm: true, momentum: 0.8, renorm_momentum: 0.8, epsilon: 0.01,"
         " renorm_clipping: {rmin: paper,"
@@ -150,7 +150,7 @@ def test_renorm_with_ramps_is_the_papers_algorithm() -> None:
     for step in range(10):
         begin_step(module, 0, Progress(step, steps_per_epoch=5, total_steps=10))
         rmax, dmax = paper_limits(step)
-        # Batches wander in mean and spread, so that every limit is met, and later none.
+        # Batches drift in mean and spread, so that every limit is reached, and later none.
         spread = 3.0 if step < 4 else 1.1
         x, direction = random.normal(size=(2, 2, 5, 7, 3))
         x = x * spread + random.normal(size=3)
@@ -178,7 +178,7 @@ def test_renorm_with_ramps_is_the_papers_algorithm() -> None:
     assert_close(found.reshape(-1, 3), paper.infer(x.reshape(-1, 3)))
 
 
-def test_with_rmax_1_and_dmax_0_the_paper_is_plain_batch_normalization() -> None:
+def test_renorm_with_rmax_1_and_dmax_0_is_batch_normalization() -> None:
     x = torch.randn(4, 3, 5, 7, generator=torch.Generator().manual_seed(0))
     limits = {"rmax": 1, "rmin": "paper", "dmax": 0}
     plain = BatchNormalization().build((5, 7, 3))
@@ -189,8 +189,8 @@ def test_with_rmax_1_and_dmax_0_the_paper_is_plain_batch_normalization() -> None
     torch.testing.assert_close(module(x), plain(x))
 
 
-def test_limits_start_where_their_ramps_do() -> None:
-    """Before anyone told the module of a step, in a notebook say."""
+def test_limits_start_at_the_start_of_their_ramps() -> None:
+    """Without a call of begin_step, as in a notebook."""
     layer = read_layer(
         "BatchNormalization: {renorm: true, renorm_clipping: {rmin: paper,"
         " rmax: {start: 2, end: 3, until: 50%}}}"
@@ -216,7 +216,7 @@ def built(shape: Shape = (5, 7, 3), **arguments: Any) -> BatchNormalizationModul
 def test_a_single_value_has_no_variance(renorm: bool) -> None:
     module = built((1, 1, 3), renorm=renorm)
     found = module(torch.tensor([[[[3.0]], [[-1.0]], [[0.0]]]]))
-    # Its deviation from itself is 0; renorm adds d = (mean − 0)/1.
+    # The deviation from the mean is 0; renorm adds d = (mean − 0)/1.
     expected = torch.tensor([3.0, -1.0, 0.0]) if renorm else torch.zeros(3)
     torch.testing.assert_close(found.flatten(), expected, rtol=0, atol=1e-5)
     assert module.moving_mean.tolist() == [1.5, -0.5, 0]
@@ -254,7 +254,7 @@ def test_constant_inputs_stay_finite_with_their_gradients(
 def test_statistics_of_bfloat16_inputs_are_float32(
     arguments: dict[str, Any], memory: torch.memory_format
 ) -> None:
-    """A mean of 100 and a spread of 1: bfloat16 arithmetic would leave nothing of it."""
+    """With mean 100 and standard deviation 1, bfloat16 arithmetic would lose all digits."""
     x = 100 + torch.randn(8, 3, 5, 7, generator=torch.Generator().manual_seed(0))
     x = x.to(torch.bfloat16).contiguous(memory_format=memory)
     narrow, wide = built(**arguments), built(**arguments)
@@ -271,14 +271,14 @@ def test_statistics_of_bfloat16_inputs_are_float32(
 
 
 @pytest.mark.parametrize("renorm", [False, True], ids=["plain", "renorm"])
-def test_inference_moves_no_statistic(renorm: bool) -> None:
+def test_inference_does_not_change_statistics(renorm: bool) -> None:
     module = built(renorm=renorm).eval()
     before = {name: value.clone() for name, value in module.state_dict().items()}
     module(torch.randn(4, 3, 5, 7))
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
 
 
-def test_renorm_keeps_seven_values_a_channel() -> None:
+def test_renorm_has_seven_values_per_channel() -> None:
     assert list(built(renorm=True).state_dict()) == [
         "weight",
         "bias",
@@ -290,7 +290,7 @@ def test_renorm_keeps_seven_values_a_channel() -> None:
     ]
 
 
-def test_the_first_standard_deviations_are_roots_of_the_first_variance() -> None:
+def test_initial_standard_deviations_are_roots_of_the_initial_variance() -> None:
     first = {"constant": 4.0}
     module = built(renorm=True, moving_variance_initializer=first, moving_mean_initializer="ones")
     for name, value in [("moving_variance", 4), ("moving_stddev", 2), ("renorm_stddev", 2)]:
@@ -397,7 +397,7 @@ def test_ramps_that_touch(clipping: str) -> None:
     read_layer(f"BatchNormalization: {{renorm: true, renorm_clipping: {{{clipping}}}}}")
 
 
-def test_ramps_of_several_units_may_cross_and_rmax_wins() -> None:
+def test_ramps_with_several_units_may_cross_and_rmax_wins() -> None:
     module = built(
         renorm=True,
         renorm_clipping={

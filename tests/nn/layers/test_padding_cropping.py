@@ -1,4 +1,4 @@
-"""Padding and cropping beside real Keras."""
+"""Padding and cropping compared with Keras."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ MARGINS = [0, 1, (1, 2), ((0, 1), (2, 0)), ((1, 0), (0, 3)), ((0, 0), (1, 1)), (
 @pytest.mark.parametrize(
     ("kind", "field"), [("ZeroPadding2D", "padding"), ("Cropping2D", "cropping")]
 )
-def test_every_margin_is_keras(
+def test_every_margin_matches_keras(
     kind: str, field: str, margins: object, shape: Shape, batch: int
 ) -> None:
     SideBySide(kind, {field: margins}, shape).compare(batch)
 
 
 @pytest.mark.parametrize("kind", ["ZeroPadding2D", "Cropping2D"])
-def test_the_default_is_keras(kind: str) -> None:
+def test_the_default_matches_keras(kind: str) -> None:
     SideBySide(kind, {}, (7, 9, 3)).compare()
 
 
@@ -41,7 +41,7 @@ def test_one_pixel_may_be_left() -> None:
     assert Cropping2D(cropping=((3, 3), (0, 8))).output_shape((7, 9, 3)) == (1, 1, 3)
 
 
-def test_a_pixel_sees_one_pixel() -> None:
+def test_the_receptive_field_is_one_pixel() -> None:
     assert (
         ZeroPadding2D().receptive_field()
         == Cropping2D().receptive_field()
@@ -57,7 +57,7 @@ CORNER = "[[0, 1], [0, 1]] is one row at the bottom and one column at the right"
 @pytest.mark.parametrize(
     ("kind", "field"), [("ZeroPadding2D", "padding"), ("Cropping2D", "cropping")]
 )
-def test_a_margin_that_is_none(kind: str, field: str, text: str) -> None:
+def test_invalid_margins_are_rejected(kind: str, field: str, text: str) -> None:
     path = f"layers[0].{kind}.{field}"
     assert complaint(f"[{kind}: {{{field}: {text}}}]") == (path, MARGIN + text, CORNER)
 

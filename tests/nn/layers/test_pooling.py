@@ -1,4 +1,4 @@
-"""Pooling beside real Keras; the average with padding beside TensorFlow's rule."""
+"""Pooling compared with Keras; the average with padding compared with TensorFlow."""
 
 from __future__ import annotations
 
@@ -39,24 +39,24 @@ def show(arguments: dict[str, Any]) -> str:
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("padding", ["valid", "same"])
 @pytest.mark.parametrize("window", WINDOWS, ids=show)
-def test_the_largest_value_is_keras(
+def test_the_largest_value_matches_keras(
     window: dict[str, Any], padding: str, shape: Shape, batch: int
 ) -> None:
     SideBySide("MaxPooling2D", {**window, "padding": padding}, shape).compare(batch)
 
 
-def test_the_default_window_is_keras() -> None:
+def test_the_default_window_matches_keras() -> None:
     SideBySide("MaxPooling2D", {}, (7, 9, 3)).compare()
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("window", WINDOWS, ids=show)
-def test_the_mean_is_keras(window: dict[str, Any], shape: Shape) -> None:
+def test_the_mean_matches_keras(window: dict[str, Any], shape: Shape) -> None:
     SideBySide("AveragePooling2D", window, shape).compare()
 
 
 def average(layer: AveragePooling2D, x: Array, direction: Array) -> tuple[Array, Array]:
-    """Output and input gradient of the mean over the pixels that a window really holds.
+    """Output and input gradient of the mean over the pixels of a window inside the image.
 
     TensorFlow's kernel divides by them alone: ``SpatialAvgPool`` in
     tensorflow/core/kernels/pooling_ops_common.h counts the window's pixels inside the image.
@@ -77,7 +77,7 @@ def average(layer: AveragePooling2D, x: Array, direction: Array) -> tuple[Array,
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("window", WINDOWS, ids=show)
-def test_the_mean_leaves_padding_out(window: dict[str, Any], shape: Shape) -> None:
+def test_the_mean_excludes_padding(window: dict[str, Any], shape: Shape) -> None:
     """Keras on torch pads with copies of the edge, so it is no reference here."""
     layer = AveragePooling2D.model_validate({**window, "padding": "same"})
     random = np.random.default_rng(0)
@@ -93,7 +93,7 @@ def test_the_mean_leaves_padding_out(window: dict[str, Any], shape: Shape) -> No
 
 
 @pytest.mark.parametrize("kind", [MaxPooling2D, AveragePooling2D])
-def test_padding_never_wins_and_never_counts(
+def test_padding_is_never_the_maximum_and_not_in_the_mean(
     kind: type[MaxPooling2D | AveragePooling2D],
 ) -> None:
     """On a constant negative image, padding of 0 would show in both."""
@@ -106,18 +106,18 @@ def test_padding_never_wins_and_never_counts(
 
 @pytest.mark.parametrize("keepdims", [False, True])
 @pytest.mark.parametrize("shape", [(7, 9, 3), (1, 1, 2)], ids=str)
-def test_the_global_mean_is_keras(shape: Shape, keepdims: bool) -> None:
+def test_the_global_mean_matches_keras(shape: Shape, keepdims: bool) -> None:
     SideBySide("GlobalAveragePooling2D", {"keepdims": keepdims}, shape).compare()
 
 
 @pytest.mark.parametrize("keepdims", [False, True])
 @pytest.mark.parametrize("shape", [(7, 9, 3), (1, 1, 2)], ids=str)
-def test_the_global_maximum_is_keras(shape: Shape, keepdims: bool) -> None:
+def test_the_global_maximum_matches_keras(shape: Shape, keepdims: bool) -> None:
     SideBySide("GlobalMaxPooling2D", {"keepdims": keepdims}, shape).compare()
 
 
 def test_the_largest_pixels_share_the_gradient() -> None:
-    """As ``_MinOrMaxGrad`` in tensorflow/python/ops/math_grad.py divides it: by their number."""
+    """Divided by their number, as in ``_MinOrMaxGrad`` of tensorflow/python/ops/math_grad.py."""
     array = np.random.default_rng(0).integers(0, 4, size=(2, 3, 5, 4)).astype(float)
     x = torch.tensor(array, requires_grad=True)
     GlobalMaxPooling2D().build((5, 4, 3))(x).sum().backward()
@@ -126,7 +126,7 @@ def test_the_largest_pixels_share_the_gradient() -> None:
     assert_close(x.grad, largest / largest.sum(axis=(2, 3), keepdims=True))
 
 
-def test_windows_move_by_their_own_size_unless_told() -> None:
+def test_strides_are_the_pool_size_by_default() -> None:
     assert MaxPooling2D(pool_size=(2, 3)).receptive_field() == ReceptiveField((2, 3), (2, 3))
     assert MaxPooling2D(pool_size=3, strides=2).receptive_field() == ReceptiveField((3, 3), (2, 2))
 

@@ -52,12 +52,12 @@ MERGES = [name for name in BOTH if issubclass(LAYERS[name], Merge)]
 
 
 WIDER = {
-    # Keras on torch crashes where an axis above others is normalized; on TensorFlow it does not.
+    # Keras on torch crashes if axes before the last are normalized; on TensorFlow it does not.
     ("LayerNormalization", "axis"),
-    # From the end, too; Keras counts the batch only for positive numbers.
+    # Also negative axes; Keras includes the batch only for positive numbers.
     ("PReLU", "shared_axes"),
 }
-"""of a layer, the field that takes more than Keras on torch does"""
+"""by layer, the field that accepts more than Keras on torch"""
 
 
 def arguments(kind: str) -> Iterator[dict[str, Any]]:
@@ -68,7 +68,7 @@ def arguments(kind: str) -> Iterator[dict[str, Any]]:
 
 
 def our_shape(kind: str, fields: dict[str, Any], shape: Shape) -> Shape | None:
-    """None: refused."""
+    """The output shape; None if Keras rejects it."""
     try:
         return make_graph(read_layers(json.dumps([{kind: fields}])), shape).output.shape
     except (ConfigError, GraphError):

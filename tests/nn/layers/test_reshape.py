@@ -1,4 +1,4 @@
-"""Flatten, Reshape and Permute beside real Keras: the order is height, width, channel."""
+"""Flatten, Reshape and Permute compared with Keras: the order is height, width, channel."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.reference import SideBySide
 
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("shape", [(7, 9, 3), (2, 1, 4), (5,)], ids=str)
-def test_flatten_is_keras(shape: Shape, batch: int) -> None:
+def test_flatten_matches_keras(shape: Shape, batch: int) -> None:
     SideBySide("Flatten", {}, shape).compare(batch)
 
 
@@ -49,7 +49,7 @@ def test_flatten_takes_no_value() -> None:
     ],
     ids=str,
 )
-def test_reshape_is_keras(shape: Shape, target: Shape, batch: int) -> None:
+def test_reshape_matches_keras(shape: Shape, target: Shape, batch: int) -> None:
     SideBySide("Reshape", {"target_shape": target}, shape).compare(batch)
 
 
@@ -64,11 +64,11 @@ def test_reshape_is_keras(shape: Shape, target: Shape, batch: int) -> None:
     ],
     ids=str,
 )
-def test_permute_is_keras(shape: Shape, dims: Shape, batch: int) -> None:
+def test_permute_matches_keras(shape: Shape, dims: Shape, batch: int) -> None:
     SideBySide("Permute", {"dims": dims}, shape).compare(batch)
 
 
-def test_they_count_height_width_channel() -> None:
+def test_axes_are_numbered_height_width_channel() -> None:
     counted = torch.arange(24)[None]
     image = Reshape(target_shape=(2, 3, 4)).build((24,))(counted)
     assert image.movedim(1, -1).tolist() == torch.arange(24).reshape(1, 2, 3, 4).tolist()
@@ -76,15 +76,15 @@ def test_they_count_height_width_channel() -> None:
     assert swapped.movedim(1, -1)[0, 2, 1].tolist() == [20, 21, 22, 23]
 
 
-def test_they_shuffle_channels() -> None:
+def test_reshape_and_permute_shuffle_channels() -> None:
     net = read_net("[Reshape: [1, 1, 2, 3], Permute: [1, 2, 4, 3], Reshape: [6]]", (1, 1, 6))
     assert net(torch.arange(6.0).reshape(1, 6, 1, 1)).tolist() == [[0, 3, 1, 4, 2, 5]]
 
 
 @pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.parametrize("target", [(7, 27), (7, 3, 3, 3)], ids=str)
-def test_a_layer_takes_other_ranks_or_refuses(name: str, target: Shape) -> None:
-    """Nothing takes the axes of a reshaped image for others without a word."""
+def test_a_layer_accepts_or_rejects_other_ranks(name: str, target: Shape) -> None:
+    """Layers that need an image reject other shapes."""
     row = ROWS[name].replace("inputs: input", "inputs: r")
     try:
         net = read_net(
@@ -100,14 +100,14 @@ TARGET = "expected a list of whole numbers above 0, at most one of them -1, foun
 
 
 @pytest.mark.parametrize("text", ["12", "[]", "[4, 0]", "[-1, -1]", "[-2, 6]", "[1.5]", "[true]"])
-def test_a_shape_that_is_none(text: str) -> None:
+def test_invalid_target_shapes_are_rejected(text: str) -> None:
     hint = "[8, 8, 16] is an image, [256] features; -1 is computed from the other sizes"
     path = "layers[0].Reshape.target_shape"
     assert complaint(f"[Reshape: {{target_shape: {text}}}]") == (path, TARGET + text, hint)
 
 
 @pytest.mark.parametrize("text", ["1", "[]", "[0, 1, 2]", "[1, 1, 2]", "[1, 2, 4]", "[true, 2]"])
-def test_axes_that_are_none(text: str) -> None:
+def test_invalid_dims_are_rejected(text: str) -> None:
     message = f"expected a permutation of the axes from 1, found {text}"
     hint = "[2, 1, 3] swaps height and width of an image"
     found = complaint(f"[Permute: {{dims: {text}}}]")

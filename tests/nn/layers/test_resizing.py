@@ -1,4 +1,4 @@
-"""Resizing beside real Keras, and what a pixel of a resized image sees."""
+"""Resizing compared with Keras, and the receptive fields of its pixels."""
 
 from __future__ import annotations
 
@@ -23,12 +23,14 @@ SIZES = [(7, 9), (14, 18), (3, 9), (5, 4), (1, 1), (8, 20), (21, 3)]
 @pytest.mark.parametrize("shape", [(7, 9, 3), (1, 4, 2)], ids=str)
 @pytest.mark.parametrize("size", [1, 2, 3, (1, 4), (5, 2)], ids=str)
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
-def test_upsampling_is_keras(interpolation: str, size: object, shape: Shape, batch: int) -> None:
+def test_upsampling_matches_keras(
+    interpolation: str, size: object, shape: Shape, batch: int
+) -> None:
     arguments = {"size": size, "interpolation": interpolation}
     SideBySide("UpSampling2D", arguments, shape).compare(batch)
 
 
-def test_the_default_is_keras() -> None:
+def test_the_default_matches_keras() -> None:
     SideBySide("UpSampling2D", {}, (7, 9, 3)).compare()
     SideBySide("Resizing", {"height": 5, "width": 12}, (7, 9, 3)).compare()
 
@@ -36,7 +38,7 @@ def test_the_default_is_keras() -> None:
 @pytest.mark.parametrize("crop", [False, True])
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
-def test_resizing_is_keras(interpolation: str, size: tuple[int, int], crop: bool) -> None:
+def test_resizing_matches_keras(interpolation: str, size: tuple[int, int], crop: bool) -> None:
     arguments: dict[str, Any] = {"height": size[0], "width": size[1]}
     arguments |= {"interpolation": interpolation, "crop_to_aspect_ratio": crop}
     for shape in [(7, 9, 3), (8, 5, 1)]:
@@ -44,7 +46,7 @@ def test_resizing_is_keras(interpolation: str, size: tuple[int, int], crop: bool
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_the_middle_is_keras(size: tuple[int, int]) -> None:
+def test_center_crop_matches_keras(size: tuple[int, int]) -> None:
     for shape in [(7, 9, 3), (8, 5, 1), (30, 31, 2)]:
         SideBySide("CenterCrop", {"height": size[0], "width": size[1]}, shape).compare()
 
@@ -60,7 +62,7 @@ def test_new_pixels_lie_between_old_ones() -> None:
 
 @pytest.mark.parametrize("value", [0.0, -3.5])
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_padding_is_keras(size: tuple[int, int], value: float) -> None:
+def test_padding_matches_keras(size: tuple[int, int], value: float) -> None:
     arguments: dict[str, Any] = {"height": size[0], "width": size[1]}
     arguments |= {"pad_to_aspect_ratio": True, "fill_mode": "constant", "fill_value": value}
     for shape in [(7, 9, 3), (8, 5, 1)]:
@@ -71,8 +73,8 @@ def test_padding_is_keras(size: tuple[int, int], value: float) -> None:
 @pytest.mark.parametrize("frame", ["crop_to_aspect_ratio", "pad_to_aspect_ratio"])
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic"])
-def test_antialiasing_is_keras(interpolation: str, size: tuple[int, int], frame: str) -> None:
-    """Here also bicubic, for which torch then takes a = −½ and leaves out what is outside."""
+def test_antialiasing_matches_keras(interpolation: str, size: tuple[int, int], frame: str) -> None:
+    """Also bicubic: with antialias torch uses a = −½ and leaves out pixels outside the image."""
     arguments: dict[str, Any] = {"height": size[0], "width": size[1], "antialias": True}
     arguments |= {"interpolation": interpolation, frame: size[0] > 3}
     for shape in [(7, 9, 3), (31, 20, 1)]:
@@ -111,7 +113,7 @@ HALF, THIRD = Fraction(1, 2), Fraction(1, 3)
     ],
     ids=str,
 )
-def test_what_a_pixel_sees(layer: LeafLayer, window: ReceptiveField) -> None:
+def test_receptive_fields(layer: LeafLayer, window: ReceptiveField) -> None:
     assert layer.receptive_field((8, 9, 3)) == window
 
 
@@ -128,8 +130,8 @@ def test_what_a_pixel_sees(layer: LeafLayer, window: ReceptiveField) -> None:
         "[Resizing: {height: 8, width: 12, antialias: true}, Conv2D: {filters: 1, kernel_size: 2}]",
     ],
 )
-def test_the_receptive_field_holds_all_that_gradients_show(layers: str) -> None:
-    """And at most one pixel more: new pixels need not lie where they would see most."""
+def test_the_receptive_field_covers_all_gradients(layers: str) -> None:
+    """The receptive field may be one pixel too large, because output pixels lie on a grid."""
     shape = (24, 25, 1)
     graph = make_graph(read_layers(layers), shape)
     x = torch.rand(1, 1, 24, 25, requires_grad=True)
@@ -138,7 +140,7 @@ def test_the_receptive_field_holds_all_that_gradients_show(layers: str) -> None:
         module = leaf.layer.build(*leaf.input_shapes)
         for parameter in module.parameters():
             torch.nn.init.uniform_(parameter, 0.5, 1.0)
-        # Each pixel of a pool counts, not only the largest.
+        # A gradient for each pixel of a window, not only the largest.
         pool = torch.nn.AvgPool2d(2)
         y = pool(y) if leaf.name.startswith("max") else module(y)
     extents = []
@@ -156,7 +158,7 @@ def test_the_receptive_field_of_repeated_pixels() -> None:
     found = [
         layer.receptive_field for layer in summarize(make_graph(read_layers(net), (8, 8, 1))).layers
     ]
-    # Three repeated pixels are two at most, four are three.
+    # Three repeated pixels come from at most two, four from three.
     assert found == [(1, 1), (2, 3), (3, 3), (3, 3)]
 
 

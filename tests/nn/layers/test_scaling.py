@@ -1,4 +1,4 @@
-"""Rescaling and Normalization beside real Keras."""
+"""Rescaling and Normalization compared with Keras."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SHAPES: list[Shape] = [(5,), (7, 9, 5)]
     ],
     ids=["unit", "symmetric", "constant", "each scale", "each offset"],
 )
-def test_rescaling_is_keras(arguments: dict[str, Any], shape: Shape) -> None:
+def test_rescaling_matches_keras(arguments: dict[str, Any], shape: Shape) -> None:
     SideBySide("Rescaling", arguments, shape).compare()
 
 
@@ -45,7 +45,7 @@ def test_the_scale_may_be_a_fraction() -> None:
 
 
 @pytest.mark.parametrize("axis", [None, -1, 3])
-def test_given_statistics_along_an_axis_are_keras(axis: int | None) -> None:
+def test_given_statistics_along_an_axis_match_keras(axis: int | None) -> None:
     arguments = {"mean": 0.5, "variance": 4.0, "axis": axis}
     SideBySide("Normalization", arguments, (7, 9, 5)).compare()
 
@@ -57,21 +57,21 @@ def test_given_statistics_along_an_axis_are_keras(axis: int | None) -> None:
     [
         (0.5, 4.0),
         ([0.5, 0.25, -1.5, 0.0, 3.0], [1.0, 2.0, 3.0, 4.0, 0.5]),
-        (0.5, 2.0**-66),  # below Keras' least standard deviation
+        (0.5, 2.0**-66),  # below the smallest standard deviation in Keras
         (0.5, 0.0),
     ],
     ids=["one", "each", "tiny", "zero"],
 )
-def test_given_statistics_are_keras(
+def test_given_statistics_match_keras(
     mean: float | list[float], variance: float | list[float], shape: Shape, invert: bool
 ) -> None:
-    """All exact in float32, to which Keras rounds them."""
+    """All values are exact in float32, to which Keras rounds them."""
     arguments = {"mean": mean, "variance": variance, "invert": invert}
     SideBySide("Normalization", arguments, shape).compare()
 
 
 @pytest.mark.parametrize("axis", [-1, None])
-def test_statistics_of_the_data_are_keras(axis: int | None) -> None:
+def test_statistics_of_the_data_match_keras(axis: int | None) -> None:
     x = np.random.default_rng(0).uniform(0, 255, size=(20, 7, 9, 3))
     x *= [1, 2, 3]
     theirs = keras.layers.Normalization(axis=axis, dtype="float64")
@@ -82,7 +82,7 @@ def test_statistics_of_the_data_are_keras(axis: int | None) -> None:
     mean, variance = x.mean(axis=(0, 1, 2)), x.var(axis=(0, 1, 2))
     ours.adapt(torch.tensor(mean), torch.tensor(variance), count=20 * 7 * 9)
     found = channels_last(ours(channels_first(torch.tensor(x))))
-    # Keras adapts in float32, whatever the layer's type.
+    # Keras adapts in float32 for all types of layers.
     torch.testing.assert_close(found, theirs(x), rtol=1e-5, atol=1e-5)
     together = (0, 1, 2, 3) if axis is None else (0, 1, 2)
     one_each = () if axis is None else (3,)
@@ -90,7 +90,7 @@ def test_statistics_of_the_data_are_keras(axis: int | None) -> None:
     assert_close(found.var(dim=together, correction=0), np.ones(one_each))
 
 
-def test_only_adapted_statistics_travel_in_the_checkpoint() -> None:
+def test_only_adapted_statistics_are_saved() -> None:
     adapted, given = (
         layer.build((7, 9, 3))
         for layer in (Normalization(), Normalization(mean=(1.0,), variance=(2.0,)))

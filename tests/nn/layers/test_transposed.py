@@ -1,4 +1,4 @@
-"""Conv2DTranspose beside real Keras, and as the gradient of Conv2D that TensorFlow takes it for."""
+"""Conv2DTranspose compared with Keras, and with the gradient of Conv2D."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PADDED: list[dict[str, Any]] = [
 @pytest.mark.covering("values")
 @pytest.mark.parametrize("padding", ["valid", "same"])
 @pytest.mark.parametrize("window", [*STRIDED, *DILATED, *PADDED], ids=show)
-def test_every_window_is_keras(window: dict[str, Any], padding: str) -> None:
+def test_every_window_matches_keras(window: dict[str, Any], padding: str) -> None:
     side = SideBySide("Conv2DTranspose", {"filters": 3, "padding": padding, **window}, (4, 5, 2))
     side.compare()
     told = Conv2DTranspose.model_validate({"filters": 3, "padding": padding, **window})
@@ -53,7 +53,7 @@ def test_every_window_is_keras(window: dict[str, Any], padding: str) -> None:
     ],
     ids=str,
 )
-def test_every_argument_is_keras(shape: Shape, arguments: dict[str, Any], batch: int) -> None:
+def test_every_argument_matches_keras(shape: Shape, arguments: dict[str, Any], batch: int) -> None:
     SideBySide("Conv2DTranspose", {"filters": 2, "kernel_size": 3, **arguments}, shape).compare(
         batch
     )
@@ -62,8 +62,10 @@ def test_every_argument_is_keras(shape: Shape, arguments: dict[str, Any], batch:
 @pytest.mark.parametrize("padding", ["valid", "same"])
 @pytest.mark.parametrize("strides", [1, 2, 3])
 @pytest.mark.parametrize("kernel", [1, 2, 3, 4, 5])
-def test_it_is_the_gradient_of_a_convolution(kernel: int, strides: int, padding: str) -> None:
-    """tf.nn.conv2d_transpose is that of ``conv2d``, with the same arguments, towards its input.
+def test_the_output_is_the_gradient_of_a_convolution(
+    kernel: int, strides: int, padding: str
+) -> None:
+    """tf.nn.conv2d_transpose is the gradient of ``conv2d``, with the same arguments, by its input.
 
     With one channel, where Keras on torch fails: "grad_weight needs to be contiguous".
     """
@@ -83,7 +85,7 @@ def test_it_is_the_gradient_of_a_convolution(kernel: int, strides: int, padding:
     assert_close(module(x), pixels.grad)
 
 
-def test_macs_are_half_of_torchs_flops() -> None:
+def test_macs_are_half_of_the_flops_of_torch() -> None:
     layer = Conv2DTranspose(filters=5, kernel_size=(3, 2), strides=2)
     with FlopCounterMode(display=False) as counter:
         layer.build((4, 5, 3))(torch.zeros(1, 3, 4, 5))
@@ -107,7 +109,7 @@ def test_macs_are_half_of_torchs_flops() -> None:
     ],
     ids=str,
 )
-def test_what_a_pixel_sees(arguments: dict[str, Any], window: ReceptiveField) -> None:
+def test_receptive_fields(arguments: dict[str, Any], window: ReceptiveField) -> None:
     assert Conv2DTranspose.model_validate({"filters": 1, **arguments}).receptive_field() == window
 
 
