@@ -61,13 +61,13 @@ def test_every_layer_matches_keras(application: Application) -> None:
     for layer, leaf in pairs(theirs, graph):
         assert leaf.shape == layer.output.shape[1:]
         module: Any = net.get_submodule(leaf.name)
-        recipes = {
+        shapes = {
             f"{part}.{name}" if part else name: info.keras_shape
             for part, owner in module.named_modules()
-            for name, info in getattr(owner, "recipes", {}).items()
+            for name, info in getattr(owner, "weight_info", {}).items()
         }
         names = KERAS_NAMES[leaf.layer.chosen_name]
-        assert {names[name]: shape for name, shape in recipes.items()} == {
+        assert {names[name]: shape for name, shape in shapes.items()} == {
             weight.name: tuple(weight.shape) for weight in layer.weights
         }
         line = lines[leaf.name]
