@@ -15,17 +15,17 @@ PLACE = Location("c.yaml", 3, 5, "    epochs: ten", 6)
     ("problem", "text"),
     [
         (Problem("it is wrong"), "it is wrong"),
-        (Problem("it is wrong", hint="mend it"), "it is wrong\n   mend it"),
+        (Problem("it is wrong", hint="fix it"), "it is wrong\n   fix it"),
         (Problem("it is wrong", path="train.epochs"), "train.epochs: it is wrong"),
         (Problem("it is wrong", Location("--set a=1", 0, 0)), "--set a=1: it is wrong"),
         (Problem("it is wrong", Location("c.yaml", 1, 1)), "c.yaml:1:1: it is wrong"),
         (Problem("it is wrong", Location("c.yaml", 2, 1, "   ")), "c.yaml:2:1: it is wrong"),
         (
-            Problem("it is wrong", PLACE, "train.epochs", "mend it"),
+            Problem("it is wrong", PLACE, "train.epochs", "fix it"),
             "c.yaml:3:5: train.epochs: it is wrong\n"
             "      3 |     epochs: ten\n"
             "        |     ^^^^^^\n"
-            "   mend it",
+            "   fix it",
         ),
         (
             Problem("a tab is used as a space", Location("c.yaml", 12345678, 3, "\ta\t#", 0)),

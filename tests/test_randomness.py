@@ -83,7 +83,7 @@ def test_every_epoch_and_seed_has_its_own_order() -> None:
     assert len(orders) == 25
 
 
-# ── every class alike ─────────────────────────────────────────────────────────────────────────
+# ── balanced orders ──────────────────────────────────────────────────────────────────────────
 
 some_labels = st.lists(st.integers(0, 6), min_size=1, max_size=80).map(torch.tensor)
 

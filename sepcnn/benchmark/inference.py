@@ -53,7 +53,7 @@ class Inference(StepRunner):
     """Inference on random images in float32, as in ``sepcnn eval``."""
 
     def __init__(self, net: Net, form: Form, images: torch.Tensor) -> None:
-        """``images`` is one batch, uint8 [N, H, W, C], on the net's device."""
+        """``images`` is one batch, uint8 [N, H, W, C], on the model's device."""
         self.net, self.pixels, self.form = net.eval(), images, FORMS[form]
         self.images = len(images)
 

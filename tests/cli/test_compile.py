@@ -39,17 +39,19 @@ def test_auto_compiles_long_runs_on_a_gpu(
     tmp_path: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run of 8 steps on a pretended GPU."""
-    told = []
-    monkeypatch.setattr(machine, "compiling_pays", lambda device, steps: told.append(steps) or True)
+    calls = []
+    monkeypatch.setattr(
+        machine, "compiling_pays", lambda device, steps: calls.append(steps) or True
+    )
     config = write_config(tmp_path, epochs=1, precision="float32")
     code, _, err = invoke("train", config, "--run-dir", tmp_path / "run")
-    assert (code, told) == (0, [8])
+    assert (code, calls) == (0, [8])
     assert "compiled with torch.compile: the first step waits for it, about a minute\n" in err
     environment = json.loads((tmp_path / "run" / "environment.json").read_text())
     assert environment["machine"]["form"] == "compiled"
     config = write_config(tmp_path, epochs=1, precision="float32", compile="false")
     assert invoke("train", config, "--run-dir", tmp_path / "plain")[0] == 0
-    assert told == [8]
+    assert calls == [8]
 
 
 def test_a_machine_that_cannot_compile(

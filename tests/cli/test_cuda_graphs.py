@@ -48,8 +48,8 @@ def test_a_run_continues_if_graphs_fail(
     monkeypatch.setattr(Tape, "record", failing)
     code, _, err = invoke("train", config_of(tmp_path, epochs=2), "--run-dir", tmp_path / "run")
     assert code == 0
-    told = "note: training continues without CUDA graphs, which failed: operation not permitted"
-    assert err.splitlines().count(told) == 1
+    note = "note: training continues without CUDA graphs, which failed: operation not permitted"
+    assert err.splitlines().count(note) == 1
 
 
 @pytest.mark.usefixtures("_a_pretended_gpu")

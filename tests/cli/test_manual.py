@@ -80,14 +80,16 @@ def test_manual_of_a_name_in_two_tables_shows_both(invoke: Invoke) -> None:
 def test_manual_of_a_section(invoke: Invoke) -> None:
     code, out, _ = invoke("manual", "train")
     assert code == 0
-    assert out.startswith("train (section)\n\nThe training run.\n\n  epochs (default 10)\n")
+    title, _, summary, _, field, meaning = out.splitlines()[:6]
+    assert (title, summary[:17]) == ("train (section)", "The training run:")
+    assert (field, meaning[:6]) == ("  epochs (default 10)", 6 * " ")
 
 
 def test_manual_of_a_field(invoke: Invoke) -> None:
     assert invoke("manual", "augment") == (
         0,
         "data.augment (default [])\n"
-        "      random changes of the training images, in this order\n"
+        "      random augmentations of the training images, applied in this order\n"
         "      value: list of augmentations; sepcnn manual augmentations\n",
         "",
     )
@@ -97,7 +99,8 @@ def test_manual_of_a_word(invoke: Invoke) -> None:
     code, out, _ = invoke("manual", "rotate")
     assert code == 0
     assert out == (
-        "RandomRotation          Turns each image around its middle.\n\n"
+        "RandomRotation          Rotates each image about its centre.\n"
+        "RandomHue               Rotates the hue (of HSV) by ± factor / 2 of the colour circle.\n\n"
         "these mention rotate; sepcnn manual NAME shows the page of a name\n"
     )
 
@@ -105,7 +108,7 @@ def test_manual_of_a_word(invoke: Invoke) -> None:
 def test_the_page_of_an_augmentation_has_an_example(invoke: Invoke) -> None:
     _, out, _ = invoke("manual", "RandomRotation")
     assert "\nExample:\n\n  data:\n    augment:\n      - RandomRotation: 0.05\n" in out
-    assert "0.05 turns by up to 18° either way" in out
+    assert "0.05 rotates by up to 18°" in out
 
 
 def test_manual_of_a_misspelt_name(invoke: Invoke) -> None:

@@ -120,10 +120,10 @@ def test_a_note_reports_classes_without_validation_images(tmp_path: Path, invoke
     config = write_config(tmp_path, epochs=1)
     keep_few(tmp_path / "colours.npz")
     lacking = "note: val has no images of blue: nothing is measured of them"
-    for share, told in (("0.2", 0), ("0.05", 1)):
+    for share, notes in (("0.2", 0), ("0.05", 1)):
         arguments = ["--set", f"data.validation={share}", "--run-dir", tmp_path / share]
         code, _, err = invoke("train", config, *arguments)
-        assert (code, err.splitlines().count(lacking)) == (0, told)
+        assert (code, err.splitlines().count(lacking)) == (0, notes)
     code, _, err = invoke("train", "--resume", tmp_path / "0.05", "--set", "train.epochs=2")
     assert (code, err.splitlines().count(lacking)) == (0, 1)
 
