@@ -1,4 +1,4 @@
-"""A real HTTP server on this machine that behaves as well or badly as a test wants."""
+"""A real HTTP server on this machine, with the faults that a test asks for."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Self
 
 
 class Mirror:
-    """Serves ``files`` (address below the root → content); the ``bad`` ones in their own way.
+    """Serves ``files``: path below the root → content.
 
-    ``cut``: how many bytes of each answer are sent before the line is closed; ``ranges``: whether
-    it can go on from the middle; ``silent``: seconds before it answers; ``told_length``: whether
-    it says how much will come.
+    ``cut``: bytes of each response that are sent before the connection closes; ``ranges``: whether
+    Range requests are supported; ``delay``: seconds before each response; ``pause``: seconds after
+    each 4 KiB; ``sends_length``: whether responses have a Content-Length.
     """
 
     def __init__(
@@ -24,31 +24,31 @@ class Mirror:
         files: dict[str, bytes],
         cut: int | None = None,
         ranges: bool = True,
-        silent: float = 0.0,
-        slow: float = 0.0,
-        told_length: bool = True,
+        delay: float = 0.0,
+        pause: float = 0.0,
+        sends_length: bool = True,
     ) -> None:
-        self.files, self.cut, self.ranges, self.silent, self.slow = files, cut, ranges, silent, slow
-        self.told_length = told_length
-        self.asked: list[tuple[str, str | None]] = []
-        """addresses and the Range header of each request"""
+        self.files, self.cut, self.ranges, self.delay, self.pause = files, cut, ranges, delay, pause
+        self.sends_length = sends_length
+        self.requests: list[tuple[str, str | None]] = []
+        """path and Range header of each request"""
         mirror = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                with suppress(OSError):  # whoever asked has gone
+                with suppress(OSError):  # the client has closed the connection
                     mirror.answer(self)
 
             def log_message(self, format: str, *arguments: object) -> None:
-                """Nothing is printed."""
+                """Print nothing."""
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.address = f"http://127.0.0.1:{self.server.server_port}/"
 
     def answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
         span = handler.headers.get("Range")
-        self.asked.append((handler.path.removeprefix("/"), span))
-        time.sleep(self.silent)
+        self.requests.append((handler.path.removeprefix("/"), span))
+        time.sleep(self.delay)
         content = self.files.get(handler.path.removeprefix("/"))
         if content is None:
             handler.send_error(404)
@@ -59,13 +59,13 @@ class Mirror:
             return
         rest = content[start:]
         handler.send_response(206 if start else 200)
-        if self.told_length:
+        if self.sends_length:
             handler.send_header("Content-Length", str(len(rest)))
         handler.end_headers()
         sent = rest[: self.cut]
         for part in range(0, len(sent), 4096):
             handler.wfile.write(sent[part : part + 4096])
-            time.sleep(self.slow)
+            time.sleep(self.pause)
 
     def __enter__(self) -> Self:
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
@@ -82,7 +82,7 @@ class Mirror:
 
 
 def closed_address() -> str:
-    """Of this machine, where nobody listens."""
+    """An address of this machine at which no server listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{taken.getsockname()[1]}/"

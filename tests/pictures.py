@@ -1,4 +1,4 @@
-"""What tests of image folders share: photos of coloured noise, sorted into folders."""
+"""Image folders for tests: photos of coloured noise in a folder per class."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ COLOURS = ("blue", "green", "red")
 
 
 def picture(colour: str, seed: int = 0, size: tuple[int, int] = (20, 16)) -> Image.Image:
-    """Noise that is mostly of one colour; width and height."""
+    """Noise in which one colour is strongest. ``size``: width and height."""
     width, height = size
     pixels = np.random.default_rng(seed).integers(0, 120, (height, width, 3), dtype=np.uint8)
     pixels[..., 2 - COLOURS.index(colour)] += 100
@@ -19,7 +19,7 @@ def picture(colour: str, seed: int = 0, size: tuple[int, int] = (20, 16)) -> Ima
 
 
 def write_folder(root: Path, count: int = 12, splits: tuple[str, ...] = ()) -> Path:
-    """``count`` photos of each colour in each split, or without splits."""
+    """Write ``count`` photos of each colour, in each split if there are splits."""
     for number, split in enumerate(splits or ("",)):
         for colour in COLOURS:
             folder = root / split / colour

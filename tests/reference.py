@@ -36,12 +36,12 @@ dtypes.BIT64_TO_BIT32_DTYPE["float64"] = "float64"
 Array = NDArray[np.float64]
 
 TOLERANCE = 1e-10
-"""relative; the two add in different orders, which leaves about 1e-15"""
+"""relative; sums in a different order differ by about 1e-15"""
 
 UNITS = {torch.float32: 2.0**-24, torch.bfloat16: 2.0**-9}
 """the largest relative error of one rounding"""
 ROUNDINGS = 8
-"""of a value on its way through a layer: its weight, product, sum, bias, activation; and back"""
+"""of a value in a layer: weight, product, sum, bias, activation, and in the backward pass"""
 
 KERAS_NAMES: dict[str, dict[str, str]] = {
     "Conv2D": {"weight": "kernel", "bias": "bias"},
@@ -71,12 +71,13 @@ def assert_close(found: torch.Tensor, expected: torch.Tensor | Array) -> None:
 
 
 def kolmogorov_smirnov(first: Array, second: Array) -> float:
-    """The largest distance of two empirical distributions over the value that chance exceeds
-    once in 1,000 times: below 1 they count as one distribution.
+    """The Kolmogorov-Smirnov distance of two samples, divided by its critical value at 0.1 %.
+
+    Below 1, the samples may be of the same distribution.
     """
     first, second = np.sort(first, axis=None), np.sort(second, axis=None)
-    places = np.concatenate([first, second])
-    below = [np.searchsorted(x, places, side="right") / len(x) for x in (first, second)]
+    values = np.concatenate([first, second])
+    below = [np.searchsorted(x, values, side="right") / len(x) for x in (first, second)]
     distance = np.abs(below[0] - below[1]).max()
     critical = math.sqrt(-math.log(1e-3 / 2) / 2 * (1 / len(first) + 1 / len(second)))
     return float(distance / critical)
@@ -84,7 +85,7 @@ def kolmogorov_smirnov(first: Array, second: Array) -> float:
 
 @contextmanager
 def float64() -> Iterator[None]:
-    """Layers made here, Keras' and ours, hold float64 weights never rounded to float32."""
+    """Make layers of Keras and of sepcnn whose weights are float64 from the start."""
     torch.set_default_dtype(torch.float64)
     keras.config.set_dtype_policy("float64")
     try:
@@ -103,7 +104,7 @@ def channels_last(x: torch.Tensor) -> torch.Tensor:
 
 
 class SideBySide:
-    """One layer twice, Keras' and ours, with the same random weights."""
+    """One layer of Keras and the same layer of sepcnn, with the same random weights."""
 
     theirs: keras.Layer
     ours: nn.Module
@@ -111,7 +112,7 @@ class SideBySide:
     def __init__(
         self, kind: str, arguments: Mapping[str, Any], *shapes: Shape, first: bool = False
     ) -> None:
-        """``first``: Keras' is given channels first, and ours is read from such a file."""
+        """``first``: both use channels first, Keras in the layer and sepcnn in the config."""
         self.kind, self.shapes, self.first = kind, shapes, first
         self.random = np.random.default_rng(0)
         ours = {name: value for name, value in arguments.items() if name != "data_format"}
@@ -127,7 +128,7 @@ class SideBySide:
             begin_step(self.ours, 0, Progress(step=0, steps_per_epoch=1, total_steps=1))
 
     def weights(self) -> Iterator[tuple[str, torch.Tensor, keras.Variable, WeightInfo]]:
-        """Every weight and statistic of ours, with Keras'."""
+        """Each weight and statistic of our layer, with the variable of Keras."""
         for name, tensor, info in weights(self.ours):
             yield name, tensor, getattr(self.theirs, KERAS_NAMES[self.kind][name]), info
 
@@ -143,8 +144,8 @@ class SideBySide:
             info.write(tensor, variable.value)
 
     def compare(self, batch: int = 2, training: bool = True) -> None:
-        """Output, gradients and statistics of one step on random inputs."""
-        before = copy.deepcopy(self.ours).train(training)
+        """Compare output, gradients and statistics of one step on random inputs."""
+        untrained = copy.deepcopy(self.ours).train(training)
         arrays = [self.random.normal(size=(batch, *shape)) for shape in self.shapes]
         x_theirs = [torch.tensor(x, requires_grad=True) for x in arrays]
         x_ours = [torch.tensor(x, requires_grad=True) for x in arrays]
@@ -152,8 +153,8 @@ class SideBySide:
             variable.value.grad = None
         self.ours.zero_grad()
 
-        given = list(map(channels_first, x_theirs)) if self.first else x_theirs
-        expected = self.theirs(given if len(given) > 1 else given[0], training=training)
+        inputs = list(map(channels_first, x_theirs)) if self.first else x_theirs
+        expected = self.theirs(inputs if len(inputs) > 1 else inputs[0], training=training)
         expected = channels_last(expected) if self.first else expected
         found = channels_last(self.ours.train(training)(*map(channels_first, x_ours)))
         direction = torch.tensor(self.random.normal(size=expected.shape))
@@ -161,9 +162,9 @@ class SideBySide:
         found.backward(direction)
 
         assert_close(found, expected)
-        for mine, keras_input in zip(x_ours, x_theirs, strict=True):
-            assert mine.grad is not None
-            assert_close(mine.grad, keras_input.grad)
+        for our_input, keras_input in zip(x_ours, x_theirs, strict=True):
+            assert our_input.grad is not None
+            assert_close(our_input.grad, keras_input.grad)
         for _, tensor, variable, info in self.weights():
             assert_close(info.to_keras(tensor), variable.value)
             if tensor.requires_grad:
@@ -172,14 +173,14 @@ class SideBySide:
 
         inputs = [channels_first(torch.tensor(x)) for x in arrays]
         for dtype in UNITS:
-            compare_narrow(before, inputs, channels_first(direction), dtype)
+            compare_narrow(untrained, inputs, channels_first(direction), dtype)
 
 
-# ── fewer bits ────────────────────────────────────────────────────────────────────────────────
+# ── lower precision ────────────────────────────────────────────────────────────────────────────
 
 
 def results(module: nn.Module, inputs: list[torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Gradients, and what the module holds after a step."""
+    """Gradients and buffers of a module after a step."""
     gradients = {f"gradient of input {i}": x.grad for i, x in enumerate(inputs)}
     gradients |= {f"gradient of {name}": weight.grad for name, weight in module.named_parameters()}
     known = {name: gradient for name, gradient in gradients.items() if gradient is not None}
@@ -189,7 +190,7 @@ def results(module: nn.Module, inputs: list[torch.Tensor]) -> dict[str, torch.Te
 
 @torch.no_grad()
 def largest_before_activation(module: nn.Module, inputs: list[torch.Tensor]) -> float:
-    """Of the sums of a layer with weights."""
+    """The largest output of a layer with weights without its activation; 0 without weights."""
     linear = copy.deepcopy(module)
     for part in linear.modules():
         if isinstance(part, LayerModule) and hasattr(part, "activation"):
@@ -200,17 +201,17 @@ def largest_before_activation(module: nn.Module, inputs: list[torch.Tensor]) -> 
 def compare_narrow(
     module: nn.Module, inputs: Sequence[torch.Tensor], direction: torch.Tensor, dtype: torch.dtype
 ) -> None:
-    """A layer in float32, or under autocast with inputs in bfloat16, beside itself in float64.
+    """Compare a layer in float32, or with bfloat16 autocast and inputs, with itself in float64.
 
-    Both take inputs, weights and the gradient of the output as rounded for the narrow one, so that
-    no maximum and no kink lies elsewhere.
+    Both get inputs, weights and the gradient of the output rounded to the narrow type, so that
+    maxima and the kinks of activations are at the same values.
 
-    A sum of n terms of random signs is about √n times its terms, whose roundings add up likewise:
-    relative to the largest value of a tensor they are a few units. The sum's own partial results
-    are rounded n times, in float32 whatever the format: √n units of that. Where values cancel to
-    nearly 0, what counts is what they were made of: inputs, weights and gradients of about 1, and
-    what an activation at the end is given. A normalization divides what is left of values that
-    cancel by √epsilon at least, in float32.
+    A sum of n terms of random signs is about √n times a term, and so is the sum of the rounding
+    errors of the terms: relative to the largest value of a tensor, the error is a few units. The
+    partial sums are rounded n times, in float32 in both cases: √n units of float32. If values
+    cancel to nearly 0, the error is relative to the values before: inputs, weights and gradients
+    of about 1, and the input of a final activation. A normalization divides the remainder of
+    values that cancel by at least √epsilon, in float32.
     """
     narrow = copy.deepcopy(module).float()
     wide = copy.deepcopy(narrow).double()
@@ -219,7 +220,7 @@ def compare_narrow(
     with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
         y_narrow = narrow(*x_narrow)
     y_wide = wide(*x_wide)
-    # Where one of the two alone is 0, the kink of a relu lies between them.
+    # If only one of the two is 0, they are on different sides of the kink of a relu.
     direction = direction.to(dtype).masked_fill((y_narrow == 0) != (y_wide == 0), 0)
     y_narrow.backward(direction.to(y_narrow.dtype))
     y_wide.backward(direction.double())
@@ -230,7 +231,7 @@ def compare_narrow(
     gain = max(1.0, getattr(module, "epsilon", 1.0) ** -0.5)
     scale = max(1.0, largest_before_activation(wide, x_wide))
     for name, value in expected.items():
-        # Statistics are float32, whatever they are taken from.
+        # Statistics are float32 also for bfloat16 inputs.
         unit, by = (UNITS[torch.float32], 1.0) if name in statistics else (UNITS[dtype], gain)
         assert torch.equal(found[name].isfinite(), value.isfinite()), name
         # A limit of renorm may be infinite.
@@ -243,7 +244,7 @@ def compare_narrow(
 def paired_weights(
     ours: Net, theirs: keras.Sequential
 ) -> Iterator[tuple[str, torch.Tensor, keras.Variable, WeightInfo]]:
-    """Every weight and statistic of a whole net, with Keras'."""
+    """Each weight and statistic of a sequential net, with the variable of Keras."""
     layers = dict(zip((leaf.name for leaf in ours.graph.leaves), theirs.layers, strict=True))
     for name, tensor, info in weights(ours):
         layer_name, _, weight_name = name.partition(".")

@@ -1,4 +1,4 @@
-"""What tests of whole runs share: a small learnable data set, its config, and real processes."""
+"""Training runs for tests: a small data set, its config, and the command line in a process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LAYERS = """\
 
 
 def write_colours(path: Path, count: int = 160, seed: int = 0) -> Path:
-    """Noisy 12×12 images that are mostly red, green or blue: learnt in a few steps."""
+    """Write noisy 12×12 images that are mostly red, green or blue, learnt in a few steps."""
     random = np.random.default_rng(seed)
     labels = np.arange(count) % 3
     images = random.integers(0, 160, (count, 12, 12, 3))
@@ -36,7 +36,7 @@ def write_colours(path: Path, count: int = 160, seed: int = 0) -> Path:
 
 
 def write_config(folder: Path, **train: object) -> Path:
-    """A config of a small net on the colours, beside its data."""
+    """Write the data set, and next to it a config that trains a small net on it."""
     write_colours(folder / "colours.npz")
     settings = {"epochs": 3, "batch_size": 16, "device": "cpu", "optimizer": "Adam", **train}
     lines = "".join(f"  {key}: {value}\n" for key, value in settings.items())
@@ -51,7 +51,7 @@ def write_config(folder: Path, **train: object) -> Path:
 
 
 def keep_few(path: Path) -> None:
-    """Leave 9 training images of the last class of a file of arrays."""
+    """Keep only 9 training images of the last class in a file of arrays."""
     arrays = dict(np.load(path))
     few = (arrays["y_train"] == 2).nonzero()[0][9:]
     for name in ("x_train", "y_train"):
@@ -60,13 +60,13 @@ def keep_few(path: Path) -> None:
 
 
 def environment() -> dict[str, str]:
-    """Of a real process: the checkout's package, no colours."""
+    """Environment variables of a process: the package of this checkout, no colours."""
     root = str(Path(__file__).parents[1])
     return {**os.environ, "PYTHONPATH": root, "NO_COLOR": "1"}
 
 
 def sepcnn(*arguments: str | Path, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process of its own."""
+    """Run the command line in a new process."""
     return subprocess.run(
         command(*arguments),
         cwd=cwd,
@@ -85,7 +85,7 @@ def command(*arguments: str | Path) -> list[str]:
 
 
 def records(run: Path) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl without their times."""
+    """The records of metrics.jsonl without times and speeds."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     times = {"seconds", "images_per_second", "waiting"}
     return [{k: v for k, v in line.items() if k not in times} for line in lines]

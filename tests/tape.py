@@ -1,7 +1,7 @@
-"""What stands in for a CUDA graph where no GPU is: a tape of operations that plays them again.
+"""A replacement for a CUDA graph without a GPU: it records operations and replays them.
 
-As a graph does, it knows tensors by their memory and everything else by the value it had while it
-was recorded: a number that should differ from step to step is found out.
+Like a graph, it keeps tensors by their memory and everything else by its value at recording. So a
+test notices a number that should change from step to step but was recorded.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from sepcnn.backends.cuda_graph import Results
 
 aten = torch.ops.aten
 REFUSED = (
-    aten._local_scalar_dense,  # a value is read: the host would wait
-    aten.nonzero,  # the shape of a result depends on values
+    aten._local_scalar_dense,  # reads a value: the host would wait
+    aten.nonzero,  # has a result whose shape depends on values
     aten.masked_select,
-    aten.lift_fresh,  # a tensor of numbers of the host
+    aten.lift_fresh,  # makes a tensor of numbers on the host
 )
 
 
@@ -30,13 +30,13 @@ def tensors_of(values: object) -> list[torch.Tensor]:
 
 
 class Tape(TorchDispatchMode):
-    """A recorder of work on the CPU."""
+    """Records and replays operations on the CPU, with the interface of `CudaRecorder`."""
 
-    made: list[Tape] = []
+    instances: list[Tape] = []
 
     @classmethod
     def ignore_compile_internals(cls) -> bool:
-        """Compiled work is work, too."""
+        """Record compiled functions too."""
         return True
 
     def __init__(self, device: torch.device) -> None:
@@ -44,7 +44,7 @@ class Tape(TorchDispatchMode):
         self.operations: list[tuple[Any, tuple[Any, ...], Mapping[str, Any], Any]] = []
         self.generators: list[torch.Generator] = []
         self.replays = 0
-        Tape.made.append(self)
+        Tape.instances.append(self)
 
     @contextmanager
     def aside(self) -> Iterator[None]:
@@ -56,20 +56,20 @@ class Tape(TorchDispatchMode):
         self.generators = list(generators)
         with self:
             results = work()
-        for tensor in self.made_here():
-            tensor.untyped_storage().fill_(0xFF)  # not a number: a graph has computed nothing yet
+        for tensor in self.new_results():
+            tensor.untyped_storage().fill_(0xFF)  # NaN: recording a graph computes nothing
         return results, self.replay
 
-    def made_here(self) -> Iterator[torch.Tensor]:
-        """Results in memory of their own, not in that of weights, statistics or the batch."""
-        found: set[int] = set()
-        made: set[int] = set()
+    def new_results(self) -> Iterator[torch.Tensor]:
+        """Results in new memory, not in the memory of weights, statistics or the batch."""
+        outside: set[int] = set()
+        new: set[int] = set()
         for _, arguments, options, results in self.operations:
-            found |= {memory(one) for one in tensors_of([arguments, options])} - made
-            for one in tensors_of(results):
-                if memory(one) not in found:
-                    made.add(memory(one))
-                    yield one
+            outside |= {memory(tensor) for tensor in tensors_of([arguments, options])} - new
+            for tensor in tensors_of(results):
+                if memory(tensor) not in outside:
+                    new.add(memory(tensor))
+                    yield tensor
 
     def __torch_dispatch__(
         self,
@@ -82,25 +82,25 @@ class Tape(TorchDispatchMode):
         if function.overloadpacket in REFUSED:
             raise RuntimeError(f"{function}: operation not permitted when stream is capturing")
         for value in tree_flatten((arguments, options))[0]:
-            if isinstance(value, torch.Generator) and not self.knows(value):
+            if isinstance(value, torch.Generator) and not self.is_registered(value):
                 raise RuntimeError("the generator is not registered with the graph")
         results = function(*arguments, **options)
         self.operations.append((function, arguments, options, results))
         return results
 
-    def knows(self, generator: torch.Generator) -> bool:
-        """By its address: torch hands out another Python object for it."""
-        return generator._cdata in [one._cdata for one in self.generators]
+    def is_registered(self, generator: torch.Generator) -> bool:
+        """Compares addresses, as torch returns a new Python object for the same generator."""
+        return generator._cdata in [registered._cdata for registered in self.generators]
 
     @torch.no_grad()
     def replay(self) -> None:
         self.replays += 1
         for function, arguments, options, results in self.operations:
-            found = tensors_of(function(*arguments, **options))
-            theirs = {memory(one) for one in tensors_of([arguments, options])}
-            for kept, new in zip(tensors_of(results), found, strict=True):
-                if memory(new) not in theirs:  # views and what is changed in place are there
-                    kept.copy_(new)
+            new_results = tensors_of(function(*arguments, **options))
+            inputs = {memory(tensor) for tensor in tensors_of([arguments, options])}
+            for recorded, new in zip(tensors_of(results), new_results, strict=True):
+                if memory(new) not in inputs:  # views and in-place results are up to date
+                    recorded.copy_(new)
 
 
 def memory(tensor: torch.Tensor) -> int:

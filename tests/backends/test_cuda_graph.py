@@ -67,8 +67,8 @@ with_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no
 def tapes(monkeypatch: pytest.MonkeyPatch) -> list[Tape]:
     """Recording on tapes: all of the test, the first first."""
     monkeypatch.setattr(cuda_graph, "CudaRecorder", Tape)
-    monkeypatch.setattr(Tape, "made", [])
-    return Tape.made
+    monkeypatch.setattr(Tape, "instances", [])
+    return Tape.instances
 
 
 def config_of(folder: Path, layers: str = NETS["all"], data: str = "", more: str = "") -> Config:

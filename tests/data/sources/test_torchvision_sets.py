@@ -207,7 +207,7 @@ def test_is_downloaded_read_and_kept(
     with Mirror(small.files) as mirror:
         small.at(mirror.address)
         small.assert_read(ask(small.source(tmp_path), small.known.shape))
-    assert sorted(path for path, _ in mirror.asked) == sorted(small.files)
+    assert sorted(path for path, _ in mirror.requests) == sorted(small.files)
     again = ask(small.source(tmp_path, download=False), small.known.shape)
     small.assert_read(again)
 

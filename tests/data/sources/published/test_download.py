@@ -59,20 +59,20 @@ def test_arrives_whole_with_its_progress(tmp_path: Path) -> None:
         seen = get(tmp_path, mirror.address)
     assert seen == sorted(seen)
     assert seen[-1] == len(CONTENT)
-    assert mirror.asked == [("a.bin", None)]
+    assert mirror.requests == [("a.bin", None)]
 
 
 def test_what_is_there_is_not_asked_for(tmp_path: Path) -> None:
     with Mirror({"a.bin": CONTENT}) as mirror:
         get(tmp_path, mirror.address)
         get(tmp_path, mirror.address)
-    assert len(mirror.asked) == 1
+    assert len(mirror.requests) == 1
 
 
 def test_a_transfer_that_breaks_off_is_gone_on_with(tmp_path: Path) -> None:
     with Mirror({"a.bin": CONTENT}, cut=60_000) as mirror:
         get(tmp_path, mirror.address)
-    assert mirror.asked == [("a.bin", None), ("a.bin", "bytes=60000-")]
+    assert mirror.requests == [("a.bin", None), ("a.bin", "bytes=60000-")]
 
 
 def test_a_mirror_that_cannot_go_on_is_left(tmp_path: Path) -> None:
@@ -81,18 +81,18 @@ def test_a_mirror_that_cannot_go_on_is_left(tmp_path: Path) -> None:
         Mirror({"a.bin": CONTENT}) as good,
     ):
         get(tmp_path, bad.address, good.address)
-    assert len(bad.asked) == 2
-    assert good.asked == [("a.bin", "bytes=60000-")]
+    assert len(bad.requests) == 2
+    assert good.requests == [("a.bin", "bytes=60000-")]
 
 
 @pytest.mark.parametrize("first", ["missing", "wrong", "closed", "silent"])
 def test_the_next_mirror_is_tried(tmp_path: Path, first: str) -> None:
     files = {"a.bin": CONTENT[:-1] + b"?"} if first == "wrong" else {}
-    with Mirror(files, silent=1.0 if first == "silent" else 0.0) as bad:
+    with Mirror(files, delay=1.0 if first == "silent" else 0.0) as bad:
         address = closed_address() if first == "closed" else bad.address
         with Mirror({"a.bin": CONTENT}) as good:
             get(tmp_path, address, good.address, timeout=0.3)
-    assert good.asked == [("a.bin", None)]
+    assert good.requests == [("a.bin", None)]
 
 
 def test_a_damaged_part_is_thrown_away(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_damaged_part_is_thrown_away(tmp_path: Path) -> None:
     (tmp_path / "set" / "a.bin.part").write_bytes(b"?" * 1000)
     with Mirror({"a.bin": CONTENT}) as mirror:
         get(tmp_path, mirror.address)
-    assert [span for _, span in mirror.asked] == ["bytes=1000-", None]
+    assert [span for _, span in mirror.requests] == ["bytes=1000-", None]
 
 
 @pytest.mark.parametrize("beginning", [CONTENT, CONTENT + b"?"])
@@ -111,20 +111,20 @@ def test_a_part_of_all_bytes_or_more(tmp_path: Path, beginning: bytes) -> None:
         get(tmp_path, mirror.address)
 
 
-@pytest.mark.parametrize("told_length", [True, False])
+@pytest.mark.parametrize("sends_length", [True, False])
 def test_a_mirror_that_sends_too_much_is_left(
-    tmp_path: Path, told_length: bool, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, sends_length: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sepcnn.data.sources.published.download.TOLERANCE_BYTES", 1000)
     most = len(CONTENT) * 5 // 4 + 1000
     endless = bytes(20 * most)
-    with Mirror({"a.bin": endless}, told_length=told_length) as bad:
+    with Mirror({"a.bin": endless}, sends_length=sends_length) as bad:
         told = complaint(lambda: get(tmp_path, bad.address))
         with Mirror({"a.bin": CONTENT}) as good:
             get(tmp_path, bad.address, good.address)
-    found = f"it has {len(endless):,} bytes" if told_length else f"it has over {most:,} bytes"
+    found = f"it has {len(endless):,} bytes" if sends_length else f"it has over {most:,} bytes"
     assert told.splitlines()[1] == f"   {bad.address}a.bin: not the published file: {found}"
-    assert good.asked == [("a.bin", None)]
+    assert good.requests == [("a.bin", None)]
 
 
 def test_a_part_stays_where_a_mirror_would_send_too_much(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_part_stays_where_a_mirror_would_send_too_much(tmp_path: Path) -> None
     endless = bytes(2 * TOLERANCE_BYTES)
     with Mirror({"a.bin": endless}, ranges=False) as bad, Mirror({"a.bin": CONTENT}) as good:
         get(tmp_path, bad.address, good.address)
-    assert good.asked == [("a.bin", "bytes=1000-")]
+    assert good.requests == [("a.bin", "bytes=1000-")]
 
 
 def test_no_mirror_has_it(tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ fetch(PublishedFile("set/a.bin", sys.argv[2], 1, (sys.argv[1],)), Path("."), lam
 
 def test_a_killed_download_is_gone_on_with(tmp_path: Path) -> None:
     part = tmp_path / "set" / "a.bin.part"
-    with Mirror({"a.bin": CONTENT}, slow=0.1) as mirror:
+    with Mirror({"a.bin": CONTENT}, pause=0.1) as mirror:
         command = [sys.executable, "-c", DOWNLOAD, f"{mirror.address}a.bin", MD5]
         process = subprocess.Popen(command, cwd=tmp_path, env=environment())
         end = time.monotonic() + 60
@@ -184,7 +184,7 @@ def test_a_killed_download_is_gone_on_with(tmp_path: Path) -> None:
     assert not (tmp_path / "set" / "a.bin").exists()
     with Mirror({"a.bin": CONTENT}) as mirror:
         get(tmp_path, mirror.address)
-    assert mirror.asked == [("a.bin", f"bytes={size}-")]
+    assert mirror.requests == [("a.bin", f"bytes={size}-")]
 
 
 def test_an_interrupted_download_is_gone_on_with(tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_an_interrupted_download_is_gone_on_with(tmp_path: Path) -> None:
             fetch(remote(mirror.address), tmp_path, interrupt)
         assert not (tmp_path / "set" / "a.bin").exists()
         get(tmp_path, mirror.address)
-    assert mirror.asked[1][1]
+    assert mirror.requests[1][1]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
@@ -218,7 +218,7 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 
 
 def test_two_at_once_download_once(tmp_path: Path) -> None:
-    with Mirror({"a.bin": CONTENT}, slow=0.01) as mirror, ThreadPoolExecutor() as pool:
+    with Mirror({"a.bin": CONTENT}, pause=0.01) as mirror, ThreadPoolExecutor() as pool:
         both = [pool.submit(get, tmp_path, mirror.address) for _ in range(2)]
         assert sorted(len(one.result()) > 1 for one in both) == [False, True]
-    assert mirror.asked == [("a.bin", None)]
+    assert mirror.requests == [("a.bin", None)]
