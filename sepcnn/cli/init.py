@@ -43,7 +43,7 @@ def command(folder: Path | None, name: str | None, lists: bool) -> None:
         list_shipped()
         return
     if folder is not None and os.path.isfile(folder):
-        raise InputError(f"{folder} is a file", "give the folder that holds the images")
+        raise InputError(f"{folder} is a file", "give the folder that contains the images")
     images = folder if folder is not None and has_images(folder) else None
     if name is not None:
         write_copy(name.removesuffix(shipped.SUFFIX), folder, images)

@@ -1,4 +1,4 @@
-"""Classes of unequal size: how unequal they are, and what weight each has in the loss."""
+"""Class weights in the loss, and measures of class imbalance."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from sepcnn.wording import counted
 
 BALANCED: Literal["balanced"] = "balanced"
 IMBALANCE_RATIO = 2.0
-"""classes are of unequal size where the largest has so many times the images of the smallest"""
+"""classes are imbalanced if the largest has at least this many times the images of the smallest"""
 NOTABLE_IMBALANCE = 3
-"""images of the largest class per image of the smallest above which a note is worthwhile"""
+"""ratio of the largest to the smallest class from which imbalance is reported"""
 MAX_NAMES_SHOWN = 10
 
 
 def _class_weights(value: Any) -> Literal["balanced"] | tuple[float, ...] | dict[str, float] | None:
     if value is None or value == BALANCED:
         return value  # type: ignore[no-any-return]
-    of_names = isinstance(value, Mapping)
-    if (not of_names and not isinstance(value, list | tuple)) or not value:
-        hint = "as in balanced, {cat: 1, dog: 5}, or [1, 5] in the order of the classes"
-        raise invalid(f"expected the weights of the classes, found {quote(value)}", hint)
-    weights = dict(value) if of_names else dict(enumerate(value))
-    found = {key: finite_number(weight) for key, weight in weights.items()}
-    wrong = [key for key, number in found.items() if number is None or number <= 0]
+    by_name = isinstance(value, Mapping)
+    if (not by_name and not isinstance(value, list | tuple)) or not value:
+        hint = "for example balanced, {cat: 1, dog: 5}, or [1, 5] in the order of the classes"
+        raise invalid(f"expected class weights, found {quote(value)}", hint)
+    weights = dict(value) if by_name else dict(enumerate(value))
+    numbers = {key: finite_number(weight) for key, weight in weights.items()}
+    wrong = [key for key, number in numbers.items() if number is None or number <= 0]
     if wrong:
-        # A mapping's key is a place below the field, as the index in a list is.
+        # The key of a mapping or the index in a list is part of the location.
         raise ValidationError.from_exception_data(
             "config",
             [
                 InitErrorDetails(
                     type=invalid(
                         f"expected a number above 0, found {quote(weights[key])}",
-                        "it multiplies the loss of each image of the class",
+                        "the loss of each image of the class is multiplied by it",
                     ),
                     loc=(key,),
                     input=weights[key],
@@ -48,8 +48,8 @@ def _class_weights(value: Any) -> Literal["balanced"] | tuple[float, ...] | dict
                 for key in wrong
             ],
         )
-    checked = {key: number for key, number in found.items() if number is not None}
-    return {str(key): n for key, n in checked.items()} if of_names else tuple(checked.values())
+    checked = {key: number for key, number in numbers.items() if number is not None}
+    return {str(key): n for key, n in checked.items()} if by_name else tuple(checked.values())
 
 
 _WEIGHT_SCHEMA = number_schema(exclusiveMinimum=0)
@@ -67,16 +67,16 @@ ClassWeights = Annotated[
         }
     ),
 ]
-"""balanced, a number for each class by name, or a list in the order of the classes"""
+"""balanced, a mapping from class name to weight, or a list in the order of the classes"""
 
 
 def class_mismatches(weights: ClassWeights, class_names: Sequence[str]) -> Iterator[Mismatch]:
-    """The weights that do not fit these classes; places are below ``class_weights``."""
+    """Errors in weights that do not match the classes; locations are below ``class_weights``."""
     if not class_names:  # not known yet
         return
     if isinstance(weights, tuple) and len(weights) != len(class_names):
         message = f"{counted(len(weights), 'weight')}, but there are {len(class_names)} classes"
-        yield Mismatch(message, f"give one for each, in this order: {join_names(class_names)}")
+        yield Mismatch(message, f"give one per class, in this order: {join_names(class_names)}")
     if isinstance(weights, dict):
         for name in (name for name in weights if name not in class_names):
             near = nearest(name, class_names)
@@ -85,6 +85,7 @@ def class_mismatches(weights: ClassWeights, class_names: Sequence[str]) -> Itera
 
 
 def join_names(names: Sequence[str]) -> str:
+    """The first names, with an ellipsis if there are more."""
     shown = ", ".join(names[:MAX_NAMES_SHOWN])
     return shown if len(names) <= MAX_NAMES_SHOWN else f"{shown}, …"
 
@@ -92,10 +93,10 @@ def join_names(names: Sequence[str]) -> str:
 def resolve_class_weights(
     weights: ClassWeights, class_names: Sequence[str], labels: torch.Tensor
 ) -> tuple[float, ...] | None:
-    """One factor a class, as Keras' ``class_weight``: a class that is not named has 1.
+    """One factor per class, as ``class_weight`` of Keras; a class that is not named has 1.
 
-    balanced is N / (K · N_c), as scikit-learn has it, for N images, N_c of them of class c, and K
-    classes that have images; then the mean over the images is 1. A class without any has 1.
+    balanced is N / (K · N_c), as in scikit-learn: N images, N_c of them of class c, and K classes
+    with images. The mean factor of all images is then 1. A class without images has 1.
     """
     if weights == BALANCED:
         counts = torch.bincount(labels, minlength=len(class_names)).tolist()
@@ -108,6 +109,6 @@ def resolve_class_weights(
 
 
 def is_imbalanced(labels: torch.Tensor, classes: int) -> bool:
-    """Whether accuracy says little of the small classes."""
+    """Whether classes are so imbalanced that accuracy says little about the small ones."""
     counts = torch.bincount(labels, minlength=classes)
     return bool(counts.max() >= IMBALANCE_RATIO * counts.min())

@@ -1,4 +1,4 @@
-"""What a data set is: class names and up to three splits of uint8 images read by index."""
+"""A data set: class names and up to three splits of uint8 images that are read by index."""
 
 from __future__ import annotations
 
@@ -18,38 +18,39 @@ SPLITS = ("train", "val", "test")
 
 
 class Split(ABC):
-    """Images and their labels. ``labels`` is int64 [N] on the CPU."""
+    """Images and their labels."""
 
     labels: torch.Tensor
+    """int64 [N] on the CPU"""
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @property
     def indices_on(self) -> torch.device:
-        """Where `read` needs indices: from elsewhere it copies them, which may wait for a GPU."""
+        """The device where `read` needs indices; copying from another may wait for a GPU."""
         return torch.device("cpu")
 
     @abstractmethod
     def read(self, indices: torch.Tensor) -> Batch:
-        """The images and labels at ``indices`` (int64 [n])."""
+        """Read the images and labels at ``indices``, int64 [n]."""
 
     @abstractmethod
     def to(self, device: torch.device) -> Split:
-        """The same split, read on a device."""
+        """The same split, whose batches are on ``device``."""
 
     @abstractmethod
     def fingerprint(self) -> bytes:
-        """A hash of all images and labels in their order."""
+        """A hash of all images and labels, in order."""
 
 
 class InMemorySplit(Split):
-    """A split that is held in memory as one tensor, uint8 [N, H, W, C]."""
+    """A split in memory, as one tensor, uint8 [N, H, W, C]."""
 
     def __init__(
         self, images: torch.Tensor, labels: torch.Tensor, identity: str | None = None
     ) -> None:
-        """``identity`` names what the images are where their bytes may differ by machine."""
+        """``identity`` replaces the images in the fingerprint if they may differ by machine."""
         assert images.dtype == torch.uint8
         assert images.shape[:1] == labels.shape
         self.images = images
@@ -76,16 +77,17 @@ class InMemorySplit(Split):
         return digest.digest()
 
     def take(self, indices: torch.Tensor) -> InMemorySplit:
+        """The split of the images at ``indices``."""
         return InMemorySplit(self.images[indices], self.labels[indices])
 
 
 class RelabelledSplit(Split):
-    """A split of a data set that numbers its classes otherwise: class ``i`` is ``numbers[i]``."""
+    """A split with other class numbers: label ``i`` becomes ``new_labels[i]``."""
 
-    def __init__(self, split: Split, numbers: torch.Tensor) -> None:
+    def __init__(self, split: Split, new_labels: torch.Tensor) -> None:
         self.split = split
-        self.numbers = numbers
-        self.labels = numbers.to(split.labels.device)[split.labels]
+        self.new_labels = new_labels
+        self.labels = new_labels.to(split.labels.device)[split.labels]
 
     @property
     def indices_on(self) -> torch.device:
@@ -93,34 +95,35 @@ class RelabelledSplit(Split):
 
     def read(self, indices: torch.Tensor) -> Batch:
         batch = self.split.read(indices)
-        return replace(batch, labels=self.numbers.to(batch.labels.device)[batch.labels])
+        return replace(batch, labels=self.new_labels.to(batch.labels.device)[batch.labels])
 
     def to(self, device: torch.device) -> RelabelledSplit:
-        return RelabelledSplit(self.split.to(device), self.numbers.to(device))
+        return RelabelledSplit(self.split.to(device), self.new_labels.to(device))
 
     def fingerprint(self) -> bytes:
-        """That of the images as they were numbered: to be compared with what a run had."""
+        """The fingerprint with the original labels, to compare with that in a checkpoint."""
         return self.split.fingerprint()
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Class names and splits; ``train`` is always there."""
+    """Class names and splits; ``train`` always exists."""
 
     class_names: tuple[str, ...]
     train: Split
     val: Split | None
     test: Split | None
     notes: tuple[str, ...] = ()
-    """what a user should know of the images though it is no error"""
+    """remarks on the images for the user, which are not errors"""
     decoder: str | None = None
-    """what made pixels of image files, as in Pillow 12.1.0; None where they came as pixels"""
+    """what decoded image files, for example Pillow 12.1.0; None for arrays"""
 
     def splits(self) -> dict[str, Split]:
+        """The existing splits by name, in the order train, val, test."""
         return {name: split for name in SPLITS if (split := getattr(self, name)) is not None}
 
     def split(self, name: str) -> Split:
-        """Errors: `DataError` for a split that the data set does not have."""
+        """A split by name. Errors: `DataError` if the data set does not have it."""
         splits = self.splits()
         if name not in splits:
             message = f"the data set has no '{name}' split, only {', '.join(splits)}"
@@ -128,27 +131,28 @@ class Dataset:
         return splits[name]
 
     def with_class_names(self, class_names: tuple[str, ...]) -> Dataset:
-        """The same images, their classes numbered as in ``class_names``, which may hold more.
+        """The same images, with labels as indices into ``class_names``, which may have more names.
 
-        Errors: `DataError` for classes that are not among them.
+        Errors: `DataError` if a class of the data is not in ``class_names``.
         """
         if self.class_names == class_names:
             return self
-        known = {name: number for number, name in enumerate(class_names)}
-        if foreign := [name for name in self.class_names if name not in known]:
-            noun = "the class" if len(foreign) == 1 else "the classes"
-            message = f"the net does not know {noun} {', '.join(foreign)}"
-            hint = f"it knows {', '.join(class_names)}: leave other images out"
+        labels = {name: label for label, name in enumerate(class_names)}
+        if unknown := [name for name in self.class_names if name not in labels]:
+            noun = "the class" if len(unknown) == 1 else "the classes"
+            message = f"the model does not have {noun} {', '.join(unknown)}"
+            hint = f"its classes are {', '.join(class_names)}: leave out other images"
             raise DataError(message, hint)
-        numbers = torch.tensor([known[name] for name in self.class_names])
+        new_labels = torch.tensor([labels[name] for name in self.class_names])
         train, val, test = (
-            split and RelabelledSplit(split, numbers) for split in (self.train, self.val, self.test)
+            split and RelabelledSplit(split, new_labels)
+            for split in (self.train, self.val, self.test)
         )
         assert train is not None
         return replace(self, class_names=class_names, train=train, val=val, test=test)
 
     def summary(self) -> dict[str, Any]:
-        """What a checkpoint keeps of the data it was trained on."""
+        """Class names, counts and fingerprints: what a checkpoint stores about its data."""
         digest = hashlib.blake2b(repr(self.class_names).encode(), digest_size=16)
         fingerprints = {name: split.fingerprint() for name, split in self.splits().items()}
         for fingerprint in fingerprints.values():
@@ -157,21 +161,24 @@ class Dataset:
             "class_names": list(self.class_names),
             "counts": {name: len(split) for name, split in self.splits().items()},
             "fingerprint": digest.hexdigest(),
-            "fingerprints": {name: one.hex() for name, one in fingerprints.items()},
+            "fingerprints": {name: value.hex() for name, value in fingerprints.items()},
             "decoder": self.decoder,
         }
 
-    def decoder_change(self, facts: dict[str, Any]) -> str | None:
-        """Two decoders, where the one of ``facts`` is another: it may have made other pixels."""
-        before = facts.get("decoder")
+    def decoder_change(self, summary: dict[str, Any]) -> str | None:
+        """Describe the change of decoder since ``summary`` was made, which may change pixels.
+
+        None if the decoder is the same or unknown.
+        """
+        before = summary.get("decoder")
         if before is None or self.decoder in (None, before):
             return None
         return f"decoded by {before}, now by {self.decoder}"
 
-    def changed_splits(self, names: Iterable[str], facts: dict[str, Any]) -> list[str]:
-        """Which of the splits have other images than where ``facts`` are from."""
-        before = facts.get("fingerprints")
-        if before is None:  # a checkpoint of an older sepcnn knows its splits as a whole only
-            same = self.summary()["fingerprint"] == facts["fingerprint"]
+    def changed_splits(self, names: Iterable[str], summary: dict[str, Any]) -> list[str]:
+        """The splits, of ``names``, whose fingerprint differs from that in ``summary``."""
+        before = summary.get("fingerprints")
+        if before is None:  # an older checkpoint has one fingerprint of all splits
+            same = self.summary()["fingerprint"] == summary["fingerprint"]
             return [] if same else list(names)
         return [n for n in names if self.split(n).fingerprint().hex() != before.get(n)]

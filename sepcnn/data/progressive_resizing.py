@@ -1,4 +1,4 @@
-"""Progressive resizing: training begins on smaller images, which is faster."""
+"""Progressive resizing: training starts with smaller images, which is faster."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ from sepcnn.language.values import DurationValue, PositiveInt, PositiveUnitNumbe
 from sepcnn.nn.schedules import NO_STEPS, Progress, Ramp, check_after_until
 
 Size = tuple[int, int]
+"""height and width"""
 
 
 class ProgressiveResizing(Spec):
-    """Training images grow in a straight line from a share of the net's size to all of it.
+    """Training images grow linearly from ``start`` to the model's input size.
 
-    Howard 2018 (fast.ai's DAWNBench entry); Touvron et al. 2019, arXiv:1906.06423. They are resized
-    after augmentation, smoothed. Evaluation is always at the net's size.
+    Howard 2018 (the DAWNBench entry of fast.ai); Touvron et al. 2019, arXiv:1906.06423. Images are
+    resized after augmentation, with antialiasing. Evaluation always uses the full size.
     """
 
     start: PositiveUnitNumber = 0.5
-    """share of height and width before ``after``"""
+    """height and width at the start, as a share of the full size"""
     until: DurationValue
-    """when images have the net's size"""
+    """when images reach the full size"""
     after: DurationValue = NO_STEPS
-    """when they begin to grow"""
+    """when images start to grow"""
     multiple: PositiveInt = 8
-    """sizes on the way are multiples of so many pixels"""
+    """intermediate sizes are multiples of this number of pixels"""
 
     @model_validator(mode="after")
     def _order(self) -> Self:
@@ -40,18 +41,19 @@ class ProgressiveResizing(Spec):
         return self
 
     def size(self, full: Size, progress: Progress) -> Size:
-        """Height and width for the step after ``progress.step`` completed ones."""
+        """Height and width of the images at the step after ``progress.step`` completed steps."""
         ramp = Ramp(start=self.start, end=1.0, after=self.after, until=self.until)
         return self._rounded(full, ramp.at(progress))
 
     def sizes(self, full: Size) -> list[Size]:
-        """All that images can have on the way, the smallest first."""
-        turns = {
+        """All sizes that occur during training, the smallest first."""
+        # The shares at which the rounded size of a side changes.
+        thresholds = {
             (count + 0.5) * self.multiple / side
             for side in full
             for count in range(side // self.multiple + 1)
         }
-        corners = [self.start, *sorted(turn for turn in turns if self.start < turn < 1), 1.0]
+        corners = [self.start, *sorted(t for t in thresholds if self.start < t < 1), 1.0]
         between = [(low + high) / 2 for low, high in pairwise(corners)]
         return sorted({self._rounded(full, share) for share in (*corners, *between)})
 
@@ -67,11 +69,11 @@ class ProgressiveResizing(Spec):
 
 
 def resize_batch(batch: Batch, size: Size) -> Batch:
-    """A batch with images of another size, bilinear and smoothed where they get smaller."""
+    """Resize the images of a batch, bilinear with antialiasing."""
     if tuple(batch.images.shape[1:3]) == size:
         return batch
     planes = batch.images.permute(0, 3, 1, 2)
-    if planes.device.type != "cpu":  # only there torch resizes bytes
+    if planes.device.type != "cpu":  # only the CPU can interpolate uint8
         planes = planes.float()
     smaller = functional.interpolate(planes, size, mode="bilinear", antialias=True)
     if smaller.dtype != torch.uint8:

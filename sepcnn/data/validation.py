@@ -1,4 +1,4 @@
-"""What validation images cannot tell: of which classes there are none."""
+"""A note on validation images that are missing, altogether or of some classes."""
 
 from __future__ import annotations
 
@@ -6,30 +6,32 @@ from collections.abc import Sequence
 
 from sepcnn.data.dataset import Dataset
 
-SHOWN = 5
-"""names that a line holds"""
+MAX_NAMES_SHOWN = 5
 
 
 def validation_note(dataset: Dataset, share: float) -> str:
-    """What a run should know of its validation images; empty where there is nothing to say.
+    """A note if there are no validation images, or none of some training classes; else empty.
 
-    ``share`` was to be held out where the set brings none: with 0, none are wanted.
+    ``share`` is ``data.validation``, the share to hold out. 0 means that none are wanted.
     """
     if dataset.val is None:
         if not share:
             return ""
-        found = f"none of the {len(dataset.train):,} training images was held out to validate on"
-        return f"{found} (validation: {share:g}): the best epoch is that of the training images"
+        images = f"{len(dataset.train):,} training images"
+        message = f"none of the {images} is held out for validation (validation: {share:g})"
+        return f"{message}: the best epoch is chosen by training images"
     count = len(dataset.class_names)
-    trained, validated = (s.labels.bincount(minlength=count) for s in (dataset.train, dataset.val))
-    lacking = ((trained > 0) & (validated == 0)).nonzero().flatten().tolist()
-    if not lacking:
+    train_counts, val_counts = (
+        s.labels.bincount(minlength=count) for s in (dataset.train, dataset.val)
+    )
+    missing = ((train_counts > 0) & (val_counts == 0)).nonzero().flatten().tolist()
+    if not missing:
         return ""
-    names = [dataset.class_names[label] for label in lacking]
-    return f"val has no images of {join_names(names)}: nothing is measured of them"
+    names = [dataset.class_names[label] for label in missing]
+    return f"val has no images of {join_names(names)}: val metrics say nothing about them"
 
 
 def join_names(names: Sequence[str]) -> str:
-    """The first few names, and how many more there are."""
-    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
+    """The first names, and the number of others."""
+    more = f" and {len(names) - MAX_NAMES_SHOWN:,} more" if len(names) > MAX_NAMES_SHOWN else ""
+    return ", ".join(names[:MAX_NAMES_SHOWN]) + more

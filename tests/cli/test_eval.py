@@ -109,8 +109,8 @@ def test_classes_that_the_model_does_not_have(
     assert (code, out, err) == (
         2,
         "",
-        "error: the net does not know the classes hat, shoe\n"
-        "   it knows red, green, blue: leave other images out\n",
+        "error: the model does not have the classes hat, shoe\n"
+        "   its classes are red, green, blue: leave out other images\n",
     )
 
 

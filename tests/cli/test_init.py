@@ -90,7 +90,7 @@ def test_init_of_a_file(invoke: Invoke, tmp_path: Path) -> None:
     file.write_bytes(b"")
     code, _, err = invoke("init", file)
     assert code == 2
-    assert err == f"error: {file} is a file\n   give the folder that holds the images\n"
+    assert err == f"error: {file} is a file\n   give the folder that contains the images\n"
 
 
 def test_init_of_a_name_that_is_too_long(invoke: Invoke) -> None:
@@ -108,7 +108,7 @@ def test_init_of_images_without_classes(
     Image.new("RGB", (8, 8)).save("photos/a.png")
     code, _, err = invoke("init", "photos")
     assert code == 2
-    assert "there are images, but no folders that name their classes" in err
+    assert "there are images, but no folders named by class" in err
     assert not list(tmp_path.glob("**/*.yaml"))
 
 

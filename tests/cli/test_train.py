@@ -119,7 +119,7 @@ def test_without_validation_there_are_no_macro_metrics(tmp_path: Path, invoke: I
 def test_a_note_reports_classes_without_validation_images(tmp_path: Path, invoke: Invoke) -> None:
     config = write_config(tmp_path, epochs=1)
     keep_few(tmp_path / "colours.npz")
-    lacking = "note: val has no images of blue: nothing is measured of them"
+    lacking = "note: val has no images of blue: val metrics say nothing about them"
     for share, notes in (("0.2", 0), ("0.05", 1)):
         arguments = ["--set", f"data.validation={share}", "--run-dir", tmp_path / share]
         code, _, err = invoke("train", config, *arguments)
@@ -134,8 +134,8 @@ def test_a_note_reports_too_few_validation_images(tmp_path: Path, invoke: Invoke
     code, _, err = invoke("train", config, *arguments)
     assert code == 0
     assert err.splitlines()[1] == (
-        "note: none of the 160 training images was held out to validate on (validation: 0.005): "
-        "the best epoch is that of the training images"
+        "note: none of the 160 training images is held out for validation (validation: 0.005): "
+        "the best epoch is chosen by training images"
     )
 
 

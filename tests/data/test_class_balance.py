@@ -209,7 +209,7 @@ def test_a_weight_too_few(tmp_path: Path) -> None:
         "FOLDER/colours.yaml:21:3: train.class_weights: 2 weights, but there are 3 classes\n"
         "     21 |   class_weights: [3, 1]\n"
         "        |   ^^^^^^^^^^^^^\n"
-        "   give one for each, in this order: red, green, blue"
+        "   give one per class, in this order: red, green, blue"
     )
 
 

@@ -24,16 +24,16 @@ def note(train: list[int], val: list[int] | None, share: float = 0.1, classes: i
     [
         ([0, 1, 2], [2, 1, 0], ""),
         ([0, 1], [0, 1, 5], ""),  # what cannot be learnt is no fault of validation
-        ([0, 1, 2], [0, 2], "val has no images of b: nothing is measured of them"),
+        ([0, 1, 2], [0, 2], "val has no images of b: val metrics say nothing about them"),
         (
             [*range(6)],
             [5],
-            "val has no images of a, b, c, d, e: nothing is measured of them",
+            "val has no images of a, b, c, d, e: val metrics say nothing about them",
         ),
         (
             [*range(9)],
             [8],
-            "val has no images of a, b, c, d, e and 3 more: nothing is measured of them",
+            "val has no images of a, b, c, d, e and 3 more: val metrics say nothing about them",
         ),
     ],
 )
@@ -45,8 +45,8 @@ def test_classes_that_are_trained_but_not_validated(
 
 def test_no_validation_images_though_a_share_was_wanted() -> None:
     assert note([0, 1, 2, 1], None) == (
-        "none of the 4 training images was held out to validate on (validation: 0.1): "
-        "the best epoch is that of the training images"
+        "none of the 4 training images is held out for validation (validation: 0.1): "
+        "the best epoch is chosen by training images"
     )
     assert note([0, 1], None, share=0) == ""
 
@@ -55,5 +55,5 @@ def test_few_images_of_a_class_hold_none_out() -> None:
     labels = [0] * 40 + [1] * 4
     train, val = hold_out(split(labels), Request((1, 1, 1), 0.1, 0))
     dataset = Dataset(("cat", "dog"), train, val, None)
-    expected = "val has no images of dog: nothing is measured of them"
+    expected = "val has no images of dog: val metrics say nothing about them"
     assert validation_note(dataset, 0.1) == expected

@@ -1,4 +1,4 @@
-"""Image files as `sepcnn check` sees them: size, colour and what tells copies; on all cores."""
+"""Measures image files for `sepcnn check`: size, colour and hashes that reveal duplicates."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ except ImportError:
     imagehash = None  # type: ignore[assignment]
 
 COMMON_SHARE = 0.1
-"""share of the images above which a property is no exception"""
+"""share of the images above which a property is common"""
 MAX_CUT = 0.5
-"""share of an image that may be cut off unmentioned"""
+"""share of an image that may be cropped without a note"""
 HASH_SIDE = 16
-"""a perceptual hash has this many bits squared"""
+"""a perceptual hash has HASH_SIDE² bits"""
 THUMBNAIL_SIDE = 16
 DECODED_SIDE = 4 * HASH_SIDE
-"""pixels of which a hash is made"""
-LYING = (5, 6, 7, 8)
-"""orientations of EXIF that swap height and width; other values mean nothing"""
+"""height and width of the image that is hashed"""
+SWAPPED_ORIENTATIONS = (5, 6, 7, 8)
+"""EXIF orientations that swap height and width"""
 GREY_TOLERANCE = 3
-"""between the channels of a pixel that is called grey: JPEG rounds"""
+"""largest difference between the channels of a grey pixel: JPEG is not exact"""
 
 
 @dataclass(frozen=True, slots=True)
 class ListedImage:
-    """An image file with its place in the data set."""
+    """An image file with its split and class."""
 
     path: Path
     split: str
@@ -49,27 +49,27 @@ class ListedImage:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageProperties:
-    """What was seen of an image."""
+    """Measurements of an image."""
 
     digest: bytes
-    """of the file's bytes"""
+    """BLAKE2 of the file"""
     size: tuple[int, int]
-    """height and width, upright"""
+    """height and width in pixels, upright"""
     grey: bool
     thumbnail: NDArray[np.uint8]
-    """RGB"""
+    """uint8 [16, 16, 3], RGB"""
     perceptual: NDArray[np.bool_] | None
-    """None without the library"""
+    """bits of the perceptual hash; None without imagehash"""
 
     def share_cut(self, height: float, width: float) -> float:
-        """Share of the image outside the largest crop with the proportions ``height:width``."""
+        """Share of the image outside its largest crop with proportions ``height:width``."""
         own, wanted = self.size[0] * width, height * self.size[1]
         return 1 - min(own, wanted) / max(own, wanted)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InspectedImage:
-    """An image file and what was seen of it, or why it cannot be read."""
+    """An image file with its measurements, or the error if it cannot be read."""
 
     path: Path
     split: str
@@ -79,43 +79,43 @@ class InspectedImage:
 
 
 def imagehash_installed() -> bool:
-    """Whether the library of perceptual hashes is installed."""
+    """Whether imagehash, which computes perceptual hashes, is installed."""
     return imagehash is not None
 
 
 def inspect_images(
-    entries: Iterable[ListedImage], channels: int, watch: ProgressCallback = no_progress
+    entries: Iterable[ListedImage], channels: int, progress: ProgressCallback = no_progress
 ) -> tuple[InspectedImage, ...]:
-    """Look at every file, in their order, for a net that takes so many channels."""
+    """Measure all files, in order, on all cores, for a model with ``channels`` input channels."""
     entries = tuple(entries)
-    found = []
+    images = []
     pool = ThreadPoolExecutor(processor_count())
     try:
-        for picture in pool.map(inspect_image, entries, repeat(channels)):
-            found.append(picture)
-            watch(len(found), len(entries))
-    finally:  # an interrupt does not wait for the rest
+        for image in pool.map(inspect_image, entries, repeat(channels)):
+            images.append(image)
+            progress(len(images), len(entries))
+    finally:  # do not wait for the rest after an interrupt
         pool.shutdown(cancel_futures=True)
-    return tuple(found)
+    return tuple(images)
 
 
 def inspect_image(entry: ListedImage, channels: int) -> InspectedImage:
-    look, error = None, ""
+    properties, error = None, ""
     try:
-        look = measure_image(entry.path, channels)
+        properties = measure_image(entry.path, channels)
     except DataError as problem:
         error = problem.message
     except OSError as problem:  # the file vanished meanwhile
         error = f"{entry.path}: {(problem.strerror or str(problem)).lower()}"
-    return InspectedImage(entry.path, entry.split, entry.class_name, look, error)
+    return InspectedImage(entry.path, entry.split, entry.class_name, properties, error)
 
 
 def measure_image(path: Path, channels: int) -> ImageProperties:
-    """Errors: `DataError` for what training could not read either."""
-    as_colour = channels in (1, 3, 4)
-    shape = (DECODED_SIDE, DECODED_SIDE, 3 if as_colour else channels)
+    """Measure an image file. Errors: `DataError` if training cannot read it either."""
+    is_colour = channels in (1, 3, 4)
+    shape = (DECODED_SIDE, DECODED_SIDE, 3 if is_colour else channels)
     pixels = read_image(path, shape, "stretch")
-    if not as_colour:  # pages of a TIFF
+    if not is_colour:  # pages of a TIFF
         pixels = pixels.mean(axis=2, keepdims=True).astype(np.uint8).repeat(3, axis=2)
     image = Image.fromarray(pixels)
     side = (THUMBNAIL_SIDE, THUMBNAIL_SIDE)
@@ -132,14 +132,14 @@ def measure_image(path: Path, channels: int) -> ImageProperties:
 
 
 def digest(path: Path) -> bytes:
-    """Of the file's bytes."""
+    """BLAKE2 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "blake2b").digest()
 
 
 def upright_size(path: Path) -> tuple[int, int]:
-    """Height and width of an image that could be read, as its EXIF data turns it."""
+    """Height and width of a readable image, rotated according to EXIF."""
     with Image.open(path) as image:
         width, height = image.size
-        turned = image.getexif().get(ExifTags.Base.Orientation) in LYING
+        turned = image.getexif().get(ExifTags.Base.Orientation) in SWAPPED_ORIENTATIONS
     return (width, height) if turned else (height, width)

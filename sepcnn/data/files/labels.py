@@ -1,4 +1,4 @@
-"""A CSV of image files and their labels: every row checked, each error at file:line."""
+"""Reads the CSV of image files and their labels. Each error names file and line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sepcnn.errors import DataError
-from sepcnn.wording import counted
 
 PATH_COLUMNS = ("path", "file", "filename", "image")
 LABEL_COLUMNS = ("label", "class")
@@ -24,25 +23,26 @@ SPLIT_WORDS = {
     "test": "test",
     "testing": "test",
 }
-"""how people write the splits, in folders and in tables, in any case"""
+"""accepted names of splits, in any case → split"""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """An image and what the table says of it."""
+class LabelRow:
+    """A row of the CSV."""
 
     path: Path
     name: str
-    """the path as it stands in the table, with / and in Unicode's composed form"""
+    """the path relative to the folder, with / and in Unicode normal form C"""
     label: str
     split: str | None
     line: int
+    """from 1"""
 
 
-def read_labels(table: Path, folder: Path) -> list[Row]:
-    """The rows of a table whose paths start at ``folder``; a row that is repeated counts once.
+def read_labels(table: Path, folder: Path) -> list[LabelRow]:
+    """Read the rows of a CSV whose paths are relative to ``folder``; repeated rows count once.
 
-    Errors: `DataError` at the line.
+    Errors: `DataError` with the line.
     """
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
@@ -54,19 +54,19 @@ def read_labels(table: Path, folder: Path) -> list[Row]:
     except FileNotFoundError:
         raise DataError(f"there is no file {table}", "check the path of labels") from None
     except UnicodeDecodeError:
-        raise DataError(f"{table}: not a text in UTF-8", "save the table as CSV in UTF-8") from None
+        raise DataError(f"{table}: not UTF-8 text", "save it as CSV in UTF-8") from None
     except csv.Error as error:
         raise DataError(f"{table}: not a readable CSV ({error})") from None
     except OSError as error:
         raise DataError(f"{table}: {(error.strerror or str(error)).lower()}") from None
 
 
-def _rows(lines: Iterator[list[str]], table: Path, folder: Path) -> Iterator[Row]:
+def _rows(lines: Iterator[list[str]], table: Path, folder: Path) -> Iterator[LabelRow]:
     header = [cell.strip().casefold() for cell in next(lines, [])]
     path_column = _column(header, PATH_COLUMNS, table)
     label_column = _column(header, LABEL_COLUMNS, table)
     split_column = header.index(SPLIT_COLUMN) if SPLIT_COLUMN in header else None
-    seen: dict[str, Row] = {}
+    seen: dict[str, LabelRow] = {}
     missing: list[str] = []
     for cells in lines:
         line: int = lines.line_num  # type: ignore[attr-defined]
@@ -74,7 +74,7 @@ def _rows(lines: Iterator[list[str]], table: Path, folder: Path) -> Iterator[Row
             continue
         if len(cells) != len(header):
             message = f"{table}:{line}: {len(cells)} cells, but the header has {len(header)}"
-            raise DataError(message, "put quotes around a cell that holds the separator")
+            raise DataError(message, "put quotes around cells that contain the separator")
         row = _row(
             cells[path_column].strip(),
             cells[label_column].strip(),
@@ -95,18 +95,18 @@ def _rows(lines: Iterator[list[str]], table: Path, folder: Path) -> Iterator[Row
                 raise DataError(f"{message}{other.line}", "remove one of the two lines")
     if missing:
         first, *others = missing
-        more = f", nor those of {counted(len(others), 'more line')}" if others else ""
-        raise DataError(f"{first}{more}", f"paths start at {folder}")
+        more = f" ({len(others):,} more missing)" if others else ""
+        raise DataError(f"{first}{more}", f"paths are relative to {folder}")
 
 
 def _row(
     path: str, label: str, split: str | None, place: str, folder: Path, line: int
-) -> Row | None:
-    """A line of the table; None where its file is not there."""
+) -> LabelRow | None:
+    """Check one row; None if its file does not exist. Errors: `DataError`."""
     if not path or "\0" in path:
-        raise DataError(f"{place}: there is no path")
+        raise DataError(f"{place}: the path is missing")
     if not label:
-        raise DataError(f"{place}: '{path}' has no label", "give it one, or remove the line")
+        raise DataError(f"{place}: '{path}' has no label", "add one, or remove the line")
     if split is not None and split.casefold() not in SPLIT_WORDS:
         message = f"{place}: the split of '{path}' is '{split}'"
         raise DataError(message, "write train, val or test")
@@ -116,11 +116,11 @@ def _row(
     chosen = None if split is None else SPLIT_WORDS[split.casefold()]
     relative = os.path.relpath(found, folder) if found.is_relative_to(folder) else str(found)
     name = nfc(Path(os.path.normpath(relative)).as_posix())
-    return Row(found, name, nfc(label), chosen, line)
+    return LabelRow(found, name, nfc(label), chosen, line)
 
 
 def _find(text: str, folder: Path) -> Path | None:
-    """The file, also where the table was written on a system with other habits."""
+    """Find a file, even if the CSV has backslashes or another Unicode normal form."""
     forms = [text, text.replace("\\", "/")]
     forms += [unicodedata.normalize(form, text) for form in ("NFC", "NFD") for text in forms]
     for form in dict.fromkeys(forms):
@@ -138,10 +138,10 @@ def _column(header: list[str], names: tuple[str, ...], table: Path) -> int:
         return found[0]
     columns = ", ".join(filter(None, header)) or "nothing"
     wanted = f"{', '.join(names[:-1])} or {names[-1]}"
-    message = f"{table}:1: the header must name one of {wanted}, found {columns}"
-    raise DataError(message, "as in path,label")
+    message = f"{table}:1: the header must have one of {wanted}, found {columns}"
+    raise DataError(message, "for example path,label")
 
 
 def nfc(text: str) -> str:
-    """Unicode's composed form: macOS may write é as two characters where Linux writes one."""
+    """Unicode normal form C: macOS may write é as two characters, Linux writes one."""
     return unicodedata.normalize("NFC", text)

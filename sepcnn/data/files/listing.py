@@ -1,4 +1,4 @@
-"""Which image files a folder or a table holds, with their classes and splits; none is opened."""
+"""Lists the image files of a folder or CSV with their classes and splits, without opening them."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from sepcnn.data.files.decoding import SUFFIXES
 from sepcnn.data.files.labels import SPLIT_WORDS, nfc, read_labels
 from sepcnn.errors import DataError
 
-CSV_HINT = "put the images of each class in a folder of its name, or give a CSV: labels: FILE"
+CSV_HINT = "put the images of each class in a folder of that name, or give a CSV: labels: FILE"
 
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """An image file and what it shows."""
+    """An image file with its class and split."""
 
     location: str
-    """its path: a `Path` for each of a million files takes more memory than all else"""
+    """its path as text: a million `Path` objects need more memory than everything else"""
     name: str
-    """relative to the root, with / and in Unicode's composed form: the same on every machine"""
+    """relative to the root, with / and in Unicode normal form C: the same on every machine"""
     key: str
-    """relative to the folder of the class: decides what is held out"""
+    """relative to the folder of the class: its hash decides whether the image is held out"""
     class_name: str
     split: str | None
-    """train, val or test; None where the images are not split"""
+    """train, val or test; None if the images are not split"""
 
     @property
     def path(self) -> Path:
@@ -37,17 +37,17 @@ class ImageFile:
 
 @dataclass(frozen=True)
 class Listing:
-    """All images of a data set: of at least two classes, which every split has."""
+    """All images of a data set: at least two classes, each in every split."""
 
     class_names: tuple[str, ...]
     """in natural order: 2 before 10"""
     files: tuple[ImageFile, ...]
-    """in the order of their names"""
+    """sorted by name"""
     unlabelled: tuple[Path, ...] = ()
-    """images that lie beside the folders of the classes: left out"""
+    """images next to the folders of the classes, which are left out"""
 
     def counts(self) -> dict[str | None, dict[str, int]]:
-        """How many images each split has of each class."""
+        """The number of images of each class in each split."""
         counts: dict[str | None, dict[str, int]] = {}
         for file in self.files:
             of_split = counts.setdefault(file.split, dict.fromkeys(self.class_names, 0))
@@ -56,13 +56,13 @@ class Listing:
 
 
 def list_images(root: Path, labels: Path | None = None) -> Listing:
-    """The images of class-named folders, with or without train/val/test, or of a CSV.
+    """List the images of folders named by class, with or without train, val and test, or of a CSV.
 
     Errors: `DataError`.
     """
     check_folder(root)
     if labels is None:
-        files, unlabelled = _of_folders(root)
+        files, unlabelled = _list_folders(root)
     else:
         rows = read_labels(labels, root)
         files, unlabelled = (
@@ -79,16 +79,16 @@ def list_images(root: Path, labels: Path | None = None) -> Listing:
 
 
 def find_images(path: Path) -> list[Path]:
-    """The file itself, or the image files below a folder in a stable order, hidden ones left out.
+    """The file ``path``, or all image files below it, sorted; hidden files are left out.
 
-    Errors: `DataError` if there is no such file or no image in the folder.
+    Errors: `DataError` if the file does not exist or the folder has no images.
     """
     try:
         if not path.exists():
             raise DataError(f"there is no file or folder {path}", "check the path")
         if not path.is_dir():
             return [path]
-    except OSError as error:  # a name that is too long, a folder that may not be entered
+    except OSError as error:  # for example a name that is too long, no permission
         raise DataError(f"{path}: {(error.strerror or str(error)).lower()}") from None
     found = sorted(walk_images(path))
     if not found:
@@ -97,7 +97,7 @@ def find_images(path: Path) -> list[Path]:
 
 
 def check_folder(root: Path) -> None:
-    """Errors: `DataError` for what is no folder."""
+    """Errors: `DataError` if ``root`` is not a folder."""
     try:
         if root.is_dir():
             return
@@ -105,7 +105,7 @@ def check_folder(root: Path) -> None:
     except OSError as error:
         raise DataError(f"{root}: {(error.strerror or str(error)).lower()}") from None
     if exists:
-        raise DataError(f"{root} is a file", "give the folder that holds the images")
+        raise DataError(f"{root} is a file", "give the folder that contains the images")
     raise DataError(f"there is no folder {root}", "check the path")
 
 
@@ -131,16 +131,16 @@ def _check(listing: Listing, where: Path) -> None:
     if lacking:
         more = f" and {len(lacking) - 10} more" if len(lacking) > 10 else ""
         message = f"{where}: classes differ between splits: {', '.join(lacking[:10])}{more}"
-        hint = "name the folders alike, and give each split images of each class"
-        alike: dict[str, str] = {}
+        hint = "use the same class names, and images of each class, in every split"
+        by_casefold: dict[str, str] = {}
         for name in names:
-            if (other := alike.setdefault(name.casefold(), name)) != name:
-                hint = f"'{other}' and '{name}' differ only in case: name them alike"
+            if (other := by_casefold.setdefault(name.casefold(), name)) != name:
+                hint = f"'{other}' and '{name}' differ only in case: use one name"
         raise DataError(message, hint)
 
 
 def natural_key(name: str) -> tuple[list[tuple[int, str]], str]:
-    """Sorts 2 before 10, and b between A and C."""
+    """A sort key that puts 2 before 10, and b between A and C."""
     parts = re.split(r"(\d+)", name.casefold())
     parts[1::2] = [number.lstrip("0") for number in parts[1::2]]
     return [(len(p) if i % 2 else 0, p) for i, p in enumerate(parts)], name
@@ -149,29 +149,29 @@ def natural_key(name: str) -> tuple[list[tuple[int, str]], str]:
 # ── folders ───────────────────────────────────────────────────────────────────────────────────
 
 
-def _of_folders(root: Path) -> tuple[list[ImageFile], list[Path]]:
-    folders, unlabelled = _entries(root)
+def _list_folders(root: Path) -> tuple[list[ImageFile], list[Path]]:
+    folders, unlabelled = _scan(root)
     if not folders:
         if unlabelled:
-            message = f"{root}: there are images, but no folders that name their classes"
+            message = f"{root}: there are images, but no folders named by class"
             raise DataError(message, CSV_HINT)
         raise DataError(f"{root}: there are no images", CSV_HINT)
     splits = _split_folders(root, folders)
     if not splits:
-        return [file for folder in folders for file in _of_class(folder, None, root)], unlabelled
+        return [file for folder in folders for file in _list_class(folder, None, root)], unlabelled
     files = []
     for split, folder in splits.items():
-        classes, beside = _entries(folder)
+        classes, beside = _scan(folder)
         if not classes:
-            what = "are images, but no folders that name their classes" if beside else "is nothing"
+            what = "are images, but no folders named by class" if beside else "is nothing"
             raise DataError(f"{folder}: there {what}", CSV_HINT)
         unlabelled += beside
-        files += [file for one in classes for file in _of_class(one, split, root)]
+        files += [file for one in classes for file in _list_class(one, split, root)]
     return files, unlabelled
 
 
 def _split_folders(root: Path, folders: list[Path]) -> dict[str, Path]:
-    """The folders of the splits; empty where the folders are classes."""
+    """The folder of each split; empty if the folders are classes."""
     splits: dict[str, Path] = {}
     others = []
     for folder in folders:
@@ -179,27 +179,27 @@ def _split_folders(root: Path, folders: list[Path]) -> dict[str, Path]:
         if split is None:
             others.append(folder)
         elif split in splits:
-            message = f"{root}: both '{splits[split].name}' and '{folder.name}' are there"
-            raise DataError(message, f"join them into one folder {split}")
+            message = f"{root}: found both '{splits[split].name}' and '{folder.name}'"
+            raise DataError(message, f"merge them into one folder {split}")
         else:
             splits[split] = folder
-    # Trains beside ships and cars: a folder that holds images itself is a class.
-    if others and not any(_entries(folder)[0] for folder in splits.values()):
+    # A class may be called train, next to ship and car: then the folder itself has the images.
+    if others and not any(_scan(folder)[0] for folder in splits.values()):
         return {}
     for folder in others if splits else ():
         if next(walk_images(folder), None):
             named = " and ".join(f"'{one.name}'" for one in splits.values())
-            message = f"{root}: '{folder.name}' is beside {named}: a class or a split?"
-            raise DataError(message, "move it elsewhere, or rename it")
+            message = f"{root}: '{folder.name}' is next to {named}: is it a class or a split?"
+            raise DataError(message, "move or rename it")
     return splits
 
 
-def _of_class(folder: Path, split: str | None, root: Path) -> list[ImageFile]:
-    """The images of a class, in folders within its folder too."""
+def _list_class(folder: Path, split: str | None, root: Path) -> list[ImageFile]:
+    """The images of a class and its subfolders. Errors: `DataError` if there are none."""
     files, class_name = [], nfc(folder.name)
     above, inside = (len(os.path.join(base, "")) for base in (root, folder))
-    # A link back up would bring in the images of other classes.
-    for path in walk_images(folder, (_identity(root), _identity(folder.parent))):
+    # A symbolic link to a parent folder would add the images of other classes.
+    for path in walk_images(folder, (_device_and_inode(root), _device_and_inode(folder.parent))):
         location = str(path)
         text = location.replace(os.sep, "/")  # Path.relative_to takes ten times as long
         name, key = nfc(text[above:]), nfc(text[inside:])
@@ -211,24 +211,24 @@ def _of_class(folder: Path, split: str | None, root: Path) -> list[ImageFile]:
 
 
 def walk_images(folder: Path, above: tuple[tuple[int, int], ...] = ()) -> Iterator[Path]:
-    """The images in a folder and those within; links are followed, but never in a ring.
+    """Yield the images of a folder and its subfolders; links are followed, but not in cycles.
 
-    ``above``: the identities of folders that are not entered. Errors: `DataError`.
+    ``above``: device and inode of folders that are not entered. Errors: `DataError`.
     """
-    waiting = [(folder, above)]  # not by recursion: folders may be nested a thousand deep
+    waiting = [(folder, above)]  # no recursion, because folders may be nested a thousand deep
     while waiting:
         folder, above = waiting.pop()
-        here = _identity(folder)
+        here = _device_and_inode(folder)
         if here in above:
             continue
-        folders, images = _entries(folder)
+        folders, images = _scan(folder)
         yield from images
         above = (*above, here)
         waiting += [(inner, above) for inner in reversed(folders)]
 
 
-def _identity(folder: Path) -> tuple[int, int]:
-    """The same whichever links lead there."""
+def _device_and_inode(folder: Path) -> tuple[int, int]:
+    """Identify a folder independently of symbolic links. Errors: `DataError`."""
     try:
         status = folder.stat()
     except OSError as error:
@@ -236,10 +236,10 @@ def _identity(folder: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _entries(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The folders and the image files in a folder, hidden ones left out, in a stable order.
+def _scan(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The subfolders and image files of a folder, sorted, without hidden ones.
 
-    A link that leads nowhere, or to itself, counts as an image, so that reading it tells.
+    A broken link counts as an image, so that reading it reports the error. Errors: `DataError`.
     """
     folders, images = [], []
     try:

@@ -1,4 +1,4 @@
-"""A lock that processes share, and the word that is said while one waits for another."""
+"""A lock between processes, with a message while one waits for another."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from filelock import FileLock, Timeout
 
 
 @contextmanager
-def held(lock: Path, what: str) -> Iterator[None]:
-    """Hold the lock file; where another process has it, one line says ``what`` it is doing.
+def locked(path: Path, activity: str) -> Iterator[None]:
+    """Hold the lock file ``path`` for the duration of the block.
 
-    Errors: OSError.
+    If another process holds it, a warning says that it is busy with ``activity``. Errors: OSError.
     """
-    shared = FileLock(lock)
+    lock = FileLock(path)
     try:
-        shared.acquire(timeout=0)
-    except NotImplementedError:  # older versions of filelock, where a file system has no locks
+        lock.acquire(timeout=0)
+    except NotImplementedError:  # from older versions of filelock on file systems without locks
         raise OSError("its file system has no locks") from None
     except Timeout:
-        # Through logging, which prints on standard error unless a program wants it elsewhere.
-        logging.getLogger(__name__).warning("waiting for another process, which is %s", what)
-        shared.acquire()
+        # Logging prints to standard error unless a program configures it otherwise.
+        logging.getLogger(__name__).warning("waiting for another process, which is %s", activity)
+        lock.acquire()
     try:
         yield
     finally:
-        shared.release()
+        lock.release()

@@ -1,4 +1,4 @@
-"""Image files decoded once, on all cores, into the user's cache folder; into memory without one."""
+"""Decodes image files once, on all cores, into the user's cache folder or into memory."""
 
 from __future__ import annotations
 
@@ -18,33 +18,34 @@ import numpy as np
 from sepcnn.backends.machine import free_memory, processor_count
 from sepcnn.cache import cache_folder
 from sepcnn.data.files.decoding import DECODER, Resize, decoder, read_image
-from sepcnn.data.files.locks import held
+from sepcnn.data.files.locks import locked
 from sepcnn.data.files.row_file import (
     RowFile,
     RowIndex,
     SourceFile,
-    digest_of,
     open_rows,
+    row_digest,
     write_rows,
 )
 from sepcnn.data.progress import ProgressCallback
 from sepcnn.errors import DataError
 
-CACHE = "images"
-"""the folder within the cache folder"""
+SUBFOLDER = "images"
+"""below the cache folder"""
 QUEUED_PER_THREAD = 4
-"""decoded images that wait to be written"""
+"""decoded images per thread that may wait to be written"""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFormat:
-    """What image files become."""
+    """Shape and resizing of decoded images."""
 
     shape: tuple[int, int, int]
+    """height, width, channels"""
     resize: Resize
 
-    def facts(self, source: str) -> dict[str, Any]:
-        """What decides about the cache file, and what `sepcnn cache` shows."""
+    def metadata(self, source: str) -> dict[str, Any]:
+        """Identifies a cache file, is stored in it, and is shown by `sepcnn cache`."""
         made = {"shape": list(self.shape), "resize": self.resize}
         return {"source": source, **made, "decoder": f"{DECODER}, {decoder()}"}
 
@@ -54,13 +55,13 @@ class StoredFormat:
         return height * width * channels
 
 
-class Rows(Protocol):
-    """Where decoded images lie."""
+class RowStore(Protocol):
+    """Decoded images as rows of bytes, in a file or in memory."""
 
-    entries: RowIndex
+    index: RowIndex
 
-    def gather(self, places: list[int], rows: np.ndarray) -> None:
-        """Fill ``rows`` with the images at ``places``."""
+    def gather(self, row_numbers: list[int], rows: np.ndarray) -> None:
+        """Copy images into ``rows``, uint8 [n, bytes per row]."""
 
 
 @dataclass
@@ -68,143 +69,149 @@ class MemoryRows:
     """Decoded images in memory."""
 
     images: np.ndarray
-    """uint8 [N, bytes a row]"""
-    entries: RowIndex = field(default_factory=RowIndex)
+    """uint8 [N, bytes per row]"""
+    index: RowIndex = field(default_factory=RowIndex)
 
-    def add(self, entry: SourceFile, row: bytes) -> None:
-        self.images[len(self.entries)] = np.frombuffer(row, np.uint8)
-        self.entries.add(entry)
+    def add(self, source_file: SourceFile, row: bytes) -> None:
+        self.images[len(self.index)] = np.frombuffer(row, np.uint8)
+        self.index.add(source_file)
 
-    def gather(self, places: list[int], rows: np.ndarray) -> None:
-        np.take(self.images, places, axis=0, out=rows)
+    def gather(self, row_numbers: list[int], rows: np.ndarray) -> None:
+        np.take(self.images, row_numbers, axis=0, out=rows)
 
 
 @dataclass
 class DecodedImages:
-    """All image files that could be read, and what was wrong with the others."""
+    """The decoded image files, and the errors of those that cannot be read."""
 
-    rows: Rows
+    rows: RowStore
     unreadable: dict[str, str]
+    """path → error message"""
     note: str = ""
+    """for the user, if the cache could not be used"""
 
-    def places(self) -> dict[str, int]:
-        """Where the images lie; not what the cache still holds of a file that is damaged now."""
-        places = self.rows.entries.places()
+    def row_numbers(self) -> dict[str, int]:
+        """Map each path to its row number, without files that are unreadable now."""
+        row_numbers = self.rows.index.row_numbers()
         for path in self.unreadable:
-            places.pop(path, None)
-        return places
+            row_numbers.pop(path, None)
+        return row_numbers
 
 
 def decode(
-    files: list[str], form: StoredFormat, source: str, watch: ProgressCallback
+    files: list[str], target: StoredFormat, source: str, progress: ProgressCallback
 ) -> DecodedImages:
-    """The images of ``files``, from the cache where they have not changed since; ``source``
-    names the set, which has a file of its own in the cache.
+    """Decode ``files``, or take them from the cache if they have not changed.
 
-    Errors: `DataError` for files that change while they are read, and where there is room for
-    the images neither in the cache folder nor in memory.
+    ``source`` names the data set, which has its own cache file.
+    Errors: `DataError` if a file changes while it is read, or if there is not enough space for the
+    images in the cache folder and in memory.
     """
     files = list(dict.fromkeys(files))
-    facts = form.facts(source)
-    name = hashlib.blake2b(repr(facts).encode(errors="surrogateescape"), digest_size=12)
-    path = cache_folder() / CACHE / f"{name.hexdigest()}.rows"
-    stored = open_rows(path)
-    if stored and not changed(files, stored):
+    metadata = target.metadata(source)
+    name = hashlib.blake2b(repr(metadata).encode(errors="surrogateescape"), digest_size=12)
+    path = cache_folder() / SUBFOLDER / f"{name.hexdigest()}.rows"
+    cached = open_rows(path)
+    if cached and not changed_files(files, cached):
         with suppress(OSError):
-            os.utime(path)  # when it was last used
-        return DecodedImages(stored, {})
+            os.utime(path)  # time of last use
+        return DecodedImages(cached, {})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with held(path.with_suffix(".lock"), f"decoding the images of {source}"):
-            return into_cache(files, form, path, facts, watch)
-    except (OSError, ValueError) as error:  # ValueError: a file that was cut just now
+        with locked(path.with_suffix(".lock"), f"decoding the images of {source}"):
+            return decode_into_cache(files, target, path, metadata, progress)
+    except (OSError, ValueError) as error:  # ValueError: the file was truncated just now
         reason = ((error.strerror if isinstance(error, OSError) else "") or str(error)).lower()
-        return into_memory(files, form, reason, watch)
+        return decode_into_memory(files, target, reason, progress)
 
 
-def changed(files: Iterable[str], stored: RowFile | None) -> list[str]:
-    """The files that are not in the cache as they are now."""
-    places = stored.entries.places() if stored else {}
+def changed_files(files: Iterable[str], cached: RowFile | None) -> list[str]:
+    """The files whose current version is not in the cache."""
+    row_numbers = cached.index.row_numbers() if cached else {}
     found = []
     for file in files:
-        place = places.get(file)
-        if stored is None or place is None:
+        number = row_numbers.get(file)
+        if cached is None or number is None:
             found.append(file)
             continue
-        entry = stored.entries[place]
+        source_file = cached.index[number]
         try:
             status = os.stat(file)
         except OSError:
             found.append(file)
             continue
-        if version(status) != (entry.size, entry.modified, entry.changed):
+        if file_version(status) != (source_file.size, source_file.modified, source_file.changed):
             found.append(file)
     return found
 
 
-def version(status: os.stat_result) -> tuple[int, int, int]:
-    """Differs whenever a file may have another content than before."""
+def file_version(status: os.stat_result) -> tuple[int, int, int]:
+    """Size, mtime and ctime: they differ if the content of a file may have changed."""
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def into_cache(
-    files: list[str], form: StoredFormat, path: Path, facts: dict[str, Any], watch: ProgressCallback
+def decode_into_cache(
+    files: list[str],
+    target: StoredFormat,
+    path: Path,
+    metadata: dict[str, Any],
+    progress: ProgressCallback,
 ) -> DecodedImages:
-    """Decode what has changed, and copy the rows of what has not. Errors: OSError."""
-    stored = open_rows(path)  # another process may have written it while this one waited
-    fresh = changed(files, stored)
+    """Decode changed files and copy the rows of the others into a new file. Errors: OSError."""
+    cached = open_rows(path)  # another process may have written it while this one waited
+    fresh = changed_files(files, cached)
     left = set(fresh)
     kept = [file for file in files if file not in left]
-    if shutil.disk_usage(path.parent).free < len(files) * form.row_bytes:
-        raise OSError("no room")
+    if shutil.disk_usage(path.parent).free < len(files) * target.row_bytes:
+        raise OSError("not enough space")
     unreadable: dict[str, str] = {}
-    rows = read_all(fresh, form, unreadable, watch)
+    rows = read_images(fresh, target, unreadable, progress)
     first = next(rows, None)
-    if first is None and stored:
-        return DecodedImages(stored, unreadable)
-    with write_rows(path, facts) as writer:
+    if first is None and cached:
+        return DecodedImages(cached, unreadable)
+    with write_rows(path, metadata) as writer:
         if first is not None:
             writer.add(*first)
-        for entry, row in rows:
-            writer.add(entry, row)
-        places = stored.entries.places() if stored else {}
+        for source_file, row in rows:
+            writer.add(source_file, row)
+        row_numbers = cached.index.row_numbers() if cached else {}
         for file in kept:
-            assert stored is not None
-            place = places[file]
-            entry, row = stored.entries[place], stored.row(place)
-            if digest_of(row) == entry.digest:
-                writer.add(entry, row)
+            assert cached is not None
+            number = row_numbers[file]
+            source_file, row = cached.index[number], cached.row(number)
+            if row_digest(row) == source_file.digest:
+                writer.add(source_file, row)
                 continue
-            for entry, row in read_all([file], form, unreadable, watch):
-                writer.add(entry, row)
-        writer.row_bytes = form.row_bytes
+            for source_file, row in read_images([file], target, unreadable, progress):
+                writer.add(source_file, row)
+        writer.row_bytes = target.row_bytes
     return DecodedImages(RowFile(path), unreadable)
 
 
-def into_memory(
-    files: list[str], form: StoredFormat, reason: str, watch: ProgressCallback
+def decode_into_memory(
+    files: list[str], target: StoredFormat, reason: str, progress: ProgressCallback
 ) -> DecodedImages:
-    """Decode everything, to be forgotten at the end. Errors: `DataError`."""
-    needed, free = len(files) * form.row_bytes, free_memory()
+    """Decode all files into memory. Errors: `DataError` if that needs over half of what is free."""
+    needed, free = len(files) * target.row_bytes, free_memory()
     where = f"the cache folder {cache_folder()} cannot be used ({reason})"
     if free is not None and needed > free / 2:
         size = f"{needed / 1e9:.1f} GB"
-        message = f"{where}, and {size} of decoded images are too much for the memory"
-        raise DataError(message, f"set XDG_CACHE_HOME to a folder with {size} of room")
-    kept = MemoryRows(np.empty((len(files), form.row_bytes), np.uint8))
+        message = f"{where}, and {size} of decoded images do not fit into memory"
+        raise DataError(message, f"set XDG_CACHE_HOME to a folder with {size} of free space")
+    kept = MemoryRows(np.empty((len(files), target.row_bytes), np.uint8))
     unreadable: dict[str, str] = {}
-    for entry, row in read_all(files, form, unreadable, watch):
-        kept.add(entry, row)
-    note = f"{where}: the images are kept in memory, and read again by the next command"
+    for source_file, row in read_images(files, target, unreadable, progress):
+        kept.add(source_file, row)
+    note = f"{where}: images are kept in memory, and decoded again by the next command"
     return DecodedImages(kept, unreadable, note)
 
 
-def read_all(
-    files: list[str], form: StoredFormat, unreadable: dict[str, str], watch: ProgressCallback
+def read_images(
+    files: list[str], target: StoredFormat, unreadable: dict[str, str], progress: ProgressCallback
 ) -> Iterator[tuple[SourceFile, bytes]]:
-    """Each image that can be read, in order; what is wrong with others goes to ``unreadable``.
+    """Decode images in order; errors of unreadable files are added to ``unreadable``.
 
-    Threads serve: Pillow decodes and resizes without holding Python's lock.
+    Threads are enough, because Pillow releases the GIL while it decodes and resizes.
     """
     threads = processor_count()
     pool = ThreadPoolExecutor(threads)
@@ -214,13 +221,13 @@ def read_all(
     try:
         while True:
             while len(waiting) < QUEUED_PER_THREAD * threads and (file := next(remaining, None)):
-                waiting.append((file, pool.submit(read_one, file, form)))
+                waiting.append((file, pool.submit(read_file, file, target)))
             if not waiting:
                 return
             file, future = waiting.popleft()
             result = future.result()
             done += 1
-            watch(done, len(files))
+            progress(done, len(files))
             if isinstance(result, str):
                 unreadable[file] = result
             else:
@@ -229,17 +236,20 @@ def read_all(
         pool.shutdown(cancel_futures=True)
 
 
-def read_one(file: str, form: StoredFormat) -> tuple[SourceFile, bytes] | str:
-    """An image and what it was made of, or what is wrong with it. Errors: `DataError`."""
+def read_file(file: str, target: StoredFormat) -> tuple[SourceFile, bytes] | str:
+    """Decode one file: its description and pixels, or the error message if it cannot be read.
+
+    Errors: `DataError` if the file changes meanwhile.
+    """
     try:
         before = os.stat(file)
-        row = read_image(Path(file), form.shape, form.resize).tobytes()
+        row = read_image(Path(file), target.shape, target.resize).tobytes()
         after = os.stat(file)
     except DataError as error:
         return error.message
     except OSError as error:
         return f"{file}: {(error.strerror or str(error)).lower()}"
-    if version(before) != version(after):
+    if file_version(before) != file_version(after):
         message = f"{file} changed while it was read"
-        raise DataError(message, "start again when nothing writes into the folder")
-    return SourceFile(file, *version(before), digest_of(row)), row
+        raise DataError(message, "run the command again when nothing writes to the folder")
+    return SourceFile(file, *file_version(before), row_digest(row)), row

@@ -1,10 +1,10 @@
-"""A file of decoded images: equal rows of bytes, then an index of what they are.
+"""A file of decoded images: rows of equal length in bytes, followed by an index.
 
-    rows | index: a record for each row, their paths, facts (JSON) |
-    footer: magic, rows, bytes a row, bytes of the index, bytes of the facts, BLAKE2 of the index
+    rows | index: one record per row, the paths, metadata (JSON) |
+    footer: magic, rows, bytes per row, bytes of index and metadata, BLAKE2 of the index
 
-Rows are read at their positions, not through a mapping: what was read stays the system's to
-forget, and a file that was cut is an error instead of a crash.
+Rows are read at their positions, not through a memory mapping: the system can drop pages that were
+read, and a truncated file raises an error instead of crashing the process.
 """
 
 from __future__ import annotations
@@ -29,29 +29,32 @@ from sepcnn.errors import DataError
 FOOTER = struct.Struct("<8sQQQQ16s")
 MAGIC = b"sepcnn 3"
 RECORD = struct.Struct("<QqqQ16s")
-"""bytes, modified, changed, where the path ends among the paths, digest of the row"""
+"""size, modified, changed, end of the path in the paths, digest of the row"""
 DIGEST_BYTES = 16
 ROWS_CHECKED = 32
-"""of a file that is opened: all of them would take as long as reading it"""
+"""rows whose digest is checked when a file is opened; checking all would read the whole file"""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """The image file that a row was made of."""
+    """The image file that a row was decoded from."""
 
     path: str
     size: int
-    """bytes"""
+    """in bytes"""
     modified: int
-    """when its content was written: nanoseconds"""
+    """time of the last change of its content (mtime), in nanoseconds"""
     changed: int
-    """when anything of it changed: also a file that was moved there with its old time tells"""
+    """time of the last change of its metadata (ctime), in nanoseconds: also updated by a move"""
     digest: str
-    """of the row"""
+    """BLAKE2 of the row, hexadecimal"""
 
 
 class RowIndex:
-    """An entry for each row, as bytes: as objects they would take more memory than small images."""
+    """The source file of each row, packed as bytes.
+
+    As Python objects, they would need more memory than small images.
+    """
 
     def __init__(self, records: bytes | memoryview = b"", paths: bytes | memoryview = b"") -> None:
         self._records, self._paths = bytearray(records), bytearray(paths)
@@ -59,37 +62,39 @@ class RowIndex:
     def __len__(self) -> int:
         return len(self._records) // RECORD.size
 
-    def __getitem__(self, place: int) -> SourceFile:
-        if not 0 <= place < len(self):
-            raise IndexError(place)
+    def __getitem__(self, number: int) -> SourceFile:
+        if not 0 <= number < len(self):
+            raise IndexError(number)
         size, modified, changed, end, digest = RECORD.unpack_from(
-            self._records, place * RECORD.size
+            self._records, number * RECORD.size
         )
-        start = self._end(place - 1) if place else 0
+        start = self._end(number - 1) if number else 0
         path = self._paths[start:end].decode(errors="surrogateescape")
         return SourceFile(path, size, modified, changed, digest.hex())
 
-    def _end(self, place: int) -> int:
-        end: int = RECORD.unpack_from(self._records, place * RECORD.size)[3]
+    def _end(self, number: int) -> int:
+        end: int = RECORD.unpack_from(self._records, number * RECORD.size)[3]
         return end
 
-    def digest(self, place: int) -> str:
-        """As `self[place].digest`, for one after another."""
-        end = (place + 1) * RECORD.size
+    def digest(self, number: int) -> str:
+        """As ``self[number].digest``, but faster."""
+        end = (number + 1) * RECORD.size
         return self._records[end - DIGEST_BYTES : end].hex()
 
-    def places(self) -> dict[str, int]:
-        """The place of each path. It takes memory: not to be kept."""
+    def row_numbers(self) -> dict[str, int]:
+        """Map each path to its row number. It is large, so callers should not keep it."""
         found, start = {}, 0
-        for place, (_, _, _, end, _) in enumerate(RECORD.iter_unpack(self._records)):
-            found[self._paths[start:end].decode(errors="surrogateescape")] = place
+        for number, (_, _, _, end, _) in enumerate(RECORD.iter_unpack(self._records)):
+            found[self._paths[start:end].decode(errors="surrogateescape")] = number
             start = end
         return found
 
-    def add(self, entry: SourceFile) -> None:
-        self._paths += entry.path.encode(errors="surrogateescape")
-        end, digest = len(self._paths), bytes.fromhex(entry.digest)
-        self._records += RECORD.pack(entry.size, entry.modified, entry.changed, end, digest)
+    def add(self, source_file: SourceFile) -> None:
+        self._paths += source_file.path.encode(errors="surrogateescape")
+        end, digest = len(self._paths), bytes.fromhex(source_file.digest)
+        self._records += RECORD.pack(
+            source_file.size, source_file.modified, source_file.changed, end, digest
+        )
 
     def __bytes__(self) -> bytes:
         return bytes(self._records + self._paths)
@@ -97,18 +102,18 @@ class RowIndex:
 
 @dataclass(frozen=True, slots=True)
 class Footer:
-    """How a file of rows is laid out."""
+    """The layout of a row file."""
 
     rows: int
     row_bytes: int
     index_bytes: int
-    facts_bytes: int
+    metadata_bytes: int
     digest: bytes
-    """of the index"""
+    """BLAKE2 of the index"""
 
     @classmethod
-    def of(cls, file: BinaryIO) -> Footer:
-        """Errors: ValueError for a file that was cut, or is none of rows."""
+    def read(cls, file: BinaryIO) -> Footer:
+        """Read the footer of an open file. Errors: ValueError if it is not a complete row file."""
         length = os.fstat(file.fileno()).st_size
         if length < FOOTER.size:
             raise ValueError("cut off")
@@ -116,39 +121,40 @@ class Footer:
         magic, *values = FOOTER.unpack(file.read(FOOTER.size))
         footer = cls(*values)
         whole = footer.rows * footer.row_bytes + footer.index_bytes + FOOTER.size
-        inside = footer.rows * RECORD.size + footer.facts_bytes
+        inside = footer.rows * RECORD.size + footer.metadata_bytes
         if magic != MAGIC or length != whole or inside > footer.index_bytes:
             raise ValueError("cut off")
         return footer
 
 
 class RowFile:
-    """An open file of rows. Errors: ValueError for a damaged one, OSError."""
+    """An open row file. Errors: ValueError if it is damaged, OSError."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file = path.open("rb", buffering=0)
         self._lock = threading.Lock()
         weakref.finalize(self, self._file.close)
-        footer = Footer.of(self._file)
+        footer = Footer.read(self._file)
         self.row_bytes = footer.row_bytes
-        index = memoryview(self._at(footer.rows * footer.row_bytes, footer.index_bytes))
+        index = memoryview(self._read(footer.rows * footer.row_bytes, footer.index_bytes))
         if hashlib.blake2b(index, digest_size=DIGEST_BYTES).digest() != footer.digest:
             raise ValueError("damaged")
-        records, facts = footer.rows * RECORD.size, footer.index_bytes - footer.facts_bytes
-        self.entries = RowIndex(index[:records], index[records:facts])
+        records, metadata = footer.rows * RECORD.size, footer.index_bytes - footer.metadata_bytes
+        self.index = RowIndex(index[:records], index[records:metadata])
         step = max(1, footer.rows // ROWS_CHECKED)
-        for place in range(0, footer.rows, step):
-            if digest_of(self.row(place)) != self.entries.digest(place):
+        for number in range(0, footer.rows, step):
+            if row_digest(self.row(number)) != self.index.digest(number):
                 raise ValueError("damaged")
 
-    def row(self, place: int) -> bytes:
-        return self._at(place * self.row_bytes, self.row_bytes)
+    def row(self, number: int) -> bytes:
+        """Read one row."""
+        return self._read(number * self.row_bytes, self.row_bytes)
 
-    def _at(self, offset: int, count: int) -> bytes:
-        found = bytearray(count)
-        self._read_into(offset, memoryview(found))
-        return bytes(found)
+    def _read(self, offset: int, count: int) -> bytes:
+        content = bytearray(count)
+        self._read_into(offset, memoryview(content))
+        return bytes(content)
 
     def _read_into(self, offset: int, into: memoryview) -> None:
         with self._lock:
@@ -159,21 +165,21 @@ class RowFile:
                     raise ValueError("cut off")
                 into = into[count:]
 
-    def gather(self, places: list[int], rows: np.ndarray) -> None:
-        """Fill ``rows``, uint8 [n, bytes a row], with those at ``places``.
+    def gather(self, row_numbers: list[int], rows: np.ndarray) -> None:
+        """Read rows into ``rows``, uint8 [n, bytes per row].
 
-        Errors: `DataError` for a file that was damaged since it was opened.
+        Errors: `DataError` if the file was damaged after it was opened.
         """
         try:
-            for row, place in zip(rows, places, strict=True):
-                self._read_into(place * self.row_bytes, memoryview(row))
+            for row, number in zip(rows, row_numbers, strict=True):
+                self._read_into(number * self.row_bytes, memoryview(row))
         except (ValueError, OSError) as error:
             message = f"{self.path}: the cached images can no longer be read ({error})"
-            raise DataError(message, "run the same command again: they are read anew") from None
+            raise DataError(message, "run the command again to decode the images again") from None
 
 
 def open_rows(path: Path) -> RowFile | None:
-    """The file if it is there and whole."""
+    """Open a row file; None if it is missing or damaged."""
     try:
         return RowFile(path)
     except (OSError, ValueError):
@@ -181,22 +187,22 @@ def open_rows(path: Path) -> RowFile | None:
 
 
 def read_metadata(path: Path) -> tuple[dict[str, Any], int]:
-    """What a file of rows says of itself, and how many there are; no index is read.
+    """The metadata of a row file and its number of rows, without reading its index.
 
-    Errors: ValueError for a damaged one, OSError.
+    Errors: ValueError if the file is damaged, OSError.
     """
     with path.open("rb") as file:
-        footer = Footer.of(file)
-        file.seek(-FOOTER.size - footer.facts_bytes, os.SEEK_END)
-        facts = json.loads(file.read(footer.facts_bytes))
-    if not isinstance(facts, dict):
+        footer = Footer.read(file)
+        file.seek(-FOOTER.size - footer.metadata_bytes, os.SEEK_END)
+        metadata = json.loads(file.read(footer.metadata_bytes))
+    if not isinstance(metadata, dict):
         raise ValueError("damaged")
-    return facts, footer.rows
+    return metadata, footer.rows
 
 
 @contextmanager
-def write_rows(path: Path, facts: Mapping[str, Any]) -> Iterator[RowWriter]:
-    """Write a file of rows, which replaces ``path`` when the block ends without an exception.
+def write_rows(path: Path, metadata: Mapping[str, Any]) -> Iterator[RowWriter]:
+    """Write a row file, which replaces ``path`` when the block ends without an exception.
 
     The partial file has a fixed name: the caller holds the file's lock, so a partial file that
     exists was left by a process that was killed. Errors: OSError.
@@ -204,7 +210,7 @@ def write_rows(path: Path, facts: Mapping[str, Any]) -> Iterator[RowWriter]:
     with replacing(path, path.with_suffix(".partial")) as file:
         writer = RowWriter(file)
         yield writer
-        writer.write_index(facts)
+        writer.write_index(metadata)
 
 
 class RowWriter:
@@ -212,22 +218,23 @@ class RowWriter:
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
-        self.entries = RowIndex()
+        self.index = RowIndex()
         self.row_bytes = 0
 
-    def add(self, entry: SourceFile, row: bytes) -> None:
+    def add(self, source_file: SourceFile, row: bytes) -> None:
         self.row_bytes = len(row)
         self.file.write(row)
-        self.entries.add(entry)
+        self.index.add(source_file)
 
-    def write_index(self, facts: Mapping[str, Any]) -> None:
-        encoded = json.dumps(dict(facts)).encode()
-        index = bytes(self.entries) + encoded
+    def write_index(self, metadata: Mapping[str, Any]) -> None:
+        encoded = json.dumps(dict(metadata)).encode()
+        index = bytes(self.index) + encoded
         digest = hashlib.blake2b(index, digest_size=DIGEST_BYTES).digest()
-        sizes = (len(self.entries), self.row_bytes, len(index), len(encoded))
+        sizes = (len(self.index), self.row_bytes, len(index), len(encoded))
         self.file.write(index)
         self.file.write(FOOTER.pack(MAGIC, *sizes, digest))
 
 
-def digest_of(row: bytes | memoryview) -> str:
+def row_digest(row: bytes | memoryview) -> str:
+    """BLAKE2 of a row, hexadecimal."""
     return hashlib.blake2b(row, digest_size=DIGEST_BYTES).hexdigest()

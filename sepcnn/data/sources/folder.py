@@ -77,12 +77,12 @@ class Folder(Source):
         if listing.unlabelled:
             first, count = listing.unlabelled[0], len(listing.unlabelled)
             notes.append(f"left out, not in the folder of a class: {first}{more(count - 1)}")
-        places = decoded.places()
-        files = [file for file in listing.files if file.location in places]
+        row_numbers = decoded.row_numbers()
+        files = [file for file in listing.files if file.location in row_numbers]
         check_classes(files, listing)
         splits = split_files(files, request)
         parts = {
-            name: on_disk(splits[name], decoded, places, listing.class_names, form)
+            name: on_disk(splits[name], decoded, row_numbers, listing.class_names, form)
             if splits.get(name)
             else None
             for name in ("train", "val", "test")
@@ -154,12 +154,12 @@ def hold_out(files: list[ImageFile], request: Request) -> tuple[list[ImageFile],
 def on_disk(
     files: Iterable[ImageFile],
     decoded: DecodedImages,
-    places: dict[str, int],
+    row_numbers: dict[str, int],
     class_names: tuple[str, ...],
     form: StoredFormat,
 ) -> OnDiskSplit:
     numbers = {name: number for number, name in enumerate(class_names)}
     listed = list(files)
     labels = torch.tensor([numbers[file.class_name] for file in listed], dtype=torch.int64)
-    at = [places[file.location] for file in listed]
+    at = [row_numbers[file.location] for file in listed]
     return OnDiskSplit(decoded.rows, at, [file.name for file in listed], labels, form.shape)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.GifImagePlugin import GifImageFile
 
-from sepcnn.data.files.decoding import ORIENTATION, SUFFIXES, Resize, Room, read_image
+from sepcnn.data.files.decoding import ORIENTATION, SUFFIXES, PixelBudget, Resize, read_image
 from sepcnn.data.files.listing import find_images
 from sepcnn.errors import DataError
 from tests.runs import environment
@@ -303,8 +303,8 @@ def test_images_up_to_the_limit_are_read(tmp_path: Path) -> None:
 def test_a_net_of_other_channels(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.png", Image.fromarray(corners()))
     expected = (
-        f"{path}: mode RGB, the net takes 2 channels\n"
-        "   image files have 1, 3 or 4 channels; a TIFF also grey pages"
+        f"{path}: mode RGB, expected 2 channels\n"
+        "   use 1, 3 or 4 channels, or a TIFF with one grey page per channel"
     )
     assert complaint(path, (SIZE, SIZE, 2)) == expected
 
@@ -321,15 +321,17 @@ def test_grey_pages_are_channels(tmp_path: Path, count: int) -> None:
 def test_pages_of_another_number_are_refused(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.tif", grey(1), save_all=True, append_images=[grey(2)])
     assert complaint(path, (SIZE, SIZE, 5)) == (
-        f"{path}: 2 pages of mode L, the net takes 5 channels\n"
-        "   image files have 1, 3 or 4 channels; a TIFF also grey pages"
+        f"{path}: 2 pages of mode L, expected 5 channels\n"
+        "   use 1, 3 or 4 channels, or a TIFF with one grey page per channel"
     )
 
 
 def test_fractions_are_refused(tmp_path: Path) -> None:
     """They may count from 0 to 1 or to 255, or be heights in metres."""
     path = saved(tmp_path / "a.tif", Image.new("F", (SIZE, SIZE), 0.5))
-    expected = f"{path}: pixels are fractions\n   save it with 8 or 16 bits a channel"
+    expected = (
+        f"{path}: pixels are floating-point numbers\n   save it with 8 or 16 bits per channel"
+    )
     assert complaint(path) == expected
 
 
@@ -338,7 +340,7 @@ def test_what_does_not_fit_into_16_bits_is_refused(tmp_path: Path, low: int, hig
     pixels = np.full((SIZE, SIZE), low, np.int32)
     pixels[0, 0] = high
     path = saved(tmp_path / "a.tif", Image.fromarray(pixels))
-    expected = f"{path}: pixels from {low:,} to {high:,}\n   save it with 8 or 16 bits a channel"
+    expected = f"{path}: pixels from {low:,} to {high:,}\n   save it with 8 or 16 bits per channel"
     assert complaint(path) == expected
 
 
@@ -428,12 +430,12 @@ def test_strips_are_the_whole_image(
 
 
 def test_images_wait_until_there_is_room() -> None:
-    room, most, now = Room(10), 0, 0
+    budget, most, now = PixelBudget(10), 0, 0
     lock = threading.Lock()
 
     def decode(pixels: int) -> None:
         nonlocal now, most
-        with room.of(pixels):
+        with budget.reserve(pixels):
             with lock:
                 now += pixels
                 most = max(most, now)
@@ -444,9 +446,9 @@ def test_images_wait_until_there_is_room() -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(decode, [3, 4, 5, 6, 7, 2, 1, 10] * 3))
     assert 5 < most <= 10
-    with room.of(1000):  # alone
-        assert room.left == 0
-    assert room.left == 10
+    with budget.reserve(1000):  # alone
+        assert budget.left == 0
+    assert budget.left == 10
 
 
 LARGE = """

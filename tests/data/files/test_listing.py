@@ -154,20 +154,20 @@ def test_folders_nested_a_thousand_deep(tmp_path: Path) -> None:
     [
         pytest.param(
             ["notes.txt"],
-            "ROOT: there are no images\n   put the images of each class in a folder of its name, "
+            "ROOT: there are no images\n   put the images of each class in a folder of that name, "
             "or give a CSV: labels: FILE",
             id="empty",
         ),
         pytest.param(
             ["1.jpg"],
-            "ROOT: there are images, but no folders that name their classes\n   put the images of "
-            "each class in a folder of its name, or give a CSV: labels: FILE",
+            "ROOT: there are images, but no folders named by class\n   put the images of "
+            "each class in a folder of that name, or give a CSV: labels: FILE",
             id="no-classes",
         ),
         pytest.param(
             ["train/1.jpg", "test/1.jpg"],
-            "ROOT/test: there are images, but no folders that name their classes\n   put the "
-            "images of each class in a folder of its name, or give a CSV: labels: FILE",
+            "ROOT/test: there are images, but no folders named by class\n   put the "
+            "images of each class in a folder of that name, or give a CSV: labels: FILE",
             id="no-classes-in-splits",
         ),
         pytest.param(
@@ -182,8 +182,8 @@ def test_folders_nested_a_thousand_deep(tmp_path: Path) -> None:
         ),
         pytest.param(
             ["train/a/1.jpg", "train/b/1.jpg", "val/a/1.jpg", "val/c/1.jpg"],
-            "ROOT: classes differ between splits: train has no 'c', val has no 'b'\n   name the "
-            "folders alike, and give each split images of each class",
+            "ROOT: classes differ between splits: train has no 'c', val has no 'b'\n   use the "
+            "same class names, and images of each class, in every split",
             id="classes-differ",
         ),
         pytest.param(
@@ -193,13 +193,12 @@ def test_folders_nested_a_thousand_deep(tmp_path: Path) -> None:
         ),
         pytest.param(
             ["val/a/1.jpg", "train/a/1.jpg", "Validation/a/1.jpg"],
-            "ROOT: both 'Validation' and 'val' are there\n   join them into one folder val",
+            "ROOT: found both 'Validation' and 'val'\n   merge them into one folder val",
             id="validation-twice",
         ),
         pytest.param(
             ["train/a/1.jpg", "train/b/1.jpg", "extra/1.jpg"],
-            "ROOT: 'extra' is beside 'train': a class or a split?\n   move it elsewhere, or "
-            "rename it",
+            "ROOT: 'extra' is next to 'train': is it a class or a split?\n   move or rename it",
             id="neither",
         ),
     ],
@@ -211,7 +210,7 @@ def test_folders_that_are_refused(tmp_path: Path, names: list[str], expected: st
 def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
     assert complaint(tmp_path / "gone") == "there is no folder ROOT\n   check the path"
     file = fill(tmp_path, "a.zip") / "a.zip"
-    assert complaint(file) == "ROOT is a file\n   give the folder that holds the images"
+    assert complaint(file) == "ROOT is a file\n   give the folder that contains the images"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may enter every folder")
@@ -328,21 +327,22 @@ def test_a_row_that_is_repeated_counts_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        pytest.param("", "1: the header must name one of path, file, filename or image, found "
-                     "nothing\n   as in path,label", id="empty"),
-        pytest.param("path,kind\n1,a\n", "1: the header must name one of label or class, found "
-                     "path, kind\n   as in path,label", id="no-label"),
-        pytest.param("path,file,label\n", "1: the header must name one of path, file, filename or "
-                     "image, found path, file, label\n   as in path,label", id="two-paths"),
-        pytest.param("path,label\n1,a\n3,b\n", "3: there is no file '3'\n   paths start at ROOT",
+        pytest.param("", "1: the header must have one of path, file, filename or image, found "
+                     "nothing\n   for example path,label", id="empty"),
+        pytest.param("path,kind\n1,a\n", "1: the header must have one of label or class, found "
+                     "path, kind\n   for example path,label", id="no-label"),
+        pytest.param("path,file,label\n", "1: the header must have one of path, file, filename or "
+                     "image, found path, file, label\n   for example path,label", id="two-paths"),
+        pytest.param("path,label\n1,a\n3,b\n", "3: there is no file '3'\n"
+                     "   paths are relative to ROOT",
                      id="missing-file"),
-        pytest.param("path,label\n3,b\n1,a\n4,b\n5,b\n", "2: there is no file '3', nor those of 2 "
-                     "more lines\n   paths start at ROOT", id="missing-files"),
-        pytest.param("path,label\n1,\n", "2: '1' has no label\n   give it one, or remove the line",
+        pytest.param("path,label\n3,b\n1,a\n4,b\n5,b\n", "2: there is no file '3' (2 more "
+                     "missing)\n   paths are relative to ROOT", id="missing-files"),
+        pytest.param("path,label\n1,\n", "2: '1' has no label\n   add one, or remove the line",
                      id="empty-label"),
-        pytest.param("path,label\n,a\n", "2: there is no path", id="empty-path"),
+        pytest.param("path,label\n,a\n", "2: the path is missing", id="empty-path"),
         pytest.param("path,label\n1,a,b\n", "2: 3 cells, but the header has 2\n   put quotes "
-                     "around a cell that holds the separator", id="cells"),
+                     "around cells that contain the separator", id="cells"),
         pytest.param("path,label\n1,a\n2,b\n./1,b\n", "4: '1' is 'b', but 'a' in line 2\n   "
                      "remove one of the two lines", id="two-labels"),
         pytest.param("path,label,split\n1,a,train\n1,a,test\n", "3: '1' is 'test', but 'train' in "
@@ -377,7 +377,7 @@ def test_classes_of_splits_that_differ_in_case_only(tmp_path: Path) -> None:
     table = write(fill(tmp_path, "1", "2", "3", "4"), text)
     assert complaint(tmp_path, table) == (
         "ROOT/labels.csv: classes differ between splits: train has no 'dog', val has no 'Dog'\n"
-        "   'Dog' and 'dog' differ only in case: name them alike"
+        "   'Dog' and 'dog' differ only in case: use one name"
     )
 
 
@@ -387,5 +387,5 @@ def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
         "there is no file ROOT/labels.csv\n   check the path of labels"
     )
     missing.write_bytes(b"path,label\n\xff\xfe,a\n")
-    expected = "ROOT/labels.csv: not a text in UTF-8\n   save the table as CSV in UTF-8"
+    expected = "ROOT/labels.csv: not UTF-8 text\n   save it as CSV in UTF-8"
     assert complaint(tmp_path, missing) == expected

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from sepcnn.data.files.locks import held
+from sepcnn.data.files.locks import locked
 from tests.runs import environment
 
 WAIT = """
 import sys
 from pathlib import Path
-from sepcnn.data.files.locks import held
+from sepcnn.data.files.locks import locked
 
-with held(Path(sys.argv[1]), "downloading a.bin"):
+with locked(Path(sys.argv[1]), "downloading a.bin"):
     print("held")
 """
 
@@ -25,7 +25,7 @@ with held(Path(sys.argv[1]), "downloading a.bin"):
 def test_a_line_says_what_is_waited_for(tmp_path: Path) -> None:
     lock = tmp_path / "a.lock"
     command = [sys.executable, "-c", WAIT, str(lock)]
-    with held(lock, "nothing"):
+    with locked(lock, "nothing"):
         process = subprocess.Popen(
             command,
             env=environment(),
@@ -43,7 +43,7 @@ def test_a_line_says_what_is_waited_for(tmp_path: Path) -> None:
 
 def test_nothing_is_said_of_a_free_lock(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(2):  # let go of each time, after an error too
-        with pytest.raises(KeyError), held(tmp_path / "a.lock", "nothing"):
+        with pytest.raises(KeyError), locked(tmp_path / "a.lock", "nothing"):
             raise KeyError
     assert caplog.records == []
 
@@ -54,11 +54,11 @@ def test_only_one_holds_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> 
 
     def wait() -> None:
         begun.set()
-        with held(waiting, "busy"):
+        with locked(waiting, "busy"):
             order.append("second")
 
     thread = threading.Thread(target=wait)
-    with held(waiting, "busy"):
+    with locked(waiting, "busy"):
         thread.start()
         begun.wait()
         thread.join(0.2)
@@ -77,5 +77,8 @@ def test_a_file_system_without_locks_is_an_ordinary_error(
         raise NotImplementedError
 
     monkeypatch.setattr("sepcnn.data.files.locks.FileLock.acquire", fail)
-    with pytest.raises(OSError, match="its file system has no locks"), held(tmp_path / "a", "busy"):
+    with (
+        pytest.raises(OSError, match="its file system has no locks"),
+        locked(tmp_path / "a", "busy"),
+    ):
         pass

@@ -12,7 +12,7 @@ import torch
 
 from sepcnn.data.dataset import InMemorySplit
 from sepcnn.data.files.on_disk import OnDiskSplit
-from sepcnn.data.files.row_file import RowFile, SourceFile, digest_of, read_metadata, write_rows
+from sepcnn.data.files.row_file import RowFile, SourceFile, read_metadata, row_digest, write_rows
 from tests.runs import environment
 
 SHAPE = (4, 3, 2)
@@ -24,7 +24,7 @@ def rows(tmp_path: Path) -> RowFile:
     with write_rows(tmp_path / "a.rows", {}) as writer:
         for number in range(10):
             row = bytes([number]) * 24
-            writer.add(SourceFile(f"{number}.png", 1, 1, 1, digest_of(row)), row)
+            writer.add(SourceFile(f"{number}.png", 1, 1, 1, row_digest(row)), row)
     return RowFile(tmp_path / "a.rows")
 
 
@@ -45,20 +45,20 @@ def test_the_images_at_the_indices(rows: RowFile) -> None:
 def test_the_index_is_kept_as_bytes(tmp_path: Path) -> None:
     """Half a gigabyte for the images of ImageNet, and a second, where each entry is objects."""
     written = [
-        SourceFile(f"{number:05}/b\udce9.jpg", number, -number, 1 << 62, digest_of(b""))
+        SourceFile(f"{number:05}/b\udce9.jpg", number, -number, 1 << 62, row_digest(b""))
         for number in range(10_000)
     ]
     with write_rows(tmp_path / "a.rows", {"a": 1}) as writer:
         for entry in written:
             writer.add(entry, b"")
     tracemalloc.start()
-    found = RowFile(tmp_path / "a.rows").entries
+    found = RowFile(tmp_path / "a.rows").index
     kept, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert kept / len(written) < 80
     assert list(found) == written
     assert found.digest(7) == found[7].digest
-    assert found.places() == {entry.path: place for place, entry in enumerate(written)}
+    assert found.row_numbers() == {entry.path: place for place, entry in enumerate(written)}
     assert read_metadata(tmp_path / "a.rows") == ({"a": 1}, len(written))
 
 

@@ -55,7 +55,7 @@ def decode_all(files: list[Path], form: StoredFormat = FORM) -> DecodedImages:
 
 
 def pixels(result: DecodedImages, files: list[Path], form: StoredFormat = FORM) -> np.ndarray:
-    places = result.places()
+    places = result.row_numbers()
     rows = np.empty((len(files), form.row_bytes), np.uint8)
     result.rows.gather([places[str(file)] for file in files], rows)
     return rows.reshape(-1, *form.shape)
@@ -159,7 +159,8 @@ def test_a_file_that_changes_while_it_is_read(
     with pytest.raises(DataError) as caught:
         decode_all(files)
     assert str(caught.value) == (
-        f"{files[7]} changed while it was read\n   start again when nothing writes into the folder"
+        f"{files[7]} changed while it was read\n"
+        "   run the command again when nothing writes to the folder"
     )
     assert kept(home) == []
 
@@ -182,7 +183,7 @@ def test_an_image_that_was_damaged_since_is_not_taken_from_the_cache(files: list
     for _ in range(2):
         result = decode_all(files)
         assert list(result.unreadable) == [str(files[2])]
-        assert result.places().keys() == set(map(str, good))
+        assert result.row_numbers().keys() == set(map(str, good))
         np.testing.assert_array_equal(pixels(result, good), expected(good))
 
 
@@ -235,7 +236,7 @@ def test_a_file_that_is_cut_during_training_is_an_error(files: list[Path], home:
         pixels(result, files)
     assert str(caught.value) == (
         f"{rows_file(home)}: the cached images can no longer be read (cut off)\n"
-        "   run the same command again: they are read anew"
+        "   run the command again to decode the images again"
     )
 
 
@@ -252,7 +253,7 @@ def test_a_file_that_is_removed_or_replaced_goes_on_to_be_read(
 # ── no room ───────────────────────────────────────────────────────────────────────────────────
 
 Usage = namedtuple("Usage", ["total", "used", "free"])
-IN_MEMORY = "the images are kept in memory, and read again by the next command"
+IN_MEMORY = "images are kept in memory, and decoded again by the next command"
 
 
 def test_without_a_cache_folder_memory_serves(
@@ -270,7 +271,7 @@ def test_a_full_disk_is_seen_before_decoding(
 ) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _: Usage(1, 1, 432 * len(files) - 1))
     folder = home.parent
-    expected_note = f"the cache folder {folder} cannot be used (no room): {IN_MEMORY}"
+    expected_note = f"the cache folder {folder} cannot be used (not enough space): {IN_MEMORY}"
     assert check(files).note == expected_note
     assert len(read) == len(files)
     assert kept(home) == []
@@ -297,8 +298,8 @@ def test_too_much_for_the_memory_is_refused(
         decode_all(files)
     assert str(caught.value) == (
         f"the cache folder {tmp_path / 'file' / 'sepcnn'} cannot be used (not a directory), and "
-        "0.0 GB of decoded images are too much for the memory\n"
-        "   set XDG_CACHE_HOME to a folder with 0.0 GB of room"
+        "0.0 GB of decoded images do not fit into memory\n"
+        "   set XDG_CACHE_HOME to a folder with 0.0 GB of free space"
     )
 
 
@@ -326,7 +327,7 @@ try:
     )
 except KeyboardInterrupt:
     sys.exit(130)
-print(len(found.rows.entries), flush=True)
+print(len(found.rows.index), flush=True)
 """
 
 

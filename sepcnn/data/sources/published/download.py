@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sepcnn.data.files.locks import held
+from sepcnn.data.files.locks import locked
 from sepcnn.errors import DataError, StorageError
 
 BLOCK_BYTES = 1 << 18
@@ -84,7 +84,7 @@ def fetch(
     path = root / remote.path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with held(lock_of(path), f"downloading {path}"):
+        with locked(lock_of(path), f"downloading {path}"):
             if not path.exists():
                 part = path.with_name(f"{path.name}.part")
                 _try_mirrors(remote, root, part, progress, timeout)

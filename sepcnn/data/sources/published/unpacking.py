@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from sepcnn.data.files.locks import held
+from sepcnn.data.files.locks import locked
 from sepcnn.data.sources.published.download import lock_of
 from sepcnn.errors import DataError, StorageError
 
@@ -29,7 +29,7 @@ def unpack(archive: Path, folder: Path, only: tuple[str, ...] = ()) -> None:
     wanted = {f"{folder.name}/{name}" for name in only}
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with held(lock_of(folder), f"unpacking {archive}"):
+        with locked(lock_of(folder), f"unpacking {archive}"):
             if folder.exists():
                 return  # created by another process
             prefix = f".unpacking.{folder.name}."
