@@ -63,7 +63,7 @@ def test_all_sizes_are_known_beforehand(full: tuple[int, int], multiple: int) ->
 
 
 def test_after_comes_before_until() -> None:
-    with pytest.raises(ValueError, match="'after' \\(3 epochs\\) comes later than 'until'"):
+    with pytest.raises(ValueError, match="'after' \\(3 epochs\\) is later than 'until'"):
         rule(after="3 epochs", until="2 epochs")
 
 
@@ -138,7 +138,7 @@ def written(folder: Path, layers: str, resizing: str) -> Path:
             "Dense: {units: 10, activation: softmax}",
             "data.progressive_resizing",
             "the net does not take 16×16 images: model.layers[0].Conv2D: "
-            "a 17×17 window does not fit this layer's 16×16 input",
+            "a 17×17 window does not fit the 16×16 input of this layer",
         ),
         (
             "Repeat: {times: 4, layers: [Residual: {layers: [MaxPooling2D: 2], "
@@ -146,7 +146,7 @@ def written(folder: Path, layers: str, resizing: str) -> Path:
             "GlobalAveragePooling2D, Dense: {units: 10, activation: softmax}",
             "data.progressive_resizing",
             "the net does not take 24×24 images: model.layers[0].Repeat.layers[0].Residual: "
-            "the layers give 1×1×3, but the shortcut is 2×2×3",
+            "the output of 'layers' is 1×1×3, but the shortcut is 2×2×3",
         ),
     ],
     ids=["flatten", "window", "halves"],

@@ -91,7 +91,7 @@ class BaseConvolution(LeafLayer):
     strides: Pair = (1, 1)
     """step of the kernel along height and width, in pixels; one number means both"""
     padding: Padding = "valid"
-    """valid: no padding; same: zeros around the image, output size is input size / strides"""
+    """valid: no padding; same: zeros, so that output size is input size / strides, rounded up"""
     dilation_rate: Pair = (1, 1)
     """distance between kernel taps; 1 is an ordinary convolution"""
     activation: ActivationFunction | None = None
@@ -149,9 +149,9 @@ class Conv2D(FilterConvolution):
 
     ``y[i, j, o] = activation(Σ x[i·s + a, j·s + b, c] · kernel[a, b, c, o] + bias[o])``
 
-    with strides s. Input and output are height × width × channels. If ``padding: same`` adds an odd
-    number of pixels, the extra one goes to the bottom and right, as in TensorFlow (torch pads
-    evenly).
+    Here s is ``strides``; input and output are height × width × channels. If ``padding: same`` adds
+    an odd number of pixels, the extra one goes to the bottom and right, as in TensorFlow (torch
+    pads evenly).
     """
 
     groups: PositiveInt = 1

@@ -19,7 +19,7 @@ class DepthwiseConv2D(BaseConvolution):
 
     ``y[i, j, c·m + q] = activation(Σ x[i·s + a, j·s + b, c] · kernel[a, b, c, q] + bias[c·m + q])``
 
-    with strides s. Input is height × width × C; output has C·m channels, where m is
+    Here s is ``strides``. Input is height × width × C; output has C·m channels, where m is
     ``depth_multiplier``. This is the first step of SeparableConv2D with a bias and an activation.
     ``depthwise_fan`` is explained there.
     """

@@ -63,10 +63,10 @@ class Conv2DTranspose(FilterConvolution):
 
     ``y[i·s + a, j·s + b, o] += x[i, j, c] · kernel[a, b, o, c]``, then bias and activation.
 
-    For n input pixels, a kernel of size k and strides s, the output size along an axis is:
-
-    - ``padding: valid``: (n − 1)·s + max(k, s), or (n − 1)·s + k + output_padding;
-    - ``padding: same``: n·s, or (n − 1)·s + k mod 2 + output_padding.
+    Along each axis, n input pixels, a kernel of size k and strides s give an output of
+    ``(n − 1)·s + max(k, s)`` pixels with ``padding: valid``, and of ``n·s`` with ``same``. If
+    ``output_padding`` is given, they are ``(n − 1)·s + k + output_padding`` and
+    ``(n − 1)·s + k mod 2 + output_padding``.
 
     Excess pixels are cropped on both sides, an odd one at the bottom and right, as in TensorFlow.
     As in Keras, fan_in of the kernel counts the filters, because they are at the axis that holds
