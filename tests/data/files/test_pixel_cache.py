@@ -337,6 +337,7 @@ def builder(files: list[Path], seconds: float) -> subprocess.Popen[str]:
     return subprocess.Popen(arguments, env=environment(), stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.exhaustive
 def test_two_builders_at_once_decode_once(files: list[Path], home: Path) -> None:
     processes = [builder(files, 0.02) for _ in range(2)]
     texts = [process.communicate(timeout=60)[0] for process in processes]
