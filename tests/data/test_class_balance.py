@@ -1,4 +1,4 @@
-"""Classes of unequal size: their weights beside real Keras, and rare classes that are found."""
+"""Class weights, compared with Keras, and their effect on rare classes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WEIGHTS = (0.5, 3.0, 1.25)
 NO_IMAGES = torch.zeros(0, 1, 1, 3)
 
 
-# ── the weight of a class ─────────────────────────────────────────────────────────────────────
+# ── class weights ─────────────────────────────────────────────────────────────────────────────
 
 
 def test_balanced_is_the_formula_of_scikit_learn() -> None:
@@ -43,7 +43,7 @@ def test_balanced_is_the_formula_of_scikit_learn() -> None:
 
 
 @given(st.lists(st.integers(0, 2), min_size=1, max_size=50))
-def test_the_mean_of_balanced_weights_is_1_and_each_class_weighs_alike(labels: list[int]) -> None:
+def test_balanced_weights_have_mean_1_and_equal_sums_per_class(labels: list[int]) -> None:
     weights = resolve_class_weights("balanced", NAMES, torch.tensor(labels))
     assert weights is not None
     sums = [weights[label] * labels.count(label) for label in set(labels)]
@@ -52,7 +52,7 @@ def test_the_mean_of_balanced_weights_is_1_and_each_class_weighs_alike(labels: l
     assert all(weights[label] == 1 for label in range(3) if label not in labels)
 
 
-def test_weights_that_are_given() -> None:
+def test_given_weights_are_used() -> None:
     labels = torch.tensor([0, 1])
     assert resolve_class_weights(None, NAMES, labels) is None
     assert resolve_class_weights((1.0, 2.0, 3.0), NAMES, labels) == (1.0, 2.0, 3.0)
@@ -62,17 +62,17 @@ def test_weights_that_are_given() -> None:
 @pytest.mark.parametrize(
     ("counts", "expected"), [((9, 5), False), ((10, 5), True), ((3, 3), False), ((3, 0), True)]
 )
-def test_unequal_is_twice_as_large(counts: tuple[int, int], expected: bool) -> None:
+def test_classes_are_imbalanced_from_a_ratio_of_2(counts: tuple[int, int], expected: bool) -> None:
     labels = torch.tensor([0] * counts[0] + [1] * counts[1])
     assert is_imbalanced(labels, 2) is expected
 
 
-# ── beside Keras ──────────────────────────────────────────────────────────────────────────────
+# ── against Keras ─────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.fixture
 def wide() -> Iterator[None]:
-    """Keras makes weights of images in its default type."""
+    """Keras creates sample weights in its default dtype."""
     keras.config.set_floatx("float64")
     yield
     keras.config.set_floatx("float32")
@@ -95,7 +95,7 @@ LOSSES_OF_BOTH = [
 
 @pytest.mark.parametrize(("name", "fields", "theirs"), LOSSES_OF_BOTH)
 @pytest.mark.parametrize("weights", [WEIGHTS, (1.0, 7.0, 1.0)], ids=str)
-def test_a_step_is_that_of_keras(
+def test_a_weighted_step_equals_keras(
     wide: None, name: str, fields: dict[str, Any], theirs: Any, weights: tuple[float, ...]
 ) -> None:
     """The loss that `train_on_batch` reports, and the weights after one step of SGD."""
@@ -125,8 +125,8 @@ def test_a_step_is_that_of_keras(
     assert unweighted == pytest.approx(model.evaluate(x, targets, verbose=0), rel=1e-10)
 
 
-def test_an_epoch_is_that_of_keras(tmp_path: Path) -> None:
-    """`fit` with the same images in the same order, last smaller batch and reported losses too."""
+def test_a_weighted_epoch_equals_keras(tmp_path: Path) -> None:
+    """`fit` with the same images in the same order; the last batch is smaller."""
     config = load_config(
         write_config(tmp_path, epochs=1, optimizer="{SGD: 0.001}", class_weights="{red: 3}"),
         [
@@ -165,7 +165,7 @@ def test_an_epoch_is_that_of_keras(tmp_path: Path) -> None:
     assert record.val.loss == pytest.approx(fitted.history["val_loss"][0], rel=1e-5)
 
 
-def test_both_labels_of_a_mixed_image_have_their_weight() -> None:
+def test_both_labels_of_a_mixed_image_are_weighted() -> None:
     logits = torch.tensor([[1.0, -2.0, 0.5], [0.0, 3.0, -1.0]], dtype=torch.float64)
     labels, partners = torch.tensor([0, 1]), torch.tensor([1, 2])
     shares = torch.tensor([0.75, 0.125])
@@ -181,7 +181,7 @@ def test_both_labels_of_a_mixed_image_have_their_weight() -> None:
     assert found.item() == pytest.approx(expected / 2, rel=1e-14)
 
 
-# ── what only the data tells ──────────────────────────────────────────────────────────────────
+# ── errors that depend on the data ────────────────────────────────────────────────────────────
 
 
 def refusal(tmp_path: Path, rest: str = "", **settings: object) -> str:
@@ -191,7 +191,7 @@ def refusal(tmp_path: Path, rest: str = "", **settings: object) -> str:
     return str(caught.value).replace(str(tmp_path), "FOLDER")
 
 
-def test_a_class_that_is_not_there(tmp_path: Path) -> None:
+def test_a_weight_of_an_unknown_class(tmp_path: Path) -> None:
     assert refusal(tmp_path, class_weights="{gren: 3, blue: 1, cat: 2}") == (
         "FOLDER/colours.yaml:21:19: train.class_weights.gren: there is no class 'gren'\n"
         "     21 |   class_weights: {gren: 3, blue: 1, cat: 2}\n"
@@ -204,7 +204,7 @@ def test_a_class_that_is_not_there(tmp_path: Path) -> None:
     )
 
 
-def test_a_weight_too_few(tmp_path: Path) -> None:
+def test_too_few_weights(tmp_path: Path) -> None:
     assert refusal(tmp_path, class_weights="[3, 1]") == (
         "FOLDER/colours.yaml:21:3: train.class_weights: 2 weights, but there are 3 classes\n"
         "     21 |   class_weights: [3, 1]\n"
@@ -223,7 +223,7 @@ def test_a_macro_metric_without_validation_images(tmp_path: Path) -> None:
     )
 
 
-def test_both_remedies_are_allowed_and_noted(tmp_path: Path) -> None:
+def test_weights_and_balanced_sampling_together_give_a_note(tmp_path: Path) -> None:
     path = write_config(tmp_path, class_weights="balanced", sampling="balanced")
     config = load_config(path)
     assert notes(config, config.graph()) == [
@@ -233,11 +233,11 @@ def test_both_remedies_are_allowed_and_noted(tmp_path: Path) -> None:
     assert notes(config, config.graph()) == []
 
 
-# ── a rare class is found ─────────────────────────────────────────────────────────────────────
+# ── rare classes ──────────────────────────────────────────────────────────────────────────────
 
 
 def write_rare(folder: Path) -> Path:
-    """Grey images of 8×8, 768 of noise and 32 whose middle is a little brighter."""
+    """Grey images of 8×8: 768 of noise, and 32 with a slightly brighter centre."""
     numbers = np.random.default_rng(3)
     labels = np.array([0] * 768 + [1] * 32)
 
@@ -269,7 +269,7 @@ def final(config: Config) -> EpochRecord:
     return record
 
 
-def test_either_remedy_finds_a_class_that_plain_training_overlooks(tmp_path: Path) -> None:
+def test_weights_or_sampling_detect_a_rare_class(tmp_path: Path) -> None:
     path = write_rare(tmp_path)
     plain = final(load_config(path)).val
     assert plain is not None

@@ -1,4 +1,4 @@
-"""Splits, what is held out of them, and what a checkpoint keeps of a data set."""
+"""Splits, held-out images, and the summary of a data set for checkpoints."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CPU = torch.device("cpu")
 
 
 def split(labels: list[int], first: int = 0) -> InMemorySplit:
-    """1×1 images that carry their own number."""
+    """1×1 images whose value is their number."""
     numbers = torch.arange(first, first + len(labels), dtype=torch.uint8)
     return InMemorySplit(numbers.reshape(-1, 1, 1, 1), torch.tensor(labels))
 
@@ -33,7 +33,7 @@ def held(
     return numbers(train), numbers(val) if val else []
 
 
-def test_reading_gives_the_images_and_labels_at_the_indices() -> None:
+def test_read_returns_the_images_and_labels_at_the_indices() -> None:
     batch = split([5, 6, 7, 8]).read(torch.tensor([3, 0, 3]))
     images, labels = batch.images, batch.labels
     assert images.flatten().tolist() == [3, 0, 3]
@@ -41,20 +41,20 @@ def test_reading_gives_the_images_and_labels_at_the_indices() -> None:
     assert (images.dtype, images.shape, labels.dtype) == (torch.uint8, (3, 1, 1, 1), torch.int64)
 
 
-def test_moving_a_split_keeps_it() -> None:
+def test_moving_a_split_keeps_its_content() -> None:
     part = split([1, 0, 1])
     moved = part.to(CPU)
     assert (numbers(moved), moved.labels.tolist()) == (numbers(part), [1, 0, 1])
 
 
-def test_what_is_held_out_and_the_rest_are_all_images_in_their_order() -> None:
+def test_held_out_and_remaining_images_are_all_images_in_order() -> None:
     train, val = held(split([0, 1, 2] * 40), 0.25)
     assert sorted(train + val) == list(range(120))
     assert (train, val) == (sorted(train), sorted(val))
 
 
 @pytest.mark.parametrize("validation", [0.1, 0.25, 0.5, 0.9])
-def test_every_class_gives_the_same_share(validation: float) -> None:
+def test_the_same_share_of_every_class_is_held_out(validation: float) -> None:
     labels = [0] * 100 + [1] * 40 + [3] * 10
     train, val = hold_out(split(labels), request(validation))
     assert val is not None
@@ -64,7 +64,7 @@ def test_every_class_gives_the_same_share(validation: float) -> None:
     assert train.labels.bincount(minlength=4).tolist() == rest
 
 
-def test_each_class_has_a_draw_of_its_own() -> None:
+def test_classes_are_drawn_independently() -> None:
     _, val = held(split([0] * 50 + [1] * 50), 0.2)
     assert [number + 50 for number in val if number < 50] != [n for n in val if n >= 50]
 
@@ -78,9 +78,7 @@ def test_the_split_seed_decides_what_is_held_out() -> None:
 @pytest.mark.parametrize(
     ("labels", "validation"), [([0, 1] * 50, 0.0), ([0, 1, 2], 0.9), ([0] * 4, 0.1)]
 )
-def test_no_validation_split_where_nothing_is_to_be_held_out(
-    labels: list[int], validation: float
-) -> None:
+def test_no_validation_split_if_nothing_is_held_out(labels: list[int], validation: float) -> None:
     part = split(labels)
     train, val = hold_out(part, request(validation))
     assert val is None
@@ -97,7 +95,7 @@ def dataset(**splits: InMemorySplit | None) -> Dataset:
     return Dataset(class_names=("cat", "dog"), **{**parts, **splits})  # type: ignore[arg-type]
 
 
-def test_facts_name_classes_and_counts() -> None:
+def test_the_summary_has_class_names_and_counts() -> None:
     facts = dataset().summary()
     assert facts["class_names"] == ["cat", "dog"]
     assert facts["counts"] == {"train": 3, "val": 1, "test": 2}
@@ -107,7 +105,7 @@ def test_facts_name_classes_and_counts() -> None:
     }
 
 
-def test_the_fingerprint_is_that_of_the_content() -> None:
+def test_the_fingerprint_depends_on_the_content() -> None:
     first = dataset().summary()["fingerprint"]
     assert first == dataset().summary()["fingerprint"]
     others = [
@@ -119,7 +117,7 @@ def test_the_fingerprint_is_that_of_the_content() -> None:
     assert len({first, *(other.summary()["fingerprint"] for other in others)}) == 5
 
 
-def test_which_splits_have_other_images() -> None:
+def test_changed_splits_are_found() -> None:
     facts = dataset().summary()
     assert dataset().changed_splits(["train", "val", "test"], facts) == []
     other = dataset(train=split([0, 1, 1]), test=split([0, 1], 21))
@@ -127,7 +125,7 @@ def test_which_splits_have_other_images() -> None:
     assert dataset().changed_splits(["test"], dataset(test=None).summary()) == ["test"]
 
 
-def test_a_split_is_found_by_its_name() -> None:
+def test_a_split_by_name() -> None:
     data = dataset()
     assert data.split("val") is data.val
 

@@ -31,7 +31,7 @@ def sizes(resizing: ProgressiveResizing, full: tuple[int, int]) -> list[tuple[in
     return [resizing.size(full, Progress(step, 10, 100)) for step in range(100)]
 
 
-def test_sizes_grow_in_multiples_to_the_nets_own() -> None:
+def test_sizes_grow_in_multiples_to_the_full_size() -> None:
     found = sizes(rule(start=0.5, until="50%"), (64, 100))
     assert found == sorted(found)
     assert set(found[:50]) <= {(h, w) for h in (32, 40, 48, 56, 64) for w in range(48, 105, 8)} | {
@@ -41,20 +41,20 @@ def test_sizes_grow_in_multiples_to_the_nets_own() -> None:
     assert set(found[50:]) == {(64, 100)}
 
 
-def test_before_after_images_stay_small() -> None:
+def test_images_keep_the_start_size_until_after() -> None:
     found = sizes(rule(start=0.25, after="2 epochs", until="3 epochs", multiple=4), (32, 32))
     assert set(found[:21]) == {(8, 8)}
     assert found[25] == (20, 20)
     assert set(found[30:]) == {(32, 32)}
 
 
-def test_no_size_is_below_the_multiple_or_above_the_nets() -> None:
+def test_sizes_are_between_the_multiple_and_the_full_size() -> None:
     assert rule(start=0.01, until="1 epochs").sizes((28, 5))[0] == (8, 5)
 
 
 @pytest.mark.parametrize("full", [(64, 64), (64, 100), (28, 5), (33, 47)], ids=str)
 @pytest.mark.parametrize("multiple", [1, 7, 8])
-def test_all_sizes_are_known_beforehand(full: tuple[int, int], multiple: int) -> None:
+def test_sizes_lists_every_size_that_occurs(full: tuple[int, int], multiple: int) -> None:
     resizing = rule(start=0.3, until="100%", multiple=multiple)
     seen = {resizing.size(full, Progress(step, 10, 5000)) for step in range(5001)}
     known = resizing.sizes(full)
@@ -68,7 +68,7 @@ def test_after_comes_before_until() -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_images_are_resized_as_pillow_does(channels: int) -> None:
+def test_resized_images_equal_pillow(channels: int) -> None:
     numbers = np.random.default_rng(0)
     images = torch.tensor(numbers.integers(256, size=(4, 24, 32, channels), dtype="u1"))
     found = resize_batch(Batch(images, torch.zeros(4, dtype=torch.int64)), (16, 8)).images
@@ -85,7 +85,7 @@ def settings(folder: Path, resizing: str, **more: object) -> Config:
     return loading.load_config(path, [f"data.progressive_resizing={resizing}"])
 
 
-def test_training_sees_growing_images_and_moves_one_set_of_weights(tmp_path: Path) -> None:
+def test_training_uses_growing_images_and_one_set_of_weights(tmp_path: Path) -> None:
     read = settings(tmp_path, "{start: 1/2, until: 1 epochs, multiple: 2}")
     hardware = machine.choose_machine("cpu", "float32")
     state = new_state(read, read.graph(3), hardware.device)
@@ -106,7 +106,7 @@ def test_training_sees_growing_images_and_moves_one_set_of_weights(tmp_path: Pat
     assert all(not torch.equal(before[n], w) for n, w in state.model.state_dict().items())
 
 
-def test_a_form_for_another_size_shares_weights_and_statistics(tmp_path: Path) -> None:
+def test_a_model_for_another_size_shares_weights_and_statistics(tmp_path: Path) -> None:
     read = settings(tmp_path, "{start: 1/2, until: 1 epochs, multiple: 2}")
     net = new_state(read, read.graph(3), torch.device("cpu")).model
     form = with_shared_weights(net, read.graph(3, (7, 6)))
@@ -151,7 +151,7 @@ def written(folder: Path, layers: str, resizing: str) -> Path:
     ],
     ids=["flatten", "window", "halves"],
 )
-def test_a_net_that_does_not_take_the_images_of_every_size(
+def test_a_model_that_does_not_accept_every_size(
     layers: str, place: str, message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError) as caught:

@@ -1,4 +1,4 @@
-"""What is said of validation images that lack classes, or that are not there."""
+"""The note on missing validation images."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def note(train: list[int], val: list[int] | None, share: float = 0.1, classes: i
         ),
     ],
 )
-def test_classes_that_are_trained_but_not_validated(
+def test_training_classes_without_validation_images_are_noted(
     train: list[int], val: list[int], expected: str
 ) -> None:
     assert note(train, val) == expected
 
 
-def test_no_validation_images_though_a_share_was_wanted() -> None:
+def test_a_share_that_holds_out_no_image_is_noted() -> None:
     assert note([0, 1, 2, 1], None) == (
         "none of the 4 training images is held out for validation (validation: 0.1): "
         "the best epoch is chosen by training images"
@@ -51,7 +51,7 @@ def test_no_validation_images_though_a_share_was_wanted() -> None:
     assert note([0, 1], None, share=0) == ""
 
 
-def test_few_images_of_a_class_hold_none_out() -> None:
+def test_small_classes_hold_out_no_image() -> None:
     labels = [0] * 40 + [1] * 4
     train, val = hold_out(split(labels), Request((1, 1, 1), 0.1, 0))
     dataset = Dataset(("cat", "dog"), train, val, None)

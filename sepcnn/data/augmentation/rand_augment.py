@@ -237,7 +237,7 @@ class RandAugment(FloatAugmentation):
 class TrivialAugment(FloatAugmentation):
     """Applies one random operation to each image. Müller & Hutter 2021, arXiv:2103.10158.
 
-    The operations are those of RandAugment, with a strength drawn from 0 to 1 and wider ranges:
+    Uses the operations of RandAugment with a strength drawn from 0 to 1 and wider ranges:
     shear 0.99, translation by half of the image (the paper: 32 pixels), rotation by 135°,
     brightness, colour, contrast and sharpness × (1 ± 0.99), posterize to 2 bits. Not in Keras.
     """

@@ -161,11 +161,11 @@ def _list_folders(root: Path) -> tuple[list[ImageFile], list[Path]]:
         return [file for folder in folders for file in _list_class(folder, None, root)], unlabelled
     files = []
     for split, folder in splits.items():
-        classes, beside = _scan(folder)
+        classes, images = _scan(folder)
         if not classes:
-            what = "are images, but no folders named by class" if beside else "is nothing"
+            what = "are images, but no folders named by class" if images else "is nothing"
             raise DataError(f"{folder}: there {what}", CSV_HINT)
-        unlabelled += beside
+        unlabelled += images
         files += [file for one in classes for file in _list_class(one, split, root)]
     return files, unlabelled
 

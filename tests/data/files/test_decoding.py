@@ -30,7 +30,7 @@ Pixels = NDArray[np.uint8]
 
 
 def corners() -> Pixels:
-    """A black square with red, green and blue in three corners: every turn of it differs."""
+    """A black square with red, green and blue corners, so that all rotations differ."""
     pixels = np.zeros(SHAPE, dtype=np.uint8)
     for channel, (row, column) in enumerate([(0, 0), (0, 4), (4, 0)]):
         pixels[row : row + 4, column : column + 4, channel] = 255
@@ -52,7 +52,7 @@ def complaint(path: Path, shape: tuple[int, int, int] = SHAPE) -> str:
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.PNG", "a.bmp", "a.tif", "a.TIFF", "a.ppm"])
-def test_pixels_of_the_right_size_come_back_unchanged(tmp_path: Path, name: str) -> None:
+def test_lossless_images_of_the_right_size_are_unchanged(tmp_path: Path, name: str) -> None:
     path = saved(tmp_path / name, Image.fromarray(corners()))
     found = read_image(path, SHAPE)
     assert found.dtype == np.uint8
@@ -61,7 +61,7 @@ def test_pixels_of_the_right_size_come_back_unchanged(tmp_path: Path, name: str)
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.JPEG", "a.webp", "a.gif"])
-def test_lossy_files_come_back_nearly(tmp_path: Path, name: str) -> None:
+def test_lossy_images_are_nearly_unchanged(tmp_path: Path, name: str) -> None:
     options = {} if name == "a.gif" else {"quality": 95}
     path = saved(tmp_path / name, Image.fromarray(corners()), **options)
     difference = read_image(path, SHAPE).astype(int) - corners()
@@ -82,10 +82,10 @@ def test_lossy_files_come_back_nearly(tmp_path: Path, name: str) -> None:
     ],
 )
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
-def test_the_camera_may_be_held_in_any_way(
+def test_exif_orientation_is_applied(
     tmp_path: Path, orientation: int, transpose: Image.Transpose | None, suffix: str
 ) -> None:
-    """EXIF says how the stored pixels, turned here, are to be turned back."""
+    """EXIF describes how to rotate the stored pixels back."""
     image = Image.fromarray(corners())
     turned = image if transpose is None else image.transpose(transpose)
     exif = Image.Exif()
@@ -138,21 +138,21 @@ WHITE = (255, 255, 255)
         ),
     ],
 )
-def test_every_kind_of_pixel_becomes_colour(
+def test_every_mode_is_converted_to_rgb(
     tmp_path: Path, image: Image.Image, suffix: str, expected: tuple[int, int, int]
 ) -> None:
     found = read_image(saved(tmp_path / f"a{suffix}", image), SHAPE)
     np.testing.assert_array_equal(found, np.broadcast_to(expected, SHAPE))
 
 
-def test_a_cmyk_jpeg_becomes_colour(tmp_path: Path) -> None:
+def test_a_cmyk_jpeg_is_converted_to_rgb(tmp_path: Path) -> None:
     image = Image.new("CMYK", (SIZE, SIZE), (0, 255, 255, 0))
     found = read_image(saved(tmp_path / "a.jpg", image, quality=95), SHAPE).astype(int)
     assert np.abs(found - (255, 0, 0)).max() < 5
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg"])
-def test_colour_becomes_grey_by_its_brightness(tmp_path: Path, name: str) -> None:
+def test_colour_is_converted_to_luma(tmp_path: Path, name: str) -> None:
     path = saved(tmp_path / name, Image.new("RGB", (SIZE, SIZE), (255, 0, 0)))
     found = read_image(path, (SIZE, SIZE, 1))
     assert found.shape == (SIZE, SIZE, 1)
@@ -160,7 +160,7 @@ def test_colour_becomes_grey_by_its_brightness(tmp_path: Path, name: str) -> Non
     assert np.abs(found.astype(int) - 76).max() <= 1
 
 
-def test_four_channels_keep_what_is_transparent(tmp_path: Path) -> None:
+def test_four_channels_keep_transparency(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.png", see_through(10, 20, 30, 40))
     found = read_image(path, (SIZE, SIZE, 4))
     np.testing.assert_array_equal(found, np.broadcast_to((10, 20, 30, 40), (SIZE, SIZE, 4)))
@@ -172,8 +172,8 @@ def test_four_channels_of_an_opaque_image(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [(12, 8), (8, 12)], ids=["wide", "tall"])
-def test_the_middle_is_cut_to_the_nets_proportions(tmp_path: Path, size: tuple[int, int]) -> None:
-    """Both ends of the longer side, a sixth each, are white and disappear."""
+def test_crop_keeps_the_centre(tmp_path: Path, size: tuple[int, int]) -> None:
+    """Both ends of the longer side, a sixth each, are white and are cropped."""
     width, height = size
     pixels = np.full((height, width, 3), 100, dtype=np.uint8)
     margin = abs(width - height) // 2
@@ -187,14 +187,14 @@ def test_the_middle_is_cut_to_the_nets_proportions(tmp_path: Path, size: tuple[i
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 3), (5, 16, 3), (16, 5, 1)], ids=str)
-def test_one_pixel_fills_the_image(tmp_path: Path, shape: tuple[int, int, int]) -> None:
+def test_an_image_of_one_pixel_is_enlarged(tmp_path: Path, shape: tuple[int, int, int]) -> None:
     path = saved(tmp_path / "a.png", Image.new("RGB", (1, 1), (9, 9, 9)))
     np.testing.assert_array_equal(read_image(path, shape), np.full(shape, 9))
 
 
 @pytest.mark.parametrize("shape", [(32, 16, 1), (16, 32, 3)], ids=["tall", "wide"])
 @pytest.mark.parametrize("orientation", [1, 6], ids=["upright", "lying"])
-def test_a_large_jpeg_loses_nothing_by_being_decoded_small(
+def test_a_jpeg_decoded_at_a_fraction_of_its_size_is_as_good(
     tmp_path: Path, orientation: int, shape: tuple[int, int, int]
 ) -> None:
     rows, columns = np.mgrid[:512, :1024]
@@ -214,9 +214,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
     assert complaint(path) == f"there is no file {path}"
 
 
-def test_what_is_no_regular_file_is_not_opened(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_regular_files_are_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # a socket's path is short
     os.mkfifo("a.jpg")
     Path("b.jpg").symlink_to("a.jpg")
@@ -228,14 +226,14 @@ def test_what_is_no_regular_file_is_not_opened(
 
 
 @pytest.mark.parametrize("content", [b"", b"not an image\n"], ids=["empty", "text"])
-def test_a_file_that_is_no_image(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_an_image(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(content)
     assert complaint(path) == f"{path}: not an image file"
 
 
 def test_no_other_program_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pillow gives PostScript to Ghostscript, also where it is called a photo."""
+    """Pillow runs Ghostscript on PostScript, even if the file has the suffix of a photo."""
     started: list[object] = []
     monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *a, **k: started.append(a))
     path = tmp_path / "a.jpg"
@@ -255,8 +253,8 @@ def test_a_truncated_file(tmp_path: Path, name: str) -> None:
     assert complaint(path) == f"{path}: cannot be read ({reason.value})"
 
 
-def test_every_damage_is_a_data_error(tmp_path: Path) -> None:
-    """Decoders raise and warn about anything; a warning, here an error, must not escape either."""
+def test_any_damage_is_a_data_error(tmp_path: Path) -> None:
+    """Decoders raise many exceptions and warnings, which are errors here; none may escape."""
     exif = Image.Exif()
     exif[ORIENTATION] = 6
     numbers = np.random.default_rng(0)
@@ -277,7 +275,7 @@ def test_every_damage_is_a_data_error(tmp_path: Path) -> None:
 
 
 def png_header(width: int, height: int) -> bytes:
-    """A PNG file that promises an image of this size and holds none."""
+    """A PNG file whose header gives this size, without pixels."""
     header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
     return b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 0) + b"IDAT"
@@ -286,7 +284,7 @@ def png_header(width: int, height: int) -> bytes:
 @pytest.mark.parametrize(
     "side", [10_000, 100_000], ids=["pillow-would-warn", "pillow-would-refuse"]
 )
-def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path, side: int) -> None:
+def test_a_decompression_bomb_is_refused_before_decoding(tmp_path: Path, side: int) -> None:
     path = tmp_path / "bomb.png"
     path.write_bytes(png_header(side, side))
     assert complaint(path) == f"{path}: too many pixels to be read safely"
@@ -300,7 +298,7 @@ def test_images_up_to_the_limit_are_read(tmp_path: Path) -> None:
     assert complaint(path).startswith(f"{path}: cannot be read (")
 
 
-def test_a_net_of_other_channels(tmp_path: Path) -> None:
+def test_other_numbers_of_channels_are_refused(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.png", Image.fromarray(corners()))
     expected = (
         f"{path}: mode RGB, expected 2 channels\n"
@@ -310,7 +308,7 @@ def test_a_net_of_other_channels(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])
-def test_grey_pages_are_channels(tmp_path: Path, count: int) -> None:
+def test_grey_pages_of_a_tiff_are_channels(tmp_path: Path, count: int) -> None:
     first, *others = [grey(10 * page) for page in range(count)]
     path = saved(tmp_path / "a.tif", first, save_all=True, append_images=others)
     found = read_image(path, (SIZE, SIZE, count))
@@ -318,7 +316,7 @@ def test_grey_pages_are_channels(tmp_path: Path, count: int) -> None:
     np.testing.assert_array_equal(found, np.broadcast_to(expected, (SIZE, SIZE, count)))
 
 
-def test_pages_of_another_number_are_refused(tmp_path: Path) -> None:
+def test_other_numbers_of_pages_are_refused(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.tif", grey(1), save_all=True, append_images=[grey(2)])
     assert complaint(path, (SIZE, SIZE, 5)) == (
         f"{path}: 2 pages of mode L, expected 5 channels\n"
@@ -326,8 +324,8 @@ def test_pages_of_another_number_are_refused(tmp_path: Path) -> None:
     )
 
 
-def test_fractions_are_refused(tmp_path: Path) -> None:
-    """They may count from 0 to 1 or to 255, or be heights in metres."""
+def test_floating_point_pixels_are_refused(tmp_path: Path) -> None:
+    """Their range is unknown: 0 to 1, 0 to 255, or heights in metres."""
     path = saved(tmp_path / "a.tif", Image.new("F", (SIZE, SIZE), 0.5))
     expected = (
         f"{path}: pixels are floating-point numbers\n   save it with 8 or 16 bits per channel"
@@ -336,7 +334,7 @@ def test_fractions_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 65_536), (-5, 3)], ids=str)
-def test_what_does_not_fit_into_16_bits_is_refused(tmp_path: Path, low: int, high: int) -> None:
+def test_pixels_beyond_16_bits_are_refused(tmp_path: Path, low: int, high: int) -> None:
     pixels = np.full((SIZE, SIZE), low, np.int32)
     pixels[0, 0] = high
     path = saved(tmp_path / "a.tif", Image.fromarray(pixels))
@@ -349,7 +347,7 @@ def test_16_bits_in_32(tmp_path: Path) -> None:
     assert (read_image(path, SHAPE) == 255).all()
 
 
-def test_other_frames_are_not_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_frames_are_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     frames = [Image.new("L", (SIZE, SIZE), light) for light in (10, 200)]
     path = saved(tmp_path / "a.gif", frames[0], save_all=True, append_images=frames[1:])
     looked_at: list[int] = []
@@ -367,7 +365,7 @@ def test_other_frames_are_not_looked_at(tmp_path: Path, monkeypatch: pytest.Monk
 # ── other proportions ─────────────────────────────────────────────────────────────────────────
 
 
-def test_a_letterbox_keeps_the_whole_image_between_black_bars(tmp_path: Path) -> None:
+def test_letterbox_adds_black_bars(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.png", Image.new("RGB", (16, 8), (200, 100, 50)))
     found = read_image(path, SHAPE, "letterbox")
     expected = np.zeros(SHAPE, dtype=np.uint8)
@@ -375,7 +373,7 @@ def test_a_letterbox_keeps_the_whole_image_between_black_bars(tmp_path: Path) ->
     np.testing.assert_array_equal(found, expected)
 
 
-def test_stretching_pulls_the_image_to_its_place(tmp_path: Path) -> None:
+def test_stretch_distorts_the_image(tmp_path: Path) -> None:
     halves = np.zeros((4, 16, 3), dtype=np.uint8)
     halves[:, 8:] = 255
     found = read_image(saved(tmp_path / "a.png", Image.fromarray(halves)), SHAPE, "stretch")
@@ -395,7 +393,7 @@ def test_the_thinnest_images_are_read(
 
 
 @pytest.mark.parametrize("suffix", sorted(SUFFIXES))
-def test_what_is_looked_for_can_be_read(tmp_path: Path, suffix: str) -> None:
+def test_files_with_every_listed_suffix_can_be_read(tmp_path: Path, suffix: str) -> None:
     image = grey(50) if suffix == ".pgm" else Image.new("RGB", (SIZE, SIZE), (50, 50, 50))
     path = saved(tmp_path / f"a{suffix}", image)
     assert find_images(tmp_path) == [path]
@@ -407,7 +405,7 @@ def test_what_is_looked_for_can_be_read(tmp_path: Path, suffix: str) -> None:
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "PA"])
-def test_strips_are_the_whole_image(
+def test_strips_cover_the_whole_image(
     tmp_path: Path, mode: str, channels: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (9, 7, 4), dtype=np.uint8)
@@ -429,7 +427,7 @@ def test_strips_are_the_whole_image(
     assert whole.std() > 20
 
 
-def test_images_wait_until_there_is_room() -> None:
+def test_images_wait_for_the_pixel_budget() -> None:
     budget, most, now = PixelBudget(10), 0, 0
     lock = threading.Lock()
 
@@ -469,7 +467,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 @pytest.mark.exhaustive
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems count it in other units")
 def test_large_images_are_decoded_one_by_one(tmp_path: Path) -> None:
-    """80 MB each as Pillow holds them: all three at once, with all forms between, took 1.1 GB."""
+    """80 MB each in Pillow: all three at once, with intermediate results, took 1.1 GB."""
     small = saved(tmp_path / "a.png", Image.new("RGBA", (8, 8)))
     large = saved(tmp_path / "b.png", Image.new("RGBA", (5000, 4000)), compress_level=1)
     result = subprocess.run(

@@ -1,4 +1,4 @@
-"""Which files a folder or a CSV holds, and folders and tables that are refused."""
+"""Listing of the image files of a folder or CSV, and refusals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CLOTHING = SHARED_DATA / "clothing10_side128"
 
 
 def fill(root: Path, *names: str) -> Path:
-    """Empty files: nothing here opens them."""
+    """Create empty files, which are not opened by the listing."""
     for name in names:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,13 +51,13 @@ def test_folders_are_classes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("val", ["val", "valid", "validation", "Validation", "VAL"])
-def test_folders_of_splits_are_known_as_people_write_them(tmp_path: Path, val: str) -> None:
+def test_accepted_names_of_split_folders(tmp_path: Path, val: str) -> None:
     names = [f"{split}/{name}/a.jpg" for split in ("Train", val, "test") for name in "ab"]
     counts = list_images(fill(tmp_path, *names)).counts()
     assert counts == {"train": {"a": 1, "b": 1}, "val": {"a": 1, "b": 1}, "test": {"a": 1, "b": 1}}
 
 
-def test_folders_within_a_class_count_for_it(tmp_path: Path) -> None:
+def test_subfolders_belong_to_their_class(tmp_path: Path) -> None:
     listing = list_images(fill(tmp_path, "a/x.jpg", "a/2024/may/x.jpg", "b/x.jpg"))
     keys = [(file.key, file.class_name) for file in listing.files]
     assert keys == [("2024/may/x.jpg", "a"), ("x.jpg", "a"), ("x.jpg", "b")]
@@ -76,13 +76,13 @@ def test_hidden_and_other_files_are_left_out(tmp_path: Path) -> None:
     assert listing.unlabelled == ()
 
 
-def test_images_beside_the_classes_are_told(tmp_path: Path) -> None:
+def test_images_next_to_the_class_folders_are_reported(tmp_path: Path) -> None:
     listing = list_images(fill(tmp_path, "a/1.jpg", "b/1.jpg", "preview.png"))
     assert listing.unlabelled == (tmp_path / "preview.png",)
     assert len(listing.files) == 2
 
 
-def test_names_of_classes_are_sorted_as_people_count() -> None:
+def test_class_names_are_in_natural_order() -> None:
     names = ["10", "9", "b", "A", "a", "C", "img12", "img2", "007", "²"]
     expected = ["007", "9", "10", "A", "a", "b", "C", "img2", "img12", "²"]
     assert sorted(names, key=natural_key) == expected
@@ -90,7 +90,7 @@ def test_names_of_classes_are_sorted_as_people_count() -> None:
     assert sorted(names, key=natural_key) == expected
 
 
-def test_composed_and_decomposed_names_are_one(tmp_path: Path) -> None:
+def test_unicode_normal_forms_of_a_name_are_equal(tmp_path: Path) -> None:
     for number, form in enumerate(("NFC", "NFD")):
         name = unicodedata.normalize(form, "Käse")
         fill(tmp_path, f"{name}/{number}.jpg", "苹果/1.jpg")
@@ -100,7 +100,7 @@ def test_composed_and_decomposed_names_are_one(tmp_path: Path) -> None:
     assert all(file.path.exists() for file in listing.files)
 
 
-def test_links_are_followed_but_never_in_a_ring(tmp_path: Path) -> None:
+def test_links_are_followed_without_cycles(tmp_path: Path) -> None:
     fill(tmp_path, "store/x.jpg", "root/a/1.jpg")
     root = tmp_path / "root"
     (root / "b").symlink_to(tmp_path / "store")
@@ -113,7 +113,7 @@ def test_links_are_followed_but_never_in_a_ring(tmp_path: Path) -> None:
     assert names == ["a/1.jpg", "a/2.jpg", "b/x.jpg", "b/y.jpg"]
 
 
-def test_a_link_back_up_brings_in_no_other_class(tmp_path: Path) -> None:
+def test_a_link_to_a_parent_adds_no_other_class(tmp_path: Path) -> None:
     fill(tmp_path, *(f"{split}/{name}/1.jpg" for split in ("train", "val") for name in "ab"))
     before = list_images(tmp_path)
     (tmp_path / "train" / "a" / "split").symlink_to("..")
@@ -121,13 +121,13 @@ def test_a_link_back_up_brings_in_no_other_class(tmp_path: Path) -> None:
     assert list_images(tmp_path) == before
 
 
-def test_a_link_that_leads_nowhere_is_left_to_the_reader(tmp_path: Path) -> None:
+def test_a_broken_link_counts_as_an_image(tmp_path: Path) -> None:
     fill(tmp_path, "a/1.jpg", "b/1.jpg")
     (tmp_path / "a" / "2.jpg").symlink_to(tmp_path / "gone.jpg")
     assert "a/2.jpg" in [file.name for file in list_images(tmp_path).files]
 
 
-def test_what_would_block_is_no_image(tmp_path: Path) -> None:
+def test_a_pipe_is_not_an_image(tmp_path: Path) -> None:
     fill(tmp_path, "a/1.jpg", "b/1.jpg")
     os.mkfifo(tmp_path / "a" / "2.jpg")
     assert len(list_images(tmp_path).files) == 2
@@ -207,14 +207,14 @@ def test_folders_that_are_refused(tmp_path: Path, names: list[str], expected: st
     assert complaint(fill(tmp_path, *names)) == expected
 
 
-def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
+def test_a_file_instead_of_a_folder_is_refused(tmp_path: Path) -> None:
     assert complaint(tmp_path / "gone") == "there is no folder ROOT\n   check the path"
     file = fill(tmp_path, "a.zip") / "a.zip"
     assert complaint(file) == "ROOT is a file\n   give the folder that contains the images"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may enter every folder")
-def test_a_folder_that_may_not_be_entered_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
     fill(tmp_path, "a/1.jpg", "b/1.jpg")
     (tmp_path / "b").chmod(0)
     assert complaint(tmp_path) == "ROOT/b: permission denied"
@@ -232,7 +232,7 @@ def test_real_photos() -> None:
 # ── finding ───────────────────────────────────────────────────────────────────────────────────
 
 
-def test_images_are_found_at_every_depth_in_a_stable_order(tmp_path: Path) -> None:
+def test_images_are_found_at_every_depth_in_sorted_order(tmp_path: Path) -> None:
     fill(tmp_path, "b.jpg", "a.PNG", "c/d/e.jpeg", "c/a.webp", "10.bmp", "9.bmp")
     names = [str(path.relative_to(tmp_path)) for path in find_images(tmp_path)]
     assert names == ["10.bmp", "9.bmp", "a.PNG", "b.jpg", "c/a.webp", "c/d/e.jpeg"]
@@ -244,17 +244,17 @@ def test_hidden_files_and_other_files_are_left_out(tmp_path: Path) -> None:
     assert find_images(tmp_path) == [tmp_path / "a.png"]
 
 
-def test_a_hidden_place_of_the_folder_itself_does_not_matter(tmp_path: Path) -> None:
+def test_the_folder_itself_may_be_hidden(tmp_path: Path) -> None:
     fill(tmp_path, ".data/a.png")
     assert find_images(tmp_path / ".data") == [tmp_path / ".data" / "a.png"]
 
 
-def test_a_file_is_itself(tmp_path: Path) -> None:
+def test_a_file_is_returned_unchanged(tmp_path: Path) -> None:
     fill(tmp_path, "photo")
     assert find_images(tmp_path / "photo") == [tmp_path / "photo"]
 
 
-def test_nothing_is_there(tmp_path: Path) -> None:
+def test_a_missing_path_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         find_images(tmp_path / "none")
     expected = f"there is no file or folder {tmp_path / 'none'}\n   check the path"
@@ -271,7 +271,7 @@ def test_a_folder_without_images(tmp_path: Path) -> None:
     )
 
 
-def test_links_are_followed_here_too(tmp_path: Path) -> None:
+def test_find_images_follows_links(tmp_path: Path) -> None:
     fill(tmp_path, "store/x.jpg", "root/a/1.jpg")
     root = tmp_path / "root"
     (root / "b").symlink_to(tmp_path / "store")
@@ -279,46 +279,46 @@ def test_links_are_followed_here_too(tmp_path: Path) -> None:
     assert find_images(root) == [root / "a" / "1.jpg", root / "b" / "x.jpg"]
 
 
-# ── tables ────────────────────────────────────────────────────────────────────────────────────
+# ── CSV ───────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("path", ["path", "file", "filename", "Image"])
 @pytest.mark.parametrize("label", ["label", " Class "])
-def test_the_header_may_say_it_in_several_words(tmp_path: Path, path: str, label: str) -> None:
+def test_accepted_column_names(tmp_path: Path, path: str, label: str) -> None:
     fill(tmp_path, "x/1.jpg", "2.jpg")
     table = write(tmp_path, f"id,{label},{path}\n0,cat,x/1.jpg\n1,dog, 2.jpg \n\n")
     expected = [("2.jpg", "dog", None), ("x/1.jpg", "cat", None)]
     assert found(list_images(tmp_path, table)) == expected
 
 
-def test_a_table_may_name_the_splits(tmp_path: Path) -> None:
+def test_a_csv_with_splits(tmp_path: Path) -> None:
     fill(tmp_path, "1", "2", "3", "4")
     rows = "1;a;train\n2;b;Train\n3;a;valid\n4;b;validation\n"
     listing = list_images(tmp_path, write(tmp_path, f"\ufefffile;label;split\n{rows}"))
     assert [split for _, _, split in found(listing)] == ["train", "train", "val", "val"]
 
 
-def test_the_separator_is_the_one_that_the_header_has_most(tmp_path: Path) -> None:
+def test_the_separator_is_the_most_frequent_in_the_header(tmp_path: Path) -> None:
     fill(tmp_path, "1", "2,3")
     rows = "1;a;640, 480\n2,3;b;64, 48\n"
     listing = list_images(tmp_path, write(tmp_path, f'path;label;"width, height"\n{rows}'))
     assert [file.name for file in listing.files] == ["1", "2,3"]
 
 
-def test_paths_written_elsewhere_are_found(tmp_path: Path) -> None:
+def test_paths_from_other_systems_are_found(tmp_path: Path) -> None:
     fill(tmp_path, "a/1.jpg", unicodedata.normalize("NFD", "é.jpg"))
     table = write(tmp_path, "path,label\na\\1.jpg,x\né.jpg,y\n")
     listing = list_images(tmp_path, table)
     assert [file.name for file in listing.files] == ["a/1.jpg", "é.jpg"]
 
 
-def test_a_path_from_the_root_has_the_same_name(tmp_path: Path) -> None:
+def test_an_absolute_path_has_the_same_name(tmp_path: Path) -> None:
     fill(tmp_path, "a/1.jpg", "2.jpg")
     table = write(tmp_path, f"path,label\n{tmp_path}/a/1.jpg,x\n./a/../2.jpg,y\n")
     assert [f.name for f in list_images(tmp_path, table).files] == ["2.jpg", "a/1.jpg"]
 
 
-def test_a_row_that_is_repeated_counts_once(tmp_path: Path) -> None:
+def test_a_repeated_row_counts_once(tmp_path: Path) -> None:
     fill(tmp_path, "1", "2")
     table = write(tmp_path, "path,label\n1,a\n2,b\n1,a\n")
     assert len(list_images(tmp_path, table).files) == 2
@@ -353,7 +353,7 @@ def test_a_row_that_is_repeated_counts_once(tmp_path: Path) -> None:
                      "val or test", id="no-split"),
     ],
 )  # fmt: skip
-def test_tables_that_are_refused(tmp_path: Path, text: str, expected: str) -> None:
+def test_invalid_rows_are_refused(tmp_path: Path, text: str, expected: str) -> None:
     table = write(fill(tmp_path, "1", "2"), text)
     assert complaint(tmp_path, table) == f"ROOT/labels.csv:{expected}"
 
@@ -367,12 +367,14 @@ def test_tables_that_are_refused(tmp_path: Path, text: str, expected: str) -> No
         ('path,label\n"1,a\n', ": not a readable CSV (unexpected end of data)"),
     ],
 )  # fmt: skip
-def test_tables_that_are_refused_as_a_whole(tmp_path: Path, text: str, expected: str) -> None:
+def test_csv_files_with_invalid_classes_are_refused(
+    tmp_path: Path, text: str, expected: str
+) -> None:
     table = write(fill(tmp_path, "1", "2"), text)
     assert complaint(tmp_path, table) == f"ROOT/labels.csv{expected}"
 
 
-def test_classes_of_splits_that_differ_in_case_only(tmp_path: Path) -> None:
+def test_class_names_that_differ_only_in_case(tmp_path: Path) -> None:
     text = "path,label,split\n1,a,train\n2,Dog,train\n3,a,val\n4,dog,val\n"
     table = write(fill(tmp_path, "1", "2", "3", "4"), text)
     assert complaint(tmp_path, table) == (
@@ -381,7 +383,7 @@ def test_classes_of_splits_that_differ_in_case_only(tmp_path: Path) -> None:
     )
 
 
-def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_csv_is_refused(tmp_path: Path) -> None:
     missing = tmp_path / "labels.csv"
     assert complaint(tmp_path, missing) == (
         "there is no file ROOT/labels.csv\n   check the path of labels"

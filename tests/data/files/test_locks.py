@@ -22,7 +22,7 @@ with locked(Path(sys.argv[1]), "downloading a.bin"):
 """
 
 
-def test_a_line_says_what_is_waited_for(tmp_path: Path) -> None:
+def test_waiting_is_reported(tmp_path: Path) -> None:
     lock = tmp_path / "a.lock"
     command = [sys.executable, "-c", WAIT, str(lock)]
     with locked(lock, "nothing"):
@@ -41,14 +41,14 @@ def test_a_line_says_what_is_waited_for(tmp_path: Path) -> None:
     assert (out, err, process.returncode) == ("held\n", "", 0)
 
 
-def test_nothing_is_said_of_a_free_lock(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_free_lock_is_not_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(2):  # let go of each time, after an error too
         with pytest.raises(KeyError), locked(tmp_path / "a.lock", "nothing"):
             raise KeyError
     assert caplog.records == []
 
 
-def test_only_one_holds_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_only_one_process_holds_the_lock(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     order: list[str] = []
     waiting, begun = tmp_path / "a.lock", threading.Event()
 

@@ -20,7 +20,7 @@ SHAPE = (4, 3, 2)
 
 @pytest.fixture
 def rows(tmp_path: Path) -> RowFile:
-    """Ten images that carry their own number."""
+    """Ten images, each filled with its number."""
     with write_rows(tmp_path / "a.rows", {}) as writer:
         for number in range(10):
             row = bytes([number]) * 24
@@ -33,17 +33,17 @@ def split(rows: RowFile, places: list[int]) -> OnDiskSplit:
     return OnDiskSplit(rows, places, names, torch.tensor(places) % 3, SHAPE)
 
 
-def test_the_images_at_the_indices(rows: RowFile) -> None:
+def test_read_returns_the_images_at_the_indices(rows: RowFile) -> None:
     batch = split(rows, [7, 2, 5]).read(torch.tensor([2, 0, 0, 1]))
     assert batch.images.shape == (4, *SHAPE)
     assert batch.images[:, 3, 2, 1].tolist() == [5, 7, 7, 2]
     assert batch.labels.tolist() == [2, 1, 1, 2]
-    batch.images.zero_()  # a tensor of its own
+    batch.images.zero_()  # not shared with the split
     assert split(rows, [7]).read(torch.tensor([0])).images.flatten().tolist() == [7] * 24
 
 
-def test_the_index_is_kept_as_bytes(tmp_path: Path) -> None:
-    """Half a gigabyte for the images of ImageNet, and a second, where each entry is objects."""
+def test_the_index_is_stored_as_bytes(tmp_path: Path) -> None:
+    """With Python objects per entry, ImageNet would need half a gigabyte and a second."""
     written = [
         SourceFile(f"{number:05}/b\udce9.jpg", number, -number, 1 << 62, row_digest(b""))
         for number in range(10_000)
@@ -62,15 +62,15 @@ def test_the_index_is_kept_as_bytes(tmp_path: Path) -> None:
     assert read_metadata(tmp_path / "a.rows") == ({"a": 1}, len(written))
 
 
-def test_the_same_on_the_processor(rows: RowFile) -> None:
+def test_moving_to_the_cpu_keeps_the_images(rows: RowFile) -> None:
     part = split(rows, [7, 2])
     moved = part.to(torch.device("cpu"))
     assert moved.fingerprint() == part.fingerprint()
     assert moved.read(torch.tensor([1])).images.unique().tolist() == [2]
 
 
-def test_indices_are_read_by_the_processor_wherever_images_go(rows: RowFile) -> None:
-    """From a GPU each batch of them would wait for the steps before."""
+def test_indices_are_needed_on_the_cpu_for_every_device(rows: RowFile) -> None:
+    """Reading indices from a GPU would wait for the previous steps."""
     part = split(rows, [7, 2])
     for_gpu = OnDiskSplit(rows, [7, 2], part.names, part.labels, SHAPE, torch.device("cuda"))
     assert for_gpu.indices_on == part.indices_on == torch.device("cpu")
@@ -78,7 +78,7 @@ def test_indices_are_read_by_the_processor_wherever_images_go(rows: RowFile) -> 
     assert resident.indices_on == torch.device("meta")
 
 
-def test_the_fingerprint_is_that_of_names_images_and_labels(rows: RowFile) -> None:
+def test_the_fingerprint_depends_on_names_images_and_labels(rows: RowFile) -> None:
     parts = [split(rows, [1, 2]), split(rows, [2, 1]), split(rows, [1]), split(rows, [1, 2, 3])]
     parts.append(OnDiskSplit(rows, [1, 2], ["a", "2.png"], torch.tensor([1, 2]), SHAPE))
     parts.append(OnDiskSplit(rows, [1, 2], ["1.png", "2.png"], torch.tensor([1, 1]), SHAPE))
@@ -88,7 +88,9 @@ def test_the_fingerprint_is_that_of_names_images_and_labels(rows: RowFile) -> No
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 @pytest.mark.parametrize("room", [True, False])
-def test_the_same_on_a_gpu(rows: RowFile, room: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_moving_to_a_gpu_keeps_the_images(
+    rows: RowFile, room: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     free = 10**9 if room else 10
     monkeypatch.setattr("sepcnn.data.files.on_disk.free_memory", lambda _: free)
     moved = split(rows, [7, 2, 5]).to(torch.device("cuda"))
@@ -114,7 +116,7 @@ entries = RowIndex()
 for number in range(count):
     entries.add(SourceFile(str(number), 1, 1, 1, digest))
 index = bytes(entries) + b"{}"
-with open(path, "wb") as file:  # sparse: 3.2 GB that take no room
+with open(path, "wb") as file:  # a sparse file of 3.2 GB
     file.truncate(count * row)
     file.seek(count * row)
     file.write(index)
@@ -122,7 +124,7 @@ with open(path, "wb") as file:  # sparse: 3.2 GB that take no room
     file.write(FOOTER.pack(*footer))
 
 status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-limit = int(status["VmData"].split()[0]) * 1024 + (400 << 20)  # 0.4 GB beside torch itself
+limit = int(status["VmData"].split()[0]) * 1024 + (400 << 20)  # 0.4 GB in addition to torch
 resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 rows = RowFile(Path(path))
 part = OnDiskSplit(rows, range(count), [str(n) for n in range(count)],
@@ -141,8 +143,8 @@ except MemoryError:
 
 @pytest.mark.exhaustive
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not keep RLIMIT_DATA")
-def test_more_than_the_memory_is_read_batch_by_batch(tmp_path: Path) -> None:
-    """3.2 GB through a process that may take 0.4; it grows by some batches of 25 MB."""
+def test_images_larger_than_the_memory_are_read_by_batch(tmp_path: Path) -> None:
+    """3.2 GB are read by a process limited to 0.4 GB; it grows by a few batches of 25 MB."""
     result = subprocess.run(
         [sys.executable, "-c", LARGE, str(tmp_path / "large.rows")],
         env=environment(),

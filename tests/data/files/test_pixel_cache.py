@@ -1,4 +1,4 @@
-"""The cache of decoded images: whole or not there, shared by processes, rebuilt where it must."""
+"""The cache of decoded images: atomic, shared by processes, and rebuilt if damaged."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FORM = StoredFormat((12, 12, 3), "crop")
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache that begins empty."""
+    """An empty cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "sepcnn" / "images"
 
@@ -38,7 +38,7 @@ def files(tmp_path: Path) -> list[Path]:
 
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The files that are decoded."""
+    """Records the files that are decoded."""
     found: list[Path] = []
     original = pixel_cache.read_image
 
@@ -74,7 +74,7 @@ def check(files: list[Path], form: StoredFormat = FORM) -> DecodedImages:
 
 
 def kept(home: Path) -> list[str]:
-    """Some versions of filelock leave the lock's file, some remove it."""
+    """Suffixes of the cache files, without lock files, which some versions of filelock remove."""
     return sorted(path.suffix for path in home.iterdir() if path.suffix != ".lock")
 
 
@@ -83,10 +83,10 @@ def rows_file(home: Path) -> Path:
     return path
 
 
-# ── what is decoded ───────────────────────────────────────────────────────────────────────────
+# ── decoding ──────────────────────────────────────────────────────────────────────────────────
 
 
-def test_all_are_decoded_once(files: list[Path], home: Path, read: list[Path]) -> None:
+def test_files_are_decoded_once(files: list[Path], home: Path, read: list[Path]) -> None:
     assert check(files).note == ""
     assert sorted(read) == files
     check(files[::-1])
@@ -94,7 +94,7 @@ def test_all_are_decoded_once(files: list[Path], home: Path, read: list[Path]) -
     assert kept(home) == [".rows"]
 
 
-def test_only_what_changed_is_decoded_again(files: list[Path], read: list[Path]) -> None:
+def test_only_changed_files_are_decoded_again(files: list[Path], read: list[Path]) -> None:
     check(files)
     read.clear()
     picture("red", 99).save(files[3])
@@ -113,8 +113,8 @@ def test_a_touched_file_is_decoded_again(files: list[Path], read: list[Path]) ->
     assert read[len(files) :] == [files[0]]
 
 
-def test_files_that_take_each_others_place_with_size_and_time(tmp_path: Path) -> None:
-    """As photos do that are sorted into other classes after they came out of one archive."""
+def test_files_that_swap_names_with_equal_size_and_mtime(tmp_path: Path) -> None:
+    """As when photos that were unpacked from one archive are sorted into other classes."""
     files = [tmp_path / "photos" / name / "1.bmp" for name in ("cat", "dog")]
     for file, colour in zip(files, ("red", "blue"), strict=True):
         file.parent.mkdir(parents=True)
@@ -129,19 +129,19 @@ def test_files_that_take_each_others_place_with_size_and_time(tmp_path: Path) ->
     check(files)
 
 
-def test_each_form_and_place_has_a_file_of_its_own(files: list[Path], home: Path) -> None:
+def test_each_stored_format_has_its_own_cache_file(files: list[Path], home: Path) -> None:
     for form in (FORM, StoredFormat((12, 12, 1), "crop"), StoredFormat((12, 12, 3), "stretch")):
         check(files, form)
         check(files, form)
     assert kept(home).count(".rows") == 3
 
 
-def test_the_watch_is_told_only_of_what_is_decoded(files: list[Path]) -> None:
-    told: list[tuple[int, int]] = []
+def test_progress_counts_only_decoded_files(files: list[Path]) -> None:
+    calls: list[tuple[int, int]] = []
     for _ in range(2):
         names = [str(file) for file in files]
-        decode(names, FORM, str(files[0].parent), lambda done, total: told.append((done, total)))
-    assert told == [(number + 1, len(files)) for number in range(len(files))]
+        decode(names, FORM, str(files[0].parent), lambda done, total: calls.append((done, total)))
+    assert calls == [(number + 1, len(files)) for number in range(len(files))]
 
 
 def test_a_file_that_changes_while_it_is_read(
@@ -165,7 +165,7 @@ def test_a_file_that_changes_while_it_is_read(
     assert kept(home) == []
 
 
-def test_unreadable_images_copy_no_cache(files: list[Path], home: Path) -> None:
+def test_unreadable_images_do_not_rewrite_the_cache(files: list[Path], home: Path) -> None:
     files[2].write_bytes(b"")
     good = files[:2] + files[3:]
     assert decode_all(files).unreadable == {str(files[2]): f"{files[2]}: not an image file"}
@@ -176,7 +176,7 @@ def test_unreadable_images_copy_no_cache(files: list[Path], home: Path) -> None:
     assert rows_file(home).stat().st_ino == before
 
 
-def test_an_image_that_was_damaged_since_is_not_taken_from_the_cache(files: list[Path]) -> None:
+def test_an_image_that_is_damaged_now_is_not_taken_from_the_cache(files: list[Path]) -> None:
     check(files)
     files[2].write_bytes(b"")
     good = files[:2] + files[3:]
@@ -191,7 +191,7 @@ def test_an_image_that_was_damaged_since_is_not_taken_from_the_cache(files: list
 
 
 @pytest.mark.parametrize("length", [0, 10, 100, 5000, -1], ids=str)
-def test_a_file_that_was_cut_is_built_anew(
+def test_a_truncated_cache_file_is_rebuilt(
     files: list[Path], home: Path, read: list[Path], length: int
 ) -> None:
     check(files)
@@ -204,7 +204,7 @@ def test_a_file_that_was_cut_is_built_anew(
 
 
 @pytest.mark.parametrize("place", [0, 432 * 9, -20, -60, -300], ids=str)
-def test_a_damaged_file_is_built_anew(
+def test_a_damaged_cache_file_is_rebuilt(
     files: list[Path], home: Path, read: list[Path], place: int
 ) -> None:
     check(files)
@@ -215,7 +215,7 @@ def test_a_damaged_file_is_built_anew(
     assert len(read) == 2 * len(files)
 
 
-def test_damage_of_one_row_among_many_is_found_when_it_is_copied(
+def test_a_damaged_row_is_detected_when_it_is_copied(
     files: list[Path], home: Path, read: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sepcnn.data.files.row_file.ROWS_CHECKED", 1)
@@ -229,7 +229,7 @@ def test_damage_of_one_row_among_many_is_found_when_it_is_copied(
     assert read == [files[0], files[9]]
 
 
-def test_a_file_that_is_cut_during_training_is_an_error(files: list[Path], home: Path) -> None:
+def test_a_cache_file_truncated_during_training_is_an_error(files: list[Path], home: Path) -> None:
     result = decode_all(files)
     os.truncate(rows_file(home), 432 * 3)
     with pytest.raises(DataError) as caught:
@@ -240,9 +240,7 @@ def test_a_file_that_is_cut_during_training_is_an_error(files: list[Path], home:
     )
 
 
-def test_a_file_that_is_removed_or_replaced_goes_on_to_be_read(
-    files: list[Path], home: Path
-) -> None:
+def test_a_removed_or_replaced_cache_file_can_still_be_read(files: list[Path], home: Path) -> None:
     result, before = decode_all(files), expected(files)
     picture("red", 99).save(files[3])
     decode_all(files)
@@ -250,13 +248,13 @@ def test_a_file_that_is_removed_or_replaced_goes_on_to_be_read(
     np.testing.assert_array_equal(pixels(result, files), before)
 
 
-# ── no room ───────────────────────────────────────────────────────────────────────────────────
+# ── missing space ─────────────────────────────────────────────────────────────────────────────
 
 Usage = namedtuple("Usage", ["total", "used", "free"])
 IN_MEMORY = "images are kept in memory, and decoded again by the next command"
 
 
-def test_without_a_cache_folder_memory_serves(
+def test_without_a_cache_folder_images_are_kept_in_memory(
     files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
@@ -266,7 +264,7 @@ def test_without_a_cache_folder_memory_serves(
     assert note == f"the cache folder {folder} cannot be used (not a directory): {IN_MEMORY}"
 
 
-def test_a_full_disk_is_seen_before_decoding(
+def test_a_full_disk_is_detected_before_decoding(
     files: list[Path], home: Path, read: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _: Usage(1, 1, 432 * len(files) - 1))
@@ -277,7 +275,7 @@ def test_a_full_disk_is_seen_before_decoding(
     assert kept(home) == []
 
 
-def test_a_disk_that_fills_up_leaves_nothing(
+def test_a_disk_that_fills_up_leaves_no_files(
     files: list[Path], home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: int) -> None:
@@ -288,7 +286,7 @@ def test_a_disk_that_fills_up_leaves_nothing(
     assert kept(home) == []
 
 
-def test_too_much_for_the_memory_is_refused(
+def test_images_that_do_not_fit_into_memory_are_refused(
     files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
@@ -318,7 +316,7 @@ def slow(path, shape, resize):
     return original(path, shape, resize)
 
 pixel_cache.read_image = slow
-# A process that a shell started behind itself ignores it.
+# A background process of a shell ignores SIGINT.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 source = str(Path(sys.argv[1]).parents[1])
 try:
@@ -338,11 +336,11 @@ def builder(files: list[Path], seconds: float) -> subprocess.Popen[str]:
 
 
 @pytest.mark.exhaustive
-def test_two_builders_at_once_decode_once(files: list[Path], home: Path) -> None:
+def test_two_processes_decode_once(files: list[Path], home: Path) -> None:
     processes = [builder(files, 0.02) for _ in range(2)]
     texts = [process.communicate(timeout=60)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
-    # Of the whole texts: threads that print at once may share a line.
+    # Counted in the whole text, because threads that print at the same time may share a line.
     assert sum(text.count("read") for text in texts) == len(files)
     assert [text.split()[-1] for text in texts] == [str(len(files))] * 2
     check(files)
@@ -350,7 +348,7 @@ def test_two_builders_at_once_decode_once(files: list[Path], home: Path) -> None
 
 @pytest.mark.covering("one")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=lambda n: n.name)
-def test_a_builder_that_is_stopped_leaves_nothing_half_written(
+def test_a_stopped_process_leaves_no_partial_cache(
     files: list[Path], home: Path, number: signal.Signals
 ) -> None:
     process = builder(files, 0.1)

@@ -1,4 +1,4 @@
-"""Images brought to the net's size: Pillow's pixels, what is kept, and the bound of memory."""
+"""Resizing of arrays: compared with Pillow, fingerprints, and the memory limit."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def pillow(image: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
 
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("size", [(64, 64), (9, 9), (14, 40)])
-def test_the_pixels_are_pillows(count: int, size: tuple[int, int]) -> None:
+def test_pixels_equal_pillow(count: int, size: tuple[int, int]) -> None:
     pixels = images(5, 28, 28, count)
     found = resize_images(pixels, size, "stretch")
     assert found.shape == (5, *size, count)
@@ -41,14 +41,14 @@ def test_the_pixels_are_pillows(count: int, size: tuple[int, int]) -> None:
         assert abs(difference).max() <= 1  # fixed-point weights of another precision
 
 
-def test_crop_keeps_the_middle_in_the_nets_proportions() -> None:
+def test_crop_keeps_the_centre() -> None:
     pixels = images(2, 30, 30, 3)
     assert torch.equal(resize_images(pixels, (30, 10), "crop"), pixels[:, :, 10:20])
     assert torch.equal(resize_images(pixels, (10, 30), "crop"), pixels[:, 10:20])
 
 
 @pytest.mark.parametrize(("size", "place"), [((30, 50), (0, 10)), ((51, 30), (10, 0))])
-def test_letterbox_keeps_all_before_black(size: tuple[int, int], place: tuple[int, int]) -> None:
+def test_letterbox_adds_black_bars(size: tuple[int, int], place: tuple[int, int]) -> None:
     pixels = images(2, 30, 30, 3)
     found = resize_images(pixels, size, "letterbox")
     top, left = place
@@ -58,11 +58,11 @@ def test_letterbox_keeps_all_before_black(size: tuple[int, int], place: tuple[in
 
 @pytest.mark.parametrize("resize", ["crop", "letterbox", "stretch"])
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1), (7, 13), (300, 2)])
-def test_every_size_comes_out(resize: Resize, size: tuple[int, int]) -> None:
+def test_every_size_is_possible(resize: Resize, size: tuple[int, int]) -> None:
     assert resize_images(images(2, 28, 28, 1), size, resize).shape == (2, *size, 1)
 
 
-def test_grey_is_repeated_and_colours_are_weighed() -> None:
+def test_grey_is_repeated_and_colours_become_luma() -> None:
     grey, colour = images(3, 8, 8, 1), images(3, 8, 8, 3)
     repeated = resized_split(split(grey), (8, 8, 3), "crop").images
     assert torch.equal(repeated, grey.expand(3, 8, 8, 3))
@@ -72,12 +72,12 @@ def test_grey_is_repeated_and_colours_are_weighed() -> None:
         assert abs(one[..., 0].numpy().astype(int) - expected).max() <= 1
 
 
-def test_images_that_fit_are_the_same_split() -> None:
+def test_images_of_the_right_shape_are_unchanged() -> None:
     same = split(images(3, 8, 8, 3))
     assert resized_split(same, (8, 8, 3), "crop") is same
 
 
-def test_more_images_than_a_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_are_resized_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = images(7, 8, 8, 1)
     whole = resized_split(split(pixels), (12, 12, 3), "crop")
     monkeypatch.setattr(array_resizing, "CHUNK", 3)
@@ -85,7 +85,7 @@ def test_more_images_than_a_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch.equal(whole.labels, torch.arange(7))
 
 
-def test_the_fingerprint_tells_images_size_and_way() -> None:
+def test_the_fingerprint_depends_on_images_size_and_mode() -> None:
     pixels, others = images(3, 8, 8, 1), images(3, 8, 8, 1, seed=1)
     found = {
         resized_split(split(one), (12, height, 1), way).fingerprint()
@@ -96,7 +96,7 @@ def test_the_fingerprint_tells_images_size_and_way() -> None:
     assert len(found) == 8
 
 
-def test_more_than_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_larger_than_the_memory_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(array_resizing, "free_memory", lambda: 4 << 30)
     few = split(torch.zeros((1, 8, 8, 1), dtype=torch.uint8).expand(60_000, 8, 8, 1))
     with pytest.raises(DataError) as caught:

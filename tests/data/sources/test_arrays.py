@@ -1,4 +1,4 @@
-"""Arrays: every accepted form, and every refusal with its full message."""
+"""Arrays: accepted files, and refusals with their full messages."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def complaint(source: Arrays, shape: tuple[int, int, int] = SHAPE) -> str:
     return str(caught.value)
 
 
-# ── accepted forms ────────────────────────────────────────────────────────────────────────────
+# ── accepted files ────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_one_file_with_training_images(tmp_path: Path, x_name: str, y_name: str)
 
 
 @pytest.mark.parametrize("val", ["val", "valid", "validation"])
-def test_one_file_with_every_split(tmp_path: Path, val: str) -> None:
+def test_one_file_with_all_splits(tmp_path: Path, val: str) -> None:
     parts = {name: images(6, seed=seed) for seed, name in enumerate(("train", val, "test"))}
     stored = {f"x_{name}": x for name, x in parts.items()}
     stored |= {f"y_{name}": labels(6) for name in parts}
@@ -100,7 +100,7 @@ def test_one_file_with_every_split(tmp_path: Path, val: str) -> None:
         assert_holds(dataset, split, x, labels(6))
 
 
-def test_one_file_for_each_split(tmp_path: Path) -> None:
+def test_one_file_per_split(tmp_path: Path) -> None:
     parts = {name: images(6, seed=seed) for seed, name in enumerate(("train", "val", "test"))}
     files = {name: npz(tmp_path / f"{name}.npz", x=x, y=labels(6)) for name, x in parts.items()}
     dataset = opened(arrays(**files))
@@ -121,7 +121,7 @@ def test_a_compressed_file(tmp_path: Path) -> None:
     assert_holds(dataset, "train", images(), labels())
 
 
-def test_grey_images_need_no_axis_of_channels(tmp_path: Path) -> None:
+def test_grey_images_need_no_channel_axis(tmp_path: Path) -> None:
     path = npz(tmp_path / "grey.npz", x=images(shape=(4, 5)), y=labels())
     dataset = opened(arrays(path=path), (4, 5, 1), validation=0.0)
     assert_holds(dataset, "train", images(shape=(4, 5))[..., None], labels())
@@ -132,7 +132,7 @@ def test_grey_images_need_no_axis_of_channels(tmp_path: Path) -> None:
     [labels()[:, None], labels().astype(np.uint8), labels().astype(">i4"), labels().astype("u8")],
     ids=["column", "uint8", "big-endian", "uint64"],
 )
-def test_forms_of_labels(tmp_path: Path, stored: Loaded) -> None:
+def test_accepted_labels(tmp_path: Path, stored: Loaded) -> None:
     dataset = opened(arrays(path=npz(tmp_path / "a.npz", x=images(), y=stored)), validation=0.0)
     assert_holds(dataset, "train", images(), labels())
 
@@ -156,7 +156,7 @@ def test_classes_without_names_are_numbered_over_all_splits(tmp_path: Path) -> N
     assert opened(arrays(train=train, test=test)).class_names == ("0", "1", "2", "3", "4")
 
 
-def test_other_arrays_do_no_harm(tmp_path: Path) -> None:
+def test_other_arrays_are_ignored(tmp_path: Path) -> None:
     path = npz(tmp_path / "a.npz", x=images(), y=labels(), classes=np.float64(3), notes=["a", "b"])
     assert opened(arrays(path=path)).class_names == ("0", "1", "2")
 
@@ -193,7 +193,7 @@ def test_the_split_seed_alone_decides_what_is_held_out(unsplit: Arrays) -> None:
     assert first["fingerprint"] != other["fingerprint"]
 
 
-def test_nothing_is_held_out_where_the_set_brings_a_split(tmp_path: Path) -> None:
+def test_nothing_is_held_out_if_a_validation_split_exists(tmp_path: Path) -> None:
     stored = {"x_train": images(), "y_train": labels(), "x_val": images(6), "y_val": labels(6)}
     dataset = opened(arrays(path=npz(tmp_path / "a.npz", **stored)))
     assert dataset.summary()["counts"] == {"train": 12, "val": 6}
@@ -207,13 +207,13 @@ def test_a_missing_file(tmp_path: Path) -> None:
     assert complaint(arrays(path=path)) == f"there is no file {path}\n   check the path"
 
 
-def test_a_missing_half_of_a_pair(tmp_path: Path) -> None:
+def test_a_missing_file_of_a_pair(tmp_path: Path) -> None:
     pair = [npy(tmp_path / "x.npy", images()), tmp_path / "y.npy"]
     assert complaint(arrays(train=pair)) == f"there is no file {pair[1]}\n   check the path"
 
 
 @pytest.mark.parametrize("content", [b"", b"x,y\n1,2\n"], ids=["empty", "text"])
-def test_a_file_that_is_not_numpys(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_numpy_file(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "table.npz"
     path.write_bytes(content)
     assert complaint(arrays(path=path)) == f"{path}: not a NumPy file{READABLE}"
@@ -242,7 +242,7 @@ def test_a_damaged_byte(tmp_path: Path) -> None:
     assert complaint(arrays(path=path)) == expected
 
 
-def test_every_damage_of_a_compressed_file_is_a_data_error(tmp_path: Path) -> None:
+def test_any_damage_of_a_compressed_file_is_a_data_error(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     np.savez_compressed(path, x=images(), y=labels())
     whole = path.read_bytes()
@@ -254,7 +254,7 @@ def test_every_damage_of_a_compressed_file_is_a_data_error(tmp_path: Path) -> No
             opened(arrays(path=path))
         except DataError:
             refused += 1
-    # The rest hit what nobody reads, such as the time in the zip's directory.
+    # The others hit bytes that are not read, such as the time in the directory of the zip file.
     assert refused > 150
 
 
@@ -344,7 +344,7 @@ FROM_0 = "\n   labels start at 0"
         ),
     ],
 )
-def test_arrays_that_do_not_fit(tmp_path: Path, x: Loaded, y: Loaded, message: str) -> None:
+def test_invalid_arrays_are_refused(tmp_path: Path, x: Loaded, y: Loaded, message: str) -> None:
     path = npz(tmp_path / "a.npz", x=x, y=y)
     assert complaint(arrays(path=path)) == f"{path}: {message}"
 
@@ -356,7 +356,7 @@ def test_images_without_labels(tmp_path: Path) -> None:
     )
 
 
-def test_a_file_without_the_split_that_it_is_given_for(tmp_path: Path) -> None:
+def test_a_file_without_its_split(tmp_path: Path) -> None:
     train = npz(tmp_path / "a.npz", x=images(), y=labels())
     val = npz(tmp_path / "b.npz", x_train=images(), y_train=labels())
     assert complaint(arrays(train=train, val=val)) == (
@@ -384,7 +384,7 @@ def test_a_single_class(tmp_path: Path) -> None:
     assert complaint(arrays(train=path)) == expected
 
 
-def test_a_name_that_repeats(tmp_path: Path) -> None:
+def test_a_repeated_class_name(tmp_path: Path) -> None:
     path = npz(tmp_path / "a.npz", x=images(), y=labels(), classes=["cat", "dog", "cat"])
     assert complaint(arrays(path=path)) == f"{path}: classes has the same name twice"
 
@@ -400,7 +400,7 @@ def test_names_that_are_not_utf_8(tmp_path: Path, name: str | bytes) -> None:
     assert complaint(arrays(path=path)) == expected
 
 
-def test_files_that_name_the_classes_in_another_order(tmp_path: Path) -> None:
+def test_files_with_class_names_in_another_order(tmp_path: Path) -> None:
     train, test = (
         npz(tmp_path / f"{split}.npz", x=images(), y=labels(), class_names=names)
         for split, names in (("train", ["a", "b", "c"]), ("test", ["a", "c", "b"]))
@@ -427,7 +427,7 @@ def test_files_that_name_the_classes_in_another_order(tmp_path: Path) -> None:
     ],
     ids=["neither", "both", "path-and-test", "no-file", "three-files", "number"],
 )
-def test_forms_that_are_refused(text: str, message: str) -> None:
+def test_invalid_fields_are_refused(text: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         read_spec(Arrays, parse(text, "c.yaml"), Context(Path()))
     assert [problem.message for problem in caught.value.problems] == [message]
@@ -456,7 +456,7 @@ def test_cifar_10(tmp_path: Path) -> None:
     assert len(dataset.split("train")) + len(dataset.split("val")) == 1000
 
 
-def test_channels_first_images_get_the_right_advice(tmp_path: Path) -> None:
+def test_channels_first_images_have_a_hint(tmp_path: Path) -> None:
     path = tmp_path / "first.npz"
     np.savez(path, x=np.zeros((4, 3, 32, 32), np.uint8), y=np.arange(4) % 2)
     source = Arrays.model_validate({"train": str(path)}, context=Context(folder=tmp_path))

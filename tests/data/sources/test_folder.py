@@ -1,4 +1,4 @@
-"""A folder of photos as a data set: its splits, what is held out, and what is refused."""
+"""Folder: splits, held-out images, unreadable images and refusals."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SHAPE = (12, 12, 3)
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache that begins empty."""
+    """An empty cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "sepcnn" / "images"
 
@@ -60,7 +60,7 @@ def complaint(path: Path, **fields: object) -> str:
     return str(caught.value).replace(str(path), "ROOT")
 
 
-# ── what is read ──────────────────────────────────────────────────────────────────────────────
+# ── reading ───────────────────────────────────────────────────────────────────────────────────
 
 
 def test_images_and_labels_belong_together(root: Path) -> None:
@@ -74,14 +74,14 @@ def test_images_and_labels_belong_together(root: Path) -> None:
     assert means.argmax(dim=1).tolist() == [0, 2, 1]  # red, blue, green
 
 
-def test_the_pixels_are_those_of_a_single_file(root: Path) -> None:
+def test_pixels_equal_those_of_a_single_file(root: Path) -> None:
     data = opened(root, validation=0, resize="letterbox")
     source = Folder(path=root, resize="letterbox")
     single = source.read_image(root / "green" / "003.jpg", SHAPE)
     np.testing.assert_array_equal(everything(data.train)[15].numpy(), single)
 
 
-def test_a_larger_stored_size_is_cut_to_its_middle_for_prediction(root: Path) -> None:
+def test_a_larger_stored_size_is_centre_cropped_for_prediction(root: Path) -> None:
     source = Folder(path=root, stored_size=(14, 16))
     stored = everything(source.open(Request(SHAPE, 0, 0)).train)
     assert stored.shape == (36, 14, 16, 3)
@@ -89,7 +89,7 @@ def test_a_larger_stored_size_is_cut_to_its_middle_for_prediction(root: Path) ->
     np.testing.assert_array_equal(stored[0, 1:13, 2:14].numpy(), single)
 
 
-def test_splits_of_the_folder_are_taken(tmp_path: Path) -> None:
+def test_split_folders_are_used(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "photos", count=2, splits=("train", "valid", "test"))
     data = opened(root)
     assert {name: len(split) for name, split in data.splits().items()} == {
@@ -100,7 +100,7 @@ def test_splits_of_the_folder_are_taken(tmp_path: Path) -> None:
     assert not torch.equal(everything(data.splits()["train"]), everything(data.splits()["val"]))
 
 
-def test_a_table_names_the_images(root: Path) -> None:
+def test_images_of_a_csv(root: Path) -> None:
     rows = [f"{colour}/00{i}.jpg,{'warm' if colour == 'red' else 'cold'}" for colour in COLOURS
             for i in range(3)]  # fmt: skip
     table = root / "labels.csv"
@@ -122,7 +122,7 @@ def test_grey_images_and_pages(tmp_path: Path) -> None:
     assert pages[1, 0, 0].tolist() == [200, 201, 202, 203, 204]
 
 
-def test_images_without_a_class_are_told(root: Path) -> None:
+def test_images_without_a_class_are_reported(root: Path) -> None:
     for name in ("x.jpg", "y.jpg"):
         picture("red").save(root / name)
     data = opened(root)
@@ -132,7 +132,7 @@ def test_images_without_a_class_are_told(root: Path) -> None:
 # ── validation ────────────────────────────────────────────────────────────────────────────────
 
 
-def test_held_out_images_are_a_share_of_every_class(tmp_path: Path) -> None:
+def test_the_same_share_of_every_class_is_held_out(tmp_path: Path) -> None:
     data = opened(write_folder(tmp_path / "photos", count=60))
     assert data.val is not None
     counts = data.val.labels.bincount().tolist()
@@ -166,8 +166,8 @@ NAMES = st.builds("{}/{}.jpg".format, st.sampled_from(["cat", "dog", "fox"]), st
 
 @settings(deadline=None)
 @given(names=st.lists(NAMES, unique=True, min_size=1, max_size=40), share=st.floats(0, 0.999))
-def test_whatever_is_added_in_whatever_order_moves_no_other(names: list[str], share: float) -> None:
-    """But for the one image that is kept of a class that would be held out whole."""
+def test_adding_images_in_any_order_moves_no_other(names: list[str], share: float) -> None:
+    """Except the image that a class keeps if all of its images would be held out."""
     request, files = Request(SHAPE, share, 3), list(map(photo, names))
     before: set[ImageFile] = set()
     for count, added in enumerate(files, 1):
@@ -192,7 +192,7 @@ def test_whatever_is_added_in_whatever_order_moves_no_other(names: list[str], sh
     assert set(hold_out(files[::-1], request)[0]) == before
 
 
-def test_the_split_seed_decides(root: Path) -> None:
+def test_the_split_seed_decides_what_is_held_out(root: Path) -> None:
     assert names(opened(root, split_seed=1).val) == names(opened(root, split_seed=1).val)
     assert names(opened(root, split_seed=1).val) != names(opened(root, split_seed=2).val)
 
@@ -216,7 +216,7 @@ def test_names_that_are_not_utf_8(root: Path) -> None:
 # ── fingerprint ───────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_same_photos_elsewhere_are_the_same_data(root: Path, tmp_path: Path) -> None:
+def test_the_fingerprint_does_not_depend_on_the_folder(root: Path, tmp_path: Path) -> None:
     facts = opened(root).summary()
     shutil.copytree(root, tmp_path / "elsewhere")
     assert opened(tmp_path / "elsewhere").summary() == facts
@@ -224,7 +224,7 @@ def test_the_same_photos_elsewhere_are_the_same_data(root: Path, tmp_path: Path)
     assert opened(root).summary() == facts
 
 
-def test_other_pixels_and_labels_are_other_data(root: Path) -> None:
+def test_the_fingerprint_depends_on_pixels_and_labels(root: Path) -> None:
     found = [opened(root).summary()["fingerprint"]]
     picture("red", 77).save(root / "red" / "000.jpg", quality=95)
     found.append(opened(root).summary()["fingerprint"])
@@ -244,7 +244,7 @@ def damage(root: Path) -> None:
     (root / "red" / "001.jpg").write_bytes(content[: len(content) // 2])
 
 
-def test_each_pair_of_folder_and_table_keeps_its_cache(
+def test_each_pair_of_folder_and_csv_has_its_own_cache(
     root: Path, tmp_path: Path, home: Path
 ) -> None:
     other = write_folder(tmp_path / "others")
@@ -257,7 +257,7 @@ def test_each_pair_of_folder_and_table_keeps_its_cache(
     def open_all() -> None:
         for folder in (root, other):
             for labels in (None, *tables):
-                request = Request(SHAPE, 0, 0, lambda *told: reads.append(told))
+                request = Request(SHAPE, 0, 0, lambda *counts: reads.append(counts))
                 Folder(path=folder, labels=labels).open(request)
 
     open_all()
@@ -278,7 +278,7 @@ def test_all_unreadable_images_are_named(root: Path) -> None:
         assert hint == "   fix or remove them, or set skip_unreadable: true"
 
 
-def test_unreadable_images_are_left_out_if_wanted(root: Path) -> None:
+def test_skip_unreadable_leaves_out_unreadable_images(root: Path) -> None:
     damage(root)
     for _ in range(2):
         data = opened(root, skip_unreadable=True, validation=0)
@@ -289,7 +289,7 @@ def test_unreadable_images_are_left_out_if_wanted(root: Path) -> None:
         assert torch.equal(means, 2 - data.train.labels)
 
 
-def test_only_ten_are_shown(tmp_path: Path) -> None:
+def test_at_most_ten_files_are_listed(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "photos", count=5)
     for file in root.rglob("*.jpg"):
         if file.name != "000.jpg":
@@ -307,7 +307,7 @@ def test_a_class_without_a_readable_image_is_refused(root: Path) -> None:
     assert complaint(root, skip_unreadable=True) == expected
 
 
-def test_a_bomb_is_named(root: Path) -> None:
+def test_a_decompression_bomb_is_reported(root: Path) -> None:
     Image.new("1", (20_000, 20_000)).save(root / "red" / "large.png")
     assert "ROOT/red/large.png: too many pixels to be read safely" in complaint(root)
 
@@ -339,7 +339,7 @@ MODEL = (
 
 
 @pytest.mark.parametrize("source", ["Folder: photos", "Folder: {path: photos, resize: stretch}"])
-def test_a_config_names_the_folder(root: Path, source: str) -> None:
+def test_a_config_with_a_folder(root: Path, source: str) -> None:
     config = root.parent / "a.yaml"
     config.write_text(f"{MODEL}data: {{source: {{{source}}}}}\n")
     settings = load_config(config)
@@ -347,7 +347,7 @@ def test_a_config_names_the_folder(root: Path, source: str) -> None:
     assert type(settings).from_resolved(settings.resolved()).data == settings.data
 
 
-def test_a_stored_size_below_the_nets_is_refused_before_reading() -> None:
+def test_a_stored_size_below_the_input_is_refused_before_reading() -> None:
     text = f"{MODEL}data:\n  source:\n    Folder: {{path: none, stored_size: [12, 11]}}\n"
     with pytest.raises(ConfigError) as caught:
         config_from_node(text, parse(text, "a.yaml"), "a.yaml", Path())
@@ -359,7 +359,7 @@ def test_a_stored_size_below_the_nets_is_refused_before_reading() -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
-def test_a_file_that_may_not_be_read_is_named(root: Path) -> None:
+def test_a_file_without_read_permission_is_reported(root: Path) -> None:
     (root / "red" / "000.jpg").chmod(0)
     assert "   ROOT/red/000.jpg: " in complaint(root)
 

@@ -14,13 +14,13 @@ def distinct(images: NDArray[np.uint8]) -> set[bytes]:
     return {image.tobytes() for image in images}
 
 
-def test_there_are_ten_kinds_with_different_names() -> None:
+def test_there_are_ten_classes_with_different_names() -> None:
     assert len(CLASS_NAMES) == len(set(CLASS_NAMES)) == 10
 
 
 @pytest.mark.parametrize("size", [32, 48, 64])
 @pytest.mark.parametrize("count", [0, 1, 13, 100])
-def test_images_and_labels_have_the_promised_form(count: int, size: int) -> None:
+def test_images_and_labels_have_the_documented_shape_and_dtype(count: int, size: int) -> None:
     images, labels = draw(0, "train", count, size)
     assert images.shape == (count, size, size, 3)
     assert images.dtype == np.uint8
@@ -28,8 +28,8 @@ def test_images_and_labels_have_the_promised_form(count: int, size: int) -> None
     assert labels.dtype == np.int64
 
 
-def test_the_version_stands_for_these_images() -> None:
-    """Whoever changes a pixel gives `VERSION` another value: caches and checkpoints know it."""
+def test_the_version_identifies_these_images() -> None:
+    """`VERSION` must change if a pixel changes, because caches and checkpoints depend on it."""
     images, labels = draw(0, "train", 64, 32)
     assert labels[:12].tolist() == [7, 6, 7, 7, 8, 2, 4, 2, 4, 2, 1, 0]
     assert images.mean() == pytest.approx(121.05448, abs=1e-3)
@@ -37,7 +37,7 @@ def test_the_version_stands_for_these_images() -> None:
     assert VERSION == "b90838484dadf841"
 
 
-def test_the_images_are_64_pixels_wide_unless_told() -> None:
+def test_images_are_64_pixels_wide_by_default() -> None:
     assert draw(0, "train", 2)[0].shape == (2, 64, 64, 3)
 
 
@@ -69,13 +69,13 @@ def test_splits_and_seeds_order_the_labels_differently() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 13, 200])
-def test_the_kinds_are_as_even_as_the_count_allows(count: int) -> None:
+def test_classes_are_balanced(count: int) -> None:
     numbers = np.bincount(draw(3, "test", count)[1], minlength=10)
     assert numbers.sum() == count
     assert np.ptp(numbers) <= 1
 
 
-def test_the_kinds_are_shuffled() -> None:
+def test_labels_are_shuffled() -> None:
     labels = draw(3, "train", 200)[1]
     assert not np.array_equal(labels, np.arange(200) % 10)
 
@@ -88,15 +88,15 @@ def test_every_image_shows_something(size: int) -> None:
     assert deviation.min() > 12
 
 
-def test_the_same_scenes_are_drawn_at_every_size() -> None:
+def test_scenes_do_not_depend_on_the_size() -> None:
     small, large = (draw(0, "train", 40, size)[0].astype(np.float32) for size in (32, 64))
     shrunk = large.reshape(40, 32, 2, 32, 2, 3).mean(axis=(2, 4))
     assert np.abs(shrunk - small).mean() < 20
 
 
 @pytest.mark.exhaustive
-def test_a_linear_model_does_not_solve_it() -> None:
-    """Multinomial logistic regression on the pixels stays far below what a small net reaches."""
+def test_a_linear_model_has_low_accuracy() -> None:
+    """Multinomial logistic regression on the pixels is far less accurate than a small network."""
 
     def tensors(split: str, count: int) -> tuple[torch.Tensor, torch.Tensor]:
         images, labels = draw(0, split, count)

@@ -1,4 +1,4 @@
-"""Shapes: drawn once, kept in the cache, and drawn again where that is damaged."""
+"""Shapes: drawn once, cached, and drawn again if the cache is damaged."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def cached(folder: Path, split: str) -> Path:
     return folder / VERSION / f"{SMALL.seed}-{split}-{count}-{SIZE}.npz"
 
 
-def test_the_splits_are_those_that_are_drawn(cache: Path) -> None:
+def test_splits_contain_the_drawn_images(cache: Path) -> None:
     dataset = open_shapes()
     assert dataset.class_names == SMALL.known_class_names() == CLASS_NAMES
     for name, count in (("train", 30), ("val", 20), ("test", 10)):
@@ -70,7 +70,7 @@ def changed(content: bytes, place: int) -> bytes:
 
 
 def unknown_compression(content: bytes) -> bytes:
-    """The method stands 10 bytes behind the beginning of an entry of zip's directory."""
+    """Change the compression method, at byte 10 of an entry of the zip directory."""
     return changed(content, content.index(b"PK\1\2") + 10)
 
 
@@ -84,9 +84,7 @@ def unknown_compression(content: bytes) -> bytes:
         pytest.param(unknown_compression, id="compression"),
     ],
 )
-def test_a_damaged_file_is_drawn_again_and_replaced(
-    cache: Path, damage: Callable[[bytes], bytes]
-) -> None:
+def test_a_damaged_file_is_replaced(cache: Path, damage: Callable[[bytes], bytes]) -> None:
     facts = open_shapes().summary()
     path = cached(cache, "train")
     whole = path.read_bytes()
@@ -104,7 +102,7 @@ def test_a_damaged_file_is_drawn_again_and_replaced(
     ],
     ids=["other-count", "no-labels", "other-names"],
 )
-def test_a_foreign_file_is_drawn_again(cache: Path, arrays: dict[str, np.ndarray]) -> None:
+def test_a_file_of_other_arrays_is_replaced(cache: Path, arrays: dict[str, np.ndarray]) -> None:
     facts = open_shapes().summary()
     np.savez(cached(cache, "train"), **arrays)
     assert open_shapes().summary() == facts
@@ -131,7 +129,7 @@ def test_seeds_and_sizes_have_their_own_files(cache: Path) -> None:
 @pytest.mark.parametrize(
     "shape", [(32, 48, 3), (32, 32, 1), (31, 31, 3)], ids=["not-square", "grey", "tiny"]
 )
-def test_shapes_that_cannot_be_drawn_are_refused(shape: tuple[int, int, int]) -> None:
+def test_other_input_shapes_are_refused(shape: tuple[int, int, int]) -> None:
     with pytest.raises(DataError) as caught:
         SMALL.open(Request(shape, 0.5, 0))
     found = "×".join(map(str, shape))

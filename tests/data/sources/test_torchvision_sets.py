@@ -1,4 +1,4 @@
-"""Torchvision: each kind of set in its exact format, from a real server, by hand and refused."""
+"""Torchvision: each file format, downloaded from a local server or added by hand, and refusals."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
-# ── small sets in the formats of the published ones ───────────────────────────────────────────
+# ── small sets in the published formats ───────────────────────────────────────────────────────
 
 
 def content(shape: tuple[int, int, int], classes: int) -> Content:
@@ -136,7 +136,7 @@ SMALL = [(name, None) for name in ARRAY_SETS if name != "EMNIST"] + [
 
 
 class Published:
-    """A small set with its own hashes in the table, and the files that a mirror has of it."""
+    """A small data set with its own hashes in the catalogue, and its files on a mirror."""
 
     def __init__(self, name: str, split: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
         self.name, self.split, self.monkeypatch = name, split, monkeypatch
@@ -200,7 +200,7 @@ def cifar10(monkeypatch: pytest.MonkeyPatch) -> Published:
 
 
 @pytest.mark.parametrize(("name", "split"), SMALL)
-def test_is_downloaded_read_and_kept(
+def test_a_set_is_downloaded_once_and_read(
     name: str, split: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = Published(name, split, monkeypatch)
@@ -213,7 +213,7 @@ def test_is_downloaded_read_and_kept(
 
 
 @pytest.mark.parametrize(("name", "split"), SMALL)
-def test_files_put_there_by_hand(
+def test_files_added_by_hand(
     name: str, split: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = Published(name, split, monkeypatch)
@@ -222,7 +222,7 @@ def test_files_put_there_by_hand(
     small.assert_read(ask(small.source(tmp_path), small.known.shape))
 
 
-def test_lies_in_the_cache_folder_unless_told(
+def test_files_are_in_the_cache_folder_by_default(
     mnist: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -232,7 +232,7 @@ def test_lies_in_the_cache_folder_unless_told(
     assert (tmp_path / "sepcnn" / "datasets" / "MNIST" / "raw").is_dir()
 
 
-def test_the_progress_is_told_in_images(mnist: Published, tmp_path: Path) -> None:
+def test_progress_is_reported_in_images(mnist: Published, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     with Mirror(mnist.files) as mirror:
         mnist.at(mirror.address)
@@ -266,7 +266,7 @@ def test_other_sizes_and_channels(mnist: Published, tmp_path: Path) -> None:
         assert torch.equal(images[..., 0], images[..., 2])
 
 
-# ── torchvision's own folders ─────────────────────────────────────────────────────────────────
+# ── folders of torchvision ────────────────────────────────────────────────────────────────────
 
 
 def test_mnist_unpacked_by_torchvision(mnist: Published, tmp_path: Path) -> None:
@@ -290,7 +290,7 @@ def test_emnist_unpacked_by_torchvision(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def python2_pickle(images: np.ndarray, labels: np.ndarray, key: str) -> bytes:
-    """A batch as cPickle of Python 2 wrote it with protocol 2, the form of CIFAR's files."""
+    """A batch as written by cPickle of Python 2 with protocol 2, as in the files of CIFAR."""
 
     def text(value: bytes) -> bytes:
         short = len(value) < 256
@@ -328,7 +328,7 @@ def python2_pickle(images: np.ndarray, labels: np.ndarray, key: str) -> bytes:
 
 
 @pytest.mark.parametrize("name", ["CIFAR10", "CIFAR100"])
-def test_cifars_pickles_are_read_without_unpickling(
+def test_pickled_cifar_files_are_read_without_unpickling(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = Published(name, None, monkeypatch)
@@ -347,16 +347,16 @@ def test_cifars_pickles_are_read_without_unpickling(
     small.assert_read(ask(small.source(tmp_path), (32, 32, 3)))
     path = folder / known.pickled["test"][0][0]
     path.write_bytes(b"cos\nsystem\n(S'echo bad'\ntR.")
-    told = complaint(lambda: ask(small.source(tmp_path), (32, 32, 3)))
-    assert told == (
+    message = complaint(lambda: ask(small.source(tmp_path), (32, 32, 3)))
+    assert message == (
         f"{path}: not the published file: its md5 is {md5_of(path)}, "
         f"not {pickled['test'][0][1]}\n"
         "   delete it to download it again with download: true"
     )
 
 
-def test_the_test_writes_what_python_2_wrote() -> None:
-    """Its pickle means the same to Python's own reader."""
+def test_the_written_pickle_can_be_unpickled() -> None:
+    """The pickle module reads the same content."""
     import pickle
 
     random = np.random.default_rng(0)
@@ -370,7 +370,7 @@ def test_the_test_writes_what_python_2_wrote() -> None:
 # ── refusals ──────────────────────────────────────────────────────────────────────────────────
 
 
-def test_no_network_says_where_to_put_what(cifar10: Published, tmp_path: Path) -> None:
+def test_without_a_network_the_hint_lists_the_files(cifar10: Published, tmp_path: Path) -> None:
     address = closed_address()
     cifar10.at(address)
     md5 = hashlib.md5(cifar10.files["cifar-10-binary.tar.gz"]).hexdigest()
@@ -382,7 +382,7 @@ def test_no_network_says_where_to_put_what(cifar10: Published, tmp_path: Path) -
     )
 
 
-def test_download_false_says_what_is_missing(mnist: Published, tmp_path: Path) -> None:
+def test_with_download_false_the_hint_lists_the_files(mnist: Published, tmp_path: Path) -> None:
     mnist.at(closed_address())
     mnist.put(tmp_path)
     lost = tmp_path / "MNIST" / "raw" / "t10k-labels-idx1-ubyte.gz"
@@ -396,7 +396,7 @@ def test_download_false_says_what_is_missing(mnist: Published, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("name", ["MNIST", "EMNIST", "CIFAR10", "OxfordIIITPet", "ImageNet"])
-def test_a_root_that_cannot_be_looked_into(name: str, tmp_path: Path) -> None:
+def test_a_root_that_cannot_be_read(name: str, tmp_path: Path) -> None:
     root = tmp_path / ("x" * 300)
     source = Torchvision(name=name, root=root)
     assert complaint(lambda: ask(source, (28, 28, 1))) == f"{root}: file name too long"
@@ -408,15 +408,15 @@ def test_a_damaged_file_is_refused(mnist: Published, tmp_path: Path) -> None:
     path = tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte.gz"
     published_md5 = md5_of(path)
     path.write_bytes(path.read_bytes()[:-1])
-    told = complaint(lambda: ask(mnist.source(tmp_path), (28, 28, 1)))
-    assert told == (
+    message = complaint(lambda: ask(mnist.source(tmp_path), (28, 28, 1)))
+    assert message == (
         f"{path}: not the published file: its md5 is {md5_of(path)}, not {published_md5}\n"
         "   delete it to download it again with download: true"
     )
 
 
 @pytest.mark.parametrize(
-    ("damaged", "told"),
+    ("damaged", "message"),
     [
         (b"", "not an IDX file of uint8 values"),
         (bytes([0, 0, 13, 3]) + bytes(12), "not an IDX file of uint8 values"),
@@ -424,14 +424,14 @@ def test_a_damaged_file_is_refused(mnist: Published, tmp_path: Path) -> None:
     ],
 )
 def test_unpacked_files_that_are_damaged(
-    mnist: Published, tmp_path: Path, damaged: bytes, told: str
+    mnist: Published, tmp_path: Path, damaged: bytes, message: str
 ) -> None:
     mnist.at(closed_address())
     mnist.put(tmp_path)
     path = tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte"
     path.with_suffix(".gz").unlink()
     path.write_bytes(damaged)
-    assert complaint(lambda: ask(mnist.source(tmp_path), (28, 28, 1))) == f"{path}: {told}"
+    assert complaint(lambda: ask(mnist.source(tmp_path), (28, 28, 1))) == f"{path}: {message}"
 
 
 def test_unpacked_files_of_another_set(mnist: Published, tmp_path: Path) -> None:
@@ -447,24 +447,24 @@ def test_unpacked_files_of_another_set(mnist: Published, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("kept", [0, -1, -3073], ids=["empty", "a-byte", "an-image"])
-def test_an_unpacked_file_that_was_cut(cifar10: Published, tmp_path: Path, kept: int) -> None:
+def test_a_truncated_unpacked_file(cifar10: Published, tmp_path: Path, kept: int) -> None:
     cifar10.at(closed_address())
     cifar10.put(tmp_path)
     ask(cifar10.source(tmp_path), (32, 32, 3))
     path = tmp_path / "cifar-10-batches-bin" / "data_batch_5.bin"
     path.write_bytes(path.read_bytes()[:kept])
-    told = complaint(lambda: ask(cifar10.source(tmp_path), (32, 32, 3)))
+    message = complaint(lambda: ask(cifar10.source(tmp_path), (32, 32, 3)))
     if kept == -3073:
-        assert told == (
+        assert message == (
             f"{tmp_path}: the train images are {TRAIN - 1}×32×32×3, with {TRAIN - 1} labels\n"
             f"   expected {TRAIN}×32×32×3: delete the files to download them again"
         )
     else:
         size = path.stat().st_size
-        assert told == f"{path}: {size} bytes are not a multiple of 3073, the size of a record"
+        assert message == f"{path}: {size} bytes are not a multiple of 3073, the size of a record"
 
 
-def test_scipy_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_scipy_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     source = Torchvision(name="SVHN", root=tmp_path, download=False)
     assert complaint(lambda: ask(source, (32, 32, 3))) == (
@@ -472,16 +472,16 @@ def test_scipy_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     )
 
 
-def test_channels_that_cannot_be_given() -> None:
+def test_two_channels_are_refused() -> None:
     assert complaint(lambda: Torchvision(name="MNIST").check((28, 28, 4))) == (
         "expected 1 or 3 channels for MNIST, found 4\n   write input_shape: [28, 28, 1]"
     )
 
 
-# ── the table, and the real files ─────────────────────────────────────────────────────────────
+# ── the catalogue and real files ──────────────────────────────────────────────────────────────
 
 
-def test_the_table_agrees_with_torchvision() -> None:
+def test_the_catalogue_agrees_with_torchvision() -> None:
     sets = pytest.importorskip("torchvision.datasets")
     for name in ("MNIST", "FashionMNIST", "KMNIST"):
         assert [(Path(file.path).name, file.md5) for file in ARRAY_SETS[name].files] == getattr(
@@ -503,7 +503,7 @@ def test_the_table_agrees_with_torchvision() -> None:
         assert known.label_key in (theirs.meta["key"].replace("_label_names", "_labels"), "labels")
 
 
-def test_the_table_is_whole() -> None:
+def test_the_catalogue_is_complete() -> None:
     for known in (*ARRAY_SETS.values(), *EMNIST.values()):
         assert len(set(known.class_names)) == len(known.class_names)
         assert all(len(file.md5) == 32 and file.addresses for file in known.files)

@@ -1,7 +1,7 @@
 """Published data sets of arrays: addresses, sizes and MD5 of their files.
 
-MD5 and paths are those of ``torchvision.datasets`` 0.29. Those of the binary archives of CIFAR are
-from the page of the authors, https://www.cs.toronto.edu/~kriz/cifar.html.
+MD5 and paths are from ``torchvision.datasets`` 0.29; for the binary archives of CIFAR they are from
+the page of the authors, https://www.cs.toronto.edu/~kriz/cifar.html.
 """
 
 from __future__ import annotations

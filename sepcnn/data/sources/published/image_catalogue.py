@@ -1,6 +1,6 @@
 """Published data sets of image files: addresses, MD5 and approximate sizes of their archives.
 
-Addresses and MD5 are those of torchvision 0.29.
+Addresses and MD5 are from torchvision 0.29.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Downloads from real servers on this machine: whole and right, or a clear word and nothing."""
+"""Downloads from local servers: complete and correct, or a clear error and no file."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def remote(*mirrors: str, md5: str = MD5) -> PublishedFile:
 
 
 def get(root: Path, *mirrors: str, md5: str = MD5, timeout: float = 5.0) -> list[int]:
-    """Download and return what the progress was told."""
+    """Download and return the reported progress."""
     seen: list[int] = []
     fetch(remote(*mirrors, md5=md5), root, seen.append, timeout)
     assert (root / "set" / "a.bin").read_bytes() == CONTENT
@@ -54,7 +54,7 @@ def complaint(action: Callable[[], object]) -> str:
     return str(caught.value)
 
 
-def test_arrives_whole_with_its_progress(tmp_path: Path) -> None:
+def test_a_file_is_downloaded_with_progress(tmp_path: Path) -> None:
     with Mirror({"a.bin": CONTENT}) as mirror:
         seen = get(tmp_path, mirror.address)
     assert seen == sorted(seen)
@@ -62,20 +62,20 @@ def test_arrives_whole_with_its_progress(tmp_path: Path) -> None:
     assert mirror.requests == [("a.bin", None)]
 
 
-def test_what_is_there_is_not_asked_for(tmp_path: Path) -> None:
+def test_an_existing_file_is_not_requested(tmp_path: Path) -> None:
     with Mirror({"a.bin": CONTENT}) as mirror:
         get(tmp_path, mirror.address)
         get(tmp_path, mirror.address)
     assert len(mirror.requests) == 1
 
 
-def test_a_transfer_that_breaks_off_is_gone_on_with(tmp_path: Path) -> None:
+def test_an_interrupted_transfer_is_resumed(tmp_path: Path) -> None:
     with Mirror({"a.bin": CONTENT}, cut=60_000) as mirror:
         get(tmp_path, mirror.address)
     assert mirror.requests == [("a.bin", None), ("a.bin", "bytes=60000-")]
 
 
-def test_a_mirror_that_cannot_go_on_is_left(tmp_path: Path) -> None:
+def test_a_mirror_without_progress_is_abandoned(tmp_path: Path) -> None:
     with (
         Mirror({"a.bin": CONTENT}, cut=60_000, ranges=False) as bad,
         Mirror({"a.bin": CONTENT}) as good,
@@ -95,7 +95,7 @@ def test_the_next_mirror_is_tried(tmp_path: Path, first: str) -> None:
     assert good.requests == [("a.bin", None)]
 
 
-def test_a_damaged_part_is_thrown_away(tmp_path: Path) -> None:
+def test_a_damaged_part_is_discarded(tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "a.bin.part").write_bytes(b"?" * 1000)
     with Mirror({"a.bin": CONTENT}) as mirror:
@@ -104,7 +104,7 @@ def test_a_damaged_part_is_thrown_away(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("beginning", [CONTENT, CONTENT + b"?"])
-def test_a_part_of_all_bytes_or_more(tmp_path: Path, beginning: bytes) -> None:
+def test_a_part_with_all_bytes_or_more(tmp_path: Path, beginning: bytes) -> None:
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "a.bin.part").write_bytes(beginning)
     with Mirror({"a.bin": CONTENT}) as mirror:
@@ -112,22 +112,22 @@ def test_a_part_of_all_bytes_or_more(tmp_path: Path, beginning: bytes) -> None:
 
 
 @pytest.mark.parametrize("sends_length", [True, False])
-def test_a_mirror_that_sends_too_much_is_left(
+def test_a_mirror_that_sends_too_much_is_abandoned(
     tmp_path: Path, sends_length: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sepcnn.data.sources.published.download.TOLERANCE_BYTES", 1000)
     most = len(CONTENT) * 5 // 4 + 1000
     endless = bytes(20 * most)
     with Mirror({"a.bin": endless}, sends_length=sends_length) as bad:
-        told = complaint(lambda: get(tmp_path, bad.address))
+        message = complaint(lambda: get(tmp_path, bad.address))
         with Mirror({"a.bin": CONTENT}) as good:
             get(tmp_path, bad.address, good.address)
     found = f"it has {len(endless):,} bytes" if sends_length else f"it has over {most:,} bytes"
-    assert told.splitlines()[1] == f"   {bad.address}a.bin: not the published file: {found}"
+    assert message.splitlines()[1] == f"   {bad.address}a.bin: not the published file: {found}"
     assert good.requests == [("a.bin", None)]
 
 
-def test_a_part_stays_where_a_mirror_would_send_too_much(tmp_path: Path) -> None:
+def test_a_part_is_kept_if_a_mirror_announces_too_much(tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "a.bin.part").write_bytes(CONTENT[:1000])
     endless = bytes(2 * TOLERANCE_BYTES)
@@ -136,12 +136,12 @@ def test_a_part_stays_where_a_mirror_would_send_too_much(tmp_path: Path) -> None
     assert good.requests == [("a.bin", "bytes=1000-")]
 
 
-def test_no_mirror_has_it(tmp_path: Path) -> None:
+def test_all_mirrors_fail(tmp_path: Path) -> None:
     wrong = b"an error page"
     with Mirror({}) as empty, Mirror({"a.bin": wrong}) as other:
         addresses = (empty.address, closed_address(), other.address)
-        told = complaint(lambda: get(tmp_path, *addresses))
-    assert told == (
+        message = complaint(lambda: get(tmp_path, *addresses))
+    assert message == (
         "a.bin could not be downloaded\n"
         f"   {addresses[0]}a.bin: 404 not found\n"
         f"   {addresses[1]}a.bin: connection refused\n"
@@ -169,7 +169,7 @@ fetch(PublishedFile("set/a.bin", sys.argv[2], 1, (sys.argv[1],)), Path("."), lam
 """
 
 
-def test_a_killed_download_is_gone_on_with(tmp_path: Path) -> None:
+def test_a_killed_download_is_resumed(tmp_path: Path) -> None:
     part = tmp_path / "set" / "a.bin.part"
     with Mirror({"a.bin": CONTENT}, pause=0.1) as mirror:
         command = [sys.executable, "-c", DOWNLOAD, f"{mirror.address}a.bin", MD5]
@@ -187,7 +187,7 @@ def test_a_killed_download_is_gone_on_with(tmp_path: Path) -> None:
     assert mirror.requests == [("a.bin", f"bytes={size}-")]
 
 
-def test_an_interrupted_download_is_gone_on_with(tmp_path: Path) -> None:
+def test_an_interrupted_download_is_resumed(tmp_path: Path) -> None:
     def interrupt(done: int) -> None:
         raise KeyboardInterrupt
 
@@ -200,24 +200,24 @@ def test_an_interrupted_download_is_gone_on_with(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_disk_that_is_full(tmp_path: Path) -> None:
+def test_a_full_disk(tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "a.bin.part").symlink_to("/dev/full")
     with Mirror({"a.bin": CONTENT}) as mirror, pytest.raises(StorageError) as caught:
         get(tmp_path, mirror.address)
-    told = f"{tmp_path}/set/a.bin could not be written: no space left on device"
-    assert str(caught.value) == told
+    message = f"{tmp_path}/set/a.bin could not be written: no space left on device"
+    assert str(caught.value) == message
     assert not (tmp_path / "set" / "a.bin").exists()
 
 
-def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "set").write_text("a file")
     with Mirror({"a.bin": CONTENT}) as mirror, pytest.raises(StorageError) as caught:
         get(tmp_path, mirror.address)
     assert str(caught.value) == f"{tmp_path}/set/a.bin could not be written: file exists"
 
 
-def test_two_at_once_download_once(tmp_path: Path) -> None:
+def test_two_processes_download_once(tmp_path: Path) -> None:
     with Mirror({"a.bin": CONTENT}, pause=0.01) as mirror, ThreadPoolExecutor() as pool:
         both = [pool.submit(get, tmp_path, mirror.address) for _ in range(2)]
         assert sorted(len(one.result()) > 1 for one in both) == [False, True]

@@ -1,4 +1,4 @@
-"""Sets of pictures: unpacked from archives of a real server, and read as one's own folders are."""
+"""Published data sets of image files, downloaded from a local server and unpacked."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def by_split(dataset: Dataset) -> dict[str, dict[str, int]]:
 
 
 def assert_shades(dataset: Dataset, factor: int) -> None:
-    """Each picture has its class's shade."""
+    """Each image has the shade of its class."""
     for split in dataset.splits().values():
         batch = split.read(torch.arange(len(split)))
         expected = batch.labels[:, None, None, None].expand(batch.images.shape) * factor
@@ -254,7 +254,7 @@ def test_a_damaged_list(tmp_path: Path) -> None:
     )
 
 
-def test_the_table_agrees_with_torchvision() -> None:
+def test_the_catalogue_agrees_with_torchvision() -> None:
     sets = pytest.importorskip("torchvision.datasets")
     assert list(FLOWER_NAMES) == sets.Flowers102.classes
     assert {

@@ -1,4 +1,4 @@
-"""Archives: what is wanted comes out whole; what is dishonest or damaged leaves nothing behind."""
+"""Unpacking: complete folders, and no files from unsafe or damaged archives."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from sepcnn.data.sources.published.unpacking import unpack
 from sepcnn.errors import DataError
 
-FILES = {"set/a.bin": b"a" * 5000, "set/deep/b.bin": b"b", "beside.txt": b"?"}
+FILES = {"set/a.bin": b"a" * 5000, "set/deep/b.bin": b"b", "other.txt": b"?"}
 
 
 def tar(path: Path, files: dict[str, bytes], *special: tarfile.TarInfo) -> Path:
@@ -54,13 +54,13 @@ def refused(archive: Path, folder: Path) -> str:
 
 
 @pytest.mark.parametrize("write", [tar, zipped], ids=["tar", "zip"])
-def test_a_folder_of_an_archive(write: type, tmp_path: Path) -> None:
+def test_a_folder_is_unpacked(write: type, tmp_path: Path) -> None:
     archive = write(tmp_path / "archive", FILES)
     unpack(archive, tmp_path / "root" / "set")
     assert found(tmp_path / "root" / "set") == {"a.bin": b"a" * 5000, "deep/b.bin": b"b"}
 
 
-def test_all_is_on_the_disk_before_it_has_its_name(
+def test_files_are_flushed_before_the_folder_is_renamed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[dict[str, bytes]] = []
@@ -75,17 +75,17 @@ def test_all_is_on_the_disk_before_it_has_its_name(
     assert seen == [found(tmp_path / "set")]
 
 
-def test_only_what_is_wanted(tmp_path: Path) -> None:
+def test_only_listed_files_are_unpacked(tmp_path: Path) -> None:
     unpack(tar(tmp_path / "archive", FILES), tmp_path / "set", only=("deep/b.bin",))
     assert found(tmp_path / "set") == {"deep/b.bin": b"b"}
 
 
-def test_names_that_begin_with_a_dot_and_slash(tmp_path: Path) -> None:
+def test_names_that_start_with_a_dot_and_slash(tmp_path: Path) -> None:
     unpack(tar(tmp_path / "archive", {"./set/a.bin": b"a"}), tmp_path / "set")
     assert found(tmp_path / "set") == {"a.bin": b"a"}
 
 
-def test_what_is_there_is_left_alone(tmp_path: Path) -> None:
+def test_an_existing_folder_is_unchanged(tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     unpack(tar(tmp_path / "archive", FILES), tmp_path / "set")
     assert found(tmp_path / "set") == {}
@@ -95,10 +95,10 @@ def test_what_is_there_is_left_alone(tmp_path: Path) -> None:
     "name", ["../out.bin", "/out.bin", "set/../../out.bin", "set\\..\\o", "C:o"]
 )
 @pytest.mark.parametrize("write", [tar, zipped], ids=["tar", "zip"])
-def test_a_path_that_leads_out(write: type, name: str, tmp_path: Path) -> None:
+def test_a_path_outside_of_the_folder(write: type, name: str, tmp_path: Path) -> None:
     archive = write(tmp_path / "archive", {"set/a.bin": b"a", name: b"out"})
-    told = refused(archive, tmp_path / "set")
-    assert told == f"{archive}: a file is outside of the folder: {name!r}"
+    message = refused(archive, tmp_path / "set")
+    assert message == f"{archive}: a file is outside of the folder: {name!r}"
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
@@ -122,8 +122,8 @@ def test_a_link_in_a_zip(tmp_path: Path) -> None:
 
 def test_another_archive(tmp_path: Path) -> None:
     archive = tar(tmp_path / "archive", {"other/a.bin": b"a"})
-    told = refused(archive, tmp_path / "set")
-    assert told == (
+    message = refused(archive, tmp_path / "set")
+    assert message == (
         f"{archive}: there is no folder set in the archive\n"
         "   it is not the archive of this data set"
     )
@@ -134,12 +134,12 @@ def test_another_archive(tmp_path: Path) -> None:
 def test_a_damaged_archive(write: type, kept: int, tmp_path: Path) -> None:
     archive = write(tmp_path / "archive", FILES)
     archive.write_bytes(archive.read_bytes()[:kept])
-    told = refused(archive, tmp_path / "set")
-    assert told.startswith(f"{archive}: damaged (")
-    assert told.endswith(")\n   delete it and run the command again")
+    message = refused(archive, tmp_path / "set")
+    assert message.startswith(f"{archive}: damaged (")
+    assert message.endswith(")\n   delete it and run the command again")
 
 
-def test_what_a_killed_run_left_is_removed(tmp_path: Path) -> None:
+def test_files_of_a_killed_process_are_removed(tmp_path: Path) -> None:
     archive = tar(tmp_path / "archive", FILES)
     left, of_another = (tmp_path / f".unpacking.{name}.abc" for name in ("set", "set-320"))
     left.mkdir()
@@ -152,7 +152,7 @@ def test_what_a_killed_run_left_is_removed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("packed", [True, False], ids=["tar", "zip"])
-def test_packed_bytes_that_changed(packed: bool, tmp_path: Path) -> None:
+def test_damaged_compressed_bytes(packed: bool, tmp_path: Path) -> None:
     archive = tmp_path / "archive"
     if packed:
         tar(archive, {"set/a.bin": bytes(range(256)) * 20})
@@ -162,18 +162,18 @@ def test_packed_bytes_that_changed(packed: bool, tmp_path: Path) -> None:
     content = bytearray(archive.read_bytes())
     content[60:80] = b"\xff" * 20
     archive.write_bytes(content)
-    told = refused(archive, tmp_path / "set")
-    assert told.startswith(f"{archive}: damaged (")
-    assert told.endswith(")\n   delete it and run the command again")
+    message = refused(archive, tmp_path / "set")
+    assert message.startswith(f"{archive}: damaged (")
+    assert message.endswith(")\n   delete it and run the command again")
 
 
-def test_bytes_that_changed(tmp_path: Path) -> None:
+def test_damaged_bytes(tmp_path: Path) -> None:
     archive = zipped(tmp_path / "archive", FILES)
     content = bytearray(archive.read_bytes())
     content[100:110] = b"?" * 10
     archive.write_bytes(content)
-    told = refused(archive, tmp_path / "set")
-    assert told == (
+    message = refused(archive, tmp_path / "set")
+    assert message == (
         f"{archive}: damaged (Bad CRC-32 for file 'set/a.bin')\n"
         "   delete it and run the command again"
     )
