@@ -85,10 +85,11 @@ def command(
     check_trainable(settings, settings.graph(settings.known_classes))
     graph = graph_of(settings, classes)
     hardware = choose_machine(settings)
+    missing = machine.missing_speedups(hardware, settings.train.fused)
     if infer:
         hardware = replace(hardware, precision="float32", form="plain", graphs=False)
     console.note(f"{shell_command('benchmark', path)} on {hardware.describe()}")
-    console.notes(machine.missing_speedups(hardware, settings.train.fused))
+    console.notes(missing)
     facts = {"machine": hardware.facts()}
     if infer:
         with BackgroundLoad() as load:

@@ -260,3 +260,17 @@ def test_a_note_reports_few_rounds(
     for option in ([], ["--infer"], ["--tune"]):
         _, _, err = invoke("benchmark", config, "--classes", 3, *SHORT, *option)
         assert note in err.splitlines()
+
+
+@pytest.mark.parametrize("compiles", [True, False])
+def test_inference_reports_missing_kernels_only_if_they_are_missing(
+    invoke: Invoke, config: Path, monkeypatch: pytest.MonkeyPatch, compiles: bool
+) -> None:
+    if not compiles:
+        monkeypatch.setattr(library, "load_kernels", lambda precision: None)
+    elif library.load_kernels("float32") is None:
+        pytest.skip("no C++ compiler here")
+    _, _, err = invoke("benchmark", config, "--classes", 3, "--infer", *SHORT)
+    assert ("no C++ compiler was found" in err) == (
+        not compiles and sys.platform.startswith("linux")
+    )
