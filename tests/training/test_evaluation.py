@@ -109,8 +109,8 @@ def test_the_public_names(tmp_path: Path) -> None:
     with pytest.raises(sepcnn.SepcnnError) as caught:
         sepcnn.build(config)
     assert str(caught.value) == (
-        "the number of classes is not known\n   give build(config, classes=N)"
+        "the number of classes is not known\n   call build(config, classes=N)"
     )
-    assert set(sepcnn.__all__) == {*sepcnn._HOMES, "__version__"}
+    assert set(sepcnn.__all__) == {*sepcnn._MODULES, "__version__"}
     with pytest.raises(AttributeError, match=r"^module 'sepcnn' has no attribute 'lod'$"):
         sepcnn.lod  # noqa: B018

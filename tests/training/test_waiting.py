@@ -71,8 +71,12 @@ class CopiesAreSent(TorchDispatchMode):
 
 @pytest.fixture(autouse=True)
 def _what_the_meta_device_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
-    of_the_host = torch.Generator
-    monkeypatch.setattr(torch, "Generator", lambda device="cpu": of_the_host())
+
+    class HostGenerator(torch.Generator):  # a class, since torch uses the name in annotations
+        def __new__(cls, device: object = "cpu") -> HostGenerator:
+            return super().__new__(cls, "cpu")
+
+    monkeypatch.setattr(torch, "Generator", HostGenerator)
     monkeypatch.setattr(torch, "autocast", lambda device, **_: nullcontext())
 
 
