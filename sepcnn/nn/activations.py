@@ -37,12 +37,12 @@ class Linear(ActivationFunction):
 
 
 class Relu(ActivationFunction):
-    """``x`` above ``threshold``, else ``negative_slope · (x − threshold)``; at most ``max_value``.
+    """``x`` if x > ``threshold``, else ``negative_slope · (x − threshold)``; at most ``max_value``.
 
-    Without fields it is ``max(x, 0)``. ``relu: 6`` sets ``max_value``, as in the Keras layer ReLU;
-    the Keras function has ``negative_slope`` first. The gradient at ``threshold`` is as in Keras,
-    so there are two code paths; at ``max_value`` it is 0, as in relu6 (in Keras 0, 1/2 or 1,
-    depending on backend and value).
+    Without fields it is ``max(x, 0)``. ``relu: 6`` sets ``max_value``, the first argument of the
+    Keras layer ReLU; that of the Keras function is ``negative_slope``. The gradient at
+    ``threshold`` is as in Keras; at ``max_value`` it is 0, as in relu6 (in Keras 0, ½ or 1,
+    depending on the backend and on ``max_value``).
     """
 
     max_value: NonNegativeNumber | None = None
@@ -50,7 +50,7 @@ class Relu(ActivationFunction):
     negative_slope: NonNegativeNumber = 0.0
     """slope below ``threshold``"""
     threshold: NonNegativeNumber = 0.0
-    """inputs above this value pass unchanged"""
+    """inputs above this value pass unchanged, up to ``max_value``"""
 
     def apply(self, x: torch.Tensor, overwrite: bool = False) -> torch.Tensor:
         if self.negative_slope and self.max_value is None and not self.threshold:
@@ -72,7 +72,7 @@ class Relu6(ActivationFunction):
 
 
 class LeakyRelu(ActivationFunction):
-    """``x`` above 0, ``negative_slope · x`` below. Maas et al. 2013."""
+    """``x`` if x > 0, else ``negative_slope · x``. Maas et al. 2013."""
 
     negative_slope: NonNegativeNumber = 0.2
     """slope below 0; the default is as in Keras (torch: 0.01)"""
@@ -82,7 +82,7 @@ class LeakyRelu(ActivationFunction):
 
 
 class Elu(ActivationFunction):
-    """``x`` above 0, ``alpha · (exp(x) − 1)`` below. Clevert et al. 2016, arXiv:1511.07289."""
+    """``x`` if x > 0, else ``alpha · (exp(x) − 1)``. Clevert et al. 2016, arXiv:1511.07289."""
 
     alpha: NonNegativeNumber = 1.0
     """the output approaches −alpha for large negative inputs"""
@@ -94,7 +94,7 @@ class Elu(ActivationFunction):
 class Selu(ActivationFunction):
     """``1.0507 · elu(x)`` with alpha 1.67326. Klambauer et al. 2017, arXiv:1706.02515.
 
-    With ``lecun_normal`` kernels the constants keep mean 0 and variance 1 from layer to layer.
+    With ``lecun_normal`` kernels, the outputs of every layer keep mean 0 and variance 1.
     """
 
     def apply(self, x: torch.Tensor, overwrite: bool = False) -> torch.Tensor:
@@ -102,7 +102,7 @@ class Selu(ActivationFunction):
 
 
 class Gelu(ActivationFunction):
-    """``x · Φ(x)``, Φ of the normal distribution. Hendrycks & Gimpel 2016, arXiv:1606.08415."""
+    """``x · Φ(x)``, Φ: standard normal CDF. Hendrycks & Gimpel 2016, arXiv:1606.08415."""
 
     approximate: bool = False
     """approximate Φ(x) by ``0.5 · (1 + tanh(√(2/π) · (x + 0.044715 · x³)))``"""

@@ -73,7 +73,7 @@ class NormConstraint(Constraint):
     """A constraint of the L2 norms along some axes."""
 
     axis: WeightAxes = (0,)
-    """axis or axes of the Keras layout to sum over; [0, 1, 2] gives one norm per Conv2D filter"""
+    """axes (Keras layout) that each norm is computed over; [0, 1, 2]: one norm per Conv2D filter"""
 
     @classmethod
     def own_fields(cls) -> list[str]:
@@ -98,7 +98,8 @@ class NormConstraint(Constraint):
 class MaxNorm(NormConstraint):
     """Scales down weights whose norm is above ``max_value``. Srivastava et al. 2014, JMLR 15.
 
-    Used there with dropout: it allows large learning rates, because weights cannot grow further.
+    The paper combines it with dropout: weights cannot grow without limit, so large learning rates
+    are possible.
     """
 
     max_value: NonNegativeNumber = 2.0
@@ -110,14 +111,14 @@ class MaxNorm(NormConstraint):
 
 
 class MinMaxNorm(NormConstraint):
-    """Scales weights so that their norms move into the range ``min_value`` to ``max_value``."""
+    """Scales weights whose norm is outside ``min_value`` to ``max_value`` towards that range."""
 
     min_value: NonNegativeNumber = 0.0
     """smallest norm"""
     max_value: NonNegativeNumber = 1.0
     """largest norm"""
     rate: UnitNumber = 1.0
-    """share of the distance to the range that is covered per step; 1 enforces the range"""
+    """fraction of the way to the range that each step moves the norm; 1 enforces the range"""
 
     @model_validator(mode="after")
     def _min_below_max(self) -> Self:

@@ -91,8 +91,8 @@ def make_graph(layers: Sequence[Layer], input_shape: Shape, classes: int | None 
     for name, consumers in graph.consumers().items():
         if not consumers and name != output:
             path = builder.leaves[name].path if name != INPUT else ("model", "layers")
-            message = f"no layer uses the output of '{name}'"
-            hint = "the last layer is the only output of a model; remove the others"
+            message = f"no layer uses the output of '{name}', and it is not the last layer"
+            hint = f"remove '{name}', or name it in the inputs of a later layer"
             raise GraphError(path, message, hint)
     if error := _output_error(graph):
         raise error
@@ -110,10 +110,9 @@ def _output_error(graph: Graph) -> GraphError | None:
             last.path, message, f"end with GlobalAveragePooling2D and {ONE_OUTPUT_PER_CLASS}"
         )
     if head.is_multi_label:
-        message = (
-            "a sigmoid on several outputs is for several classes per image, which are not supported"
-        )
-        hint = "write activation: softmax and a categorical loss, or for two classes units: 1"
+        message = "a sigmoid on several outputs means multi-label classification"
+        message += ", which is not supported"
+        hint = "write activation: softmax and a categorical loss; for two classes, write units: 1"
         return GraphError(last.path, message, hint)
     if last.shape == (1,) and head.activation == "softmax" and not last.depends_on_classes:
         message = "a softmax over one output is always 1"
@@ -162,7 +161,7 @@ class _GraphBuilder:
     def add(self, name: str, layer: LeafLayer, inputs: tuple[str, ...], path: KeyPath) -> str:
         if len(self.leaves) >= MAX_LAYERS:
             message = f"the model has more than {MAX_LAYERS:,} layers"
-            raise GraphError(path, message, "reduce the times of Repeat")
+            raise GraphError(path, message, "reduce 'times' in Repeat")
         automatic = isinstance(layer, Dense) and layer.units == "auto"
         if automatic:
             layer = layer.model_copy(update={"units": self.classes or 1})
@@ -267,9 +266,9 @@ class _Scope:
         if name in known:
             return known[name]
         block = name.partition("/")[0]
-        hint = f"inputs are layers above this one: {', '.join(known)}"
+        hint = f"inputs available here: {', '.join(known)}"
         if block != name and block in known:
             hint = f"layers inside a block are not visible here: write {block}"
         elif near := nearest(name, known):
             hint = f"did you mean '{near}'?"
-        raise GraphError(path, f"there is no layer '{name}' above", hint)
+        raise GraphError(path, f"there is no layer '{name}' before this one", hint)

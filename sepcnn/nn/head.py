@@ -83,6 +83,8 @@ class Head:
                 return Mismatch(message, f"end with {end}")
             if not self.activation:
                 message = f"{name} expects one output, or two with a softmax"
+                if self.outputs:
+                    message += f", found {self.outputs} without a softmax"
                 return Mismatch(message, f"end with {end}")
         if not self.activation and not loss.from_logits:
             missing = "sigmoid" if self.is_binary else "softmax"

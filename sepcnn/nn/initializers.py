@@ -129,7 +129,7 @@ class TruncatedNormal(Initializer):
     mean: Number = 0.0
     """centre of the distribution"""
     stddev: PositiveNumber = 0.05
-    """standard deviation before the truncation, which makes it smaller"""
+    """standard deviation before truncation; after truncation it is smaller"""
 
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
         return truncated_normal(shape, self.stddev, generator) + self.mean
@@ -145,7 +145,7 @@ class VarianceScaling(Initializer):
     scale: PositiveNumber = 1.0
     """numerator of the variance"""
     mode: Literal["fan_in", "fan_out", "fan_avg"] = "fan_in"
-    """fan that divides scale: number of inputs, number of outputs, or their mean"""
+    """divisor of scale: the number of inputs, the number of outputs, or their mean"""
     distribution: Literal["truncated_normal", "untruncated_normal", "uniform"] = "truncated_normal"
     """distribution to draw from"""
 
@@ -209,10 +209,10 @@ class LecunNormal(FixedVarianceScaling):
 class Orthogonal(Initializer):
     """Draws a matrix whose columns are orthogonal and have length ``gain``.
 
-    If there are fewer rows than columns, the rows are. A convolution kernel is a matrix with
-    height·width·inputs rows and one column per output. Uniform over all such matrices: Q of the QR
-    decomposition of a normal matrix, with fixed signs. Saxe et al. 2014, arXiv:1312.6120. The last
-    digits depend on the linear algebra library (LAPACK) of the machine.
+    If there are fewer rows than columns, the rows are orthogonal instead. A convolution kernel is
+    a matrix with height·width·inputs rows and one column per output. Uniform over all such
+    matrices: Q of the QR decomposition of a normal matrix, with fixed signs. Saxe et al. 2014,
+    arXiv:1312.6120. The last digits depend on the linear algebra library (LAPACK) of the machine.
     """
 
     gain: Number = 1.0

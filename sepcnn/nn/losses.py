@@ -54,20 +54,20 @@ class Loss(Choice):
         """Return why the loss does not fit this number of classes; None if it does."""
         if not self.is_binary or classes == 2:
             return None
-        message = f"is for two classes, but there are {classes}"
+        message = f"this loss is for two classes, but the model has {classes}"
         return Mismatch(message, f"write {self.chosen_name.replace('binary', 'categorical')}")
 
 
 class CategoricalCrossentropy(Loss):
     """Cross-entropy ``−Σ target · log(p)``, the mean over the batch; p: probability.
 
-    Always computed from logits. Value and gradient equal Keras on softmax outputs, without its
-    clipping at 1e-7. ``sparse_categorical_crossentropy`` is the same loss here, because labels
-    are always integers.
+    Always computed from logits. Value and gradient equal those of Keras for softmax outputs, but
+    without the clipping at 1e-7. ``sparse_categorical_crossentropy`` is the same loss here,
+    because labels are always integers.
     """
 
     label_smoothing: Rate = 0.0
-    """share of the target that is spread evenly over all classes"""
+    """fraction of the target that is spread evenly over all classes"""
 
     def per_image(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         smoothing = self.label_smoothing
@@ -75,14 +75,16 @@ class CategoricalCrossentropy(Loss):
 
 
 class SparseCategoricalCrossentropy(CategoricalCrossentropy):
-    """Same as categorical_crossentropy: the name in Keras for integer labels."""
+    """The same as categorical_crossentropy; the name that Keras uses for integer labels."""
 
 
 def _class_weights(value: object) -> float | tuple[float, ...]:
     found = numbers(value)
     if found and min(found) > 0:
         return found if isinstance(value, list | tuple) else found[0]
-    raise invalid(f"expected a number above 0 or a list of one per class, found {quote(value)}")
+    if found:
+        raise invalid(f"must be above 0, found {min(found):g}")
+    raise invalid(f"expected a number above 0, or a list with one per class, found {quote(value)}")
 
 
 ClassWeights = Annotated[
@@ -95,16 +97,16 @@ ClassWeights = Annotated[
 class CategoricalFocalCrossentropy(Loss):
     """Focal loss ``−Σ alpha · (1 − p)^gamma · target · log(p)``, the mean over the batch.
 
-    p: probability. Images that are classified with confidence have little weight. Lin et al. 2017,
-    arXiv:1708.02002. Computed from logits, without the clipping of Keras at 1e-7.
+    p: probability. Images that are classified correctly with confidence have little weight. Lin et
+    al. 2017, arXiv:1708.02002. Computed from logits, without the clipping of Keras at 1e-7.
     """
 
     alpha: ClassWeights = 0.25
-    """factor of the loss, or a list of one factor per class"""
+    """number by which the loss is multiplied, or a list of one number per class"""
     gamma: NonNegativeNumber = 2.0
-    """larger values give confident predictions less weight; 0 is cross-entropy times alpha"""
+    """larger values give easy images less weight; with 0 it is cross-entropy times alpha"""
     label_smoothing: Rate = 0.0
-    """share of the target that is spread evenly over all classes"""
+    """fraction of the target that is spread evenly over all classes"""
 
     def per_image(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         log_probability = functional.log_softmax(logits, dim=1)
@@ -145,7 +147,7 @@ class BinaryCrossentropy(Loss):
     is_binary = True
 
     label_smoothing: Rate = 0.0
-    """moves the target towards 1/2: the label 1 becomes 1 − label_smoothing / 2"""
+    """moves targets towards ½: 1 becomes 1 − label_smoothing / 2, and 0 label_smoothing / 2"""
 
     def per_image(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         margin, target = margin_and_target(logits, labels, self.label_smoothing)
@@ -157,8 +159,7 @@ class BinaryFocalCrossentropy(Loss):
 
     ``q = target · p + (1 − target) · (1 − p)``, p: probability of the second class. Lin et al.
     2017, arXiv:1708.02002. Computed from logits, without the clipping of Keras at 1e-7. As in
-    Keras, label smoothing changes the target in all factors, and alpha has no effect without
-    apply_class_balancing.
+    Keras, q also uses the smoothed target, and alpha has no effect without apply_class_balancing.
     """
 
     is_binary = True
@@ -168,9 +169,9 @@ class BinaryFocalCrossentropy(Loss):
     alpha: UnitNumber = 0.25
     """weight of the second class, if apply_class_balancing is true"""
     gamma: NonNegativeNumber = 2.0
-    """larger values give confident predictions less weight; 0 is binary_crossentropy"""
+    """larger values give easy images less weight; with 0 it is binary_crossentropy"""
     label_smoothing: Rate = 0.0
-    """moves the target towards 1/2: the label 1 becomes 1 − label_smoothing / 2"""
+    """moves targets towards ½: 1 becomes 1 − label_smoothing / 2, and 0 label_smoothing / 2"""
 
     @property
     def needs_one_output(self) -> bool:

@@ -42,7 +42,7 @@ class L1(Regularizer):
     """``l1 · Σ |w|`` (lasso): drives many weights to nearly 0."""
 
     l1: NonNegativeNumber = 0.01
-    """factor of the sum of absolute values"""
+    """multiplies the sum of absolute values"""
 
     def penalty(self, weight: torch.Tensor) -> torch.Tensor:
         return self.l1 * weight.abs().sum()
@@ -55,7 +55,7 @@ class L2(Regularizer):
     """
 
     l2: NonNegativeNumber = 0.01
-    """factor of the sum of squares"""
+    """multiplies the sum of squares"""
 
     def penalty(self, weight: torch.Tensor) -> torch.Tensor:
         return self.l2 * weight.square().sum()
@@ -68,9 +68,9 @@ class L1L2(Regularizer):
     """
 
     l1: NonNegativeNumber = 0.0
-    """factor of the sum of absolute values"""
+    """multiplies the sum of absolute values"""
     l2: NonNegativeNumber = 0.0
-    """factor of the sum of squares"""
+    """multiplies the sum of squares"""
 
     def penalty(self, weight: torch.Tensor) -> torch.Tensor:
         return self.l1 * weight.abs().sum() + self.l2 * weight.square().sum()
@@ -79,14 +79,14 @@ class L1L2(Regularizer):
 class OrthogonalRegularizer(Regularizer):
     """``factor`` times the mean absolute cosine between different rows (or columns) of a kernel.
 
-    Only for Dense, whose kernel is inputs × outputs; keeps its vectors close to orthogonal. The
-    penalty of a single vector is 0 (in Keras 0/0).
+    Only for Dense, whose kernel is inputs × outputs; keeps rows (or columns) close to
+    orthogonal. With a single row (or column) the penalty is 0 (in Keras 0/0).
     """
 
     factor: NonNegativeNumber = 0.01
-    """factor of the mean absolute cosine"""
+    """multiplies the mean absolute cosine"""
     mode: Literal["rows", "columns"] = "rows"
-    """rows: compare the weights of inputs; columns: compare the weights of outputs"""
+    """compare rows, the weights of each input, or columns, the weights of each output"""
 
     def penalty(self, weight: torch.Tensor) -> torch.Tensor:
         vectors = functional.normalize(weight if self.mode == "rows" else weight.T, dim=1, eps=1e-7)

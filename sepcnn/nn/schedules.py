@@ -47,7 +47,7 @@ class Schedule(Choice):
     table: ClassVar[Table] = Table("schedule")
 
     warmup: DurationValue = NO_STEPS
-    """length of the linear warm-up from 0, as steps, epochs or % of the run"""
+    """length of the linear warm-up from 0, in steps, epochs or % of the run"""
 
     @classmethod
     def own_fields(cls) -> list[str]:
@@ -114,12 +114,12 @@ class OneCycle(Schedule):
 
 
 class Step(Schedule):
-    """Multiplies the learning rate by ``factor_each`` after each period ``every``."""
+    """Multiplies the learning rate by ``factor_each`` at intervals of ``every``."""
 
     every: DurationValue = Duration(30, "%")
-    """length of a period, as 30%, 10 epochs or 500 steps"""
+    """length of an interval, such as 30%, 10 epochs or 500 steps"""
     factor_each: UnitNumber = 0.1
-    """factor after each period"""
+    """factor after each interval"""
 
     def factor_after_warmup(self, share: float, progress: Progress) -> float:
         return float(
@@ -130,15 +130,15 @@ class Step(Schedule):
 class Exponential(Schedule):
     """Exponential decay ``decay_rate ** (t / decay_steps)``, t: time since the end of warm-up.
 
-    ExponentialDecay in Keras.
+    Called ExponentialDecay in Keras.
     """
 
     decay_steps: DurationValue
     """time after which the learning rate is multiplied by decay_rate"""
     decay_rate: UnitNumber
-    """factor after each decay_steps"""
+    """the learning rate is multiplied by this every decay_steps"""
     staircase: bool = False
-    """change only at the end of each decay_steps, in discrete steps"""
+    """decay in jumps, at multiples of decay_steps, instead of continuously"""
 
     def factor_after_warmup(self, share: float, progress: Progress) -> float:
         passed = self.periods_since_warmup(self.decay_steps, progress)
@@ -148,15 +148,15 @@ class Exponential(Schedule):
 class InverseTime(Schedule):
     """``1 / (1 + decay_rate · t / decay_steps)``, t: time since the end of warm-up.
 
-    InverseTimeDecay in Keras.
+    Called InverseTimeDecay in Keras.
     """
 
     decay_steps: DurationValue
     """time after which the divisor has grown by decay_rate"""
     decay_rate: NonNegativeNumber
-    """growth of the divisor per decay_steps; 1 halves the learning rate after the first"""
+    """growth of the divisor per decay_steps; 1 halves the learning rate after decay_steps"""
     staircase: bool = False
-    """change only at the end of each decay_steps, in discrete steps"""
+    """decay in jumps, at multiples of decay_steps, instead of continuously"""
 
     def factor_after_warmup(self, share: float, progress: Progress) -> float:
         passed = self.periods_since_warmup(self.decay_steps, progress)
@@ -166,8 +166,8 @@ class InverseTime(Schedule):
 class Polynomial(Schedule):
     """``final + (1 − final) · (1 − t / decay_steps) ** power``, t: time since the end of warm-up.
 
-    PolynomialDecay in Keras, whose ``end_learning_rate`` is a learning rate; ``final`` is a factor,
-    as in the other schedules.
+    Called PolynomialDecay in Keras, where ``end_learning_rate`` is a learning rate; here ``final``
+    is a factor, as in the other schedules.
     """
 
     decay_steps: DurationValue
@@ -177,7 +177,7 @@ class Polynomial(Schedule):
     power: PositiveNumber = 1.0
     """exponent; 1 is linear, larger values decay faster at first"""
     cycle: bool = False
-    """restart when t exceeds decay_steps, which is then multiplied by 2, 3 and so on"""
+    """at decay_steps, rise and stretch the decay to 2 · decay_steps, then 3 · decay_steps, …"""
 
     def factor_after_warmup(self, share: float, progress: Progress) -> float:
         passed = self.periods_since_warmup(self.decay_steps, progress)
@@ -189,16 +189,17 @@ class Polynomial(Schedule):
 class CosineRestarts(Schedule):
     """Cosine decay from 1 to ``final`` with warm restarts, in periods of growing length.
 
-    Loshchilov & Hutter 2017, arXiv:1608.03983. CosineDecayRestarts in Keras, where ``final`` is
-    called ``alpha``. Rounding in Keras can delay a restart by one step, which is then at ``final``.
+    Loshchilov & Hutter 2017, arXiv:1608.03983. Called CosineDecayRestarts in Keras, where
+    ``final`` is called ``alpha``. In Keras, rounding can delay a restart by one step; the factor of
+    that step is then ``final``.
     """
 
     first_decay_steps: DurationValue
     """length of the first period, which starts at the end of warm-up"""
     t_mul: NumberFrom1 = 2.0
-    """factor from the length of each period to the next"""
+    """each period is this many times as long as the one before"""
     m_mul: UnitNumber = 1.0
-    """factor from the height of each period to the next"""
+    """each period rises this many times as far above ``final`` as the one before"""
     final: UnitNumber = 0.0
     """factor at the end of each period"""
 
@@ -243,13 +244,13 @@ class Ramp(Spec):
     """A value that changes linearly from ``start`` to ``end`` between two moments of the run."""
 
     start: Number
-    """value until ``after``"""
+    """value before the ramp, up to the moment ``after``"""
     end: Number
-    """value from ``until`` on"""
+    """value after the ramp, from the moment ``until`` onwards"""
     after: DurationValue = NO_STEPS
-    """moment at which the change begins"""
+    """moment at which the ramp begins"""
     until: DurationValue
-    """moment at which the change ends"""
+    """moment at which the ramp ends"""
 
     @model_validator(mode="after")
     def _order(self) -> Self:

@@ -28,7 +28,7 @@ class ElementwiseLayer(LeafLayer):
 
 
 class Activation(ElementwiseLayer):
-    """Applies an activation function, as ``Activation: relu``."""
+    """Applies an activation function, as in ``Activation: relu``."""
 
     activation: ActivationFunction
     """the activation function"""
@@ -49,7 +49,7 @@ class ActivationModule(nn.Module):
 
 
 class ReLU(ElementwiseLayer):
-    """Rectified linear unit: ``x`` above ``threshold``, else ``negative_slope · (x − threshold)``;
+    """Rectified linear unit: ``x`` if x > ``threshold``, else ``negative_slope · (x − threshold)``;
     at most ``max_value``.
     """
 
@@ -58,7 +58,7 @@ class ReLU(ElementwiseLayer):
     negative_slope: NonNegativeNumber = 0.0
     """slope below ``threshold``"""
     threshold: NonNegativeNumber = 0.0
-    """inputs above this value pass unchanged"""
+    """inputs above this value pass unchanged, up to ``max_value``"""
 
     def build(self, *inputs: Shape) -> nn.Module:
         fields = {name: getattr(self, name) for name in Relu.model_fields}
@@ -66,9 +66,9 @@ class ReLU(ElementwiseLayer):
 
 
 class LeakyReLU(ElementwiseLayer):
-    """Leaky ReLU: ``x`` above 0, else ``negative_slope · x``. Maas et al. 2013.
+    """Leaky ReLU: ``x`` if x > 0, else ``negative_slope · x``. Maas et al. 2013.
 
-    The default slope is 0.3, as of this layer in Keras (torch: 0.01).
+    The default slope is 0.3, as in this layer in Keras (torch: 0.01).
     """
 
     negative_slope: NonNegativeNumber = 0.3
@@ -79,7 +79,7 @@ class LeakyReLU(ElementwiseLayer):
 
 
 class ELU(ElementwiseLayer):
-    """Exponential linear unit: ``x`` above 0, else ``alpha · (exp(x) − 1)``.
+    """Exponential linear unit: ``x`` if x > 0, else ``alpha · (exp(x) − 1)``.
 
     Clevert et al. 2015, arXiv:1511.07289.
     """
@@ -111,13 +111,13 @@ SharedAxes = Annotated[
 
 
 class PReLU(ElementwiseLayer):
-    """Parametric ReLU: ``x`` above 0, else ``alpha · x``, where alpha is learned.
+    """Parametric ReLU: ``x`` if x > 0, else ``alpha · x``, where alpha is learned.
 
     He et al. 2015, arXiv:1502.01852. As in Keras, every element of the input has its own alpha,
     initially 0. The paper has one per channel, initially 0.25: ``{shared_axes: [1, 2],
     alpha_initializer: {constant: 0.25}}``. The weight is stored flat in torch order (channel,
-    height, width) and, as in the paper, does not decay. At exactly 0 the gradient is 0, as in
-    Keras.
+    height, width); as in the paper, weight decay is not applied to it. At exactly 0 the gradient
+    is 0, as in Keras.
     """
 
     alpha_initializer: VectorInitializer = Zeros()

@@ -82,5 +82,5 @@ def check_channel_axis(axis: int, shape: Shape) -> None:
     """Raise `ShapeError` if ``axis`` is not the channel axis."""
     (position,) = resolve_axes((axis,), shape)
     if position != len(shape):
-        message = f"{axis_name(position, len(shape))} is not the channel axis"
+        message = f"axis must be the channel axis, found {axis_name(position, len(shape))}"
         raise ShapeError(message, "leave out axis: the default is the channel axis")

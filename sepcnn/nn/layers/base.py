@@ -39,6 +39,9 @@ def _layer_names(value: object) -> tuple[str, ...]:
     names = [value] if isinstance(value, str) else value
     if isinstance(names, list | tuple) and names and all(isinstance(n, str) for n in names):
         return tuple(names)
+    if names == []:
+        hint = "layers that join inputs need two or more, as in Add: [name_1, name_2]"
+        raise invalid("expected the name of at least one earlier layer, found []", hint)
     raise invalid(f"expected a list of names of earlier layers, found {quote(value)}")
 
 
@@ -67,13 +70,13 @@ class Layer(Choice):
         "data_format": "set it once for the whole file: model.data_format",
         "seed": "train.seed sets all randomness; each layer draws from its own stream",
         "dtype": "train.precision applies to the whole model",
-        "activity_regularizer": "not supported; use a weight regularizer, as kernel_regularizer",
+        "activity_regularizer": "not supported; use a regularizer such as kernel_regularizer",
     }
 
     name: LayerName | None = None
-    """name of the layer, unique in its list; by default the automatic name of Keras, as conv2d_1"""
+    """name of the layer, unique in its list; by default as Keras names it, for example conv2d_1"""
     inputs: LayerNames | None = None
-    """names of the earlier layers that this layer reads; by default the previous layer"""
+    """names of the earlier layers that this layer reads; by default only the previous layer"""
     trainable: bool = True
     """false freezes the weights; batch normalization then uses its moving statistics"""
 
@@ -175,7 +178,7 @@ class Block(Layer):
 def image_shape(shape: Shape) -> tuple[int, int, int]:
     """Return the shape as height, width, channels. Errors: `ShapeError` if it is not an image."""
     if len(shape) != 3:
-        hint = "move it above the Flatten or global pooling layer"
+        hint = "move it before the Flatten or global pooling layer"
         raise ShapeError(f"needs an image, but its input is {format_shape(shape)}", hint)
     return shape
 

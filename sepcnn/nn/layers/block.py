@@ -82,7 +82,7 @@ class Parallel(Block):
 
     def expand(self, builder: BlockBuilder, source: str) -> str:
         if not isinstance(self.merge, Merge):
-            message = f"merge must be a merge layer, found {self.merge.chosen_name}"
+            message = f"merge must be a layer that joins inputs, found {self.merge.chosen_name}"
             raise ShapeError(message, "use Concatenate or Add")
         if self.merge.inputs is not None:
             raise ShapeError("the inputs of merge are always the branches", "leave out inputs")

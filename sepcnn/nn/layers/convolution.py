@@ -83,6 +83,10 @@ class Convolution(LayerModule):
         return activate(x, self.activation)
 
 
+def _format_pair(pair: Pair) -> str:
+    return str(pair[0]) if pair[0] == pair[1] else str(list(pair))
+
+
 class BaseConvolution(LeafLayer):
     """Fields of all convolutions: kernel size, strides, padding, bias and activation."""
 
@@ -91,7 +95,7 @@ class BaseConvolution(LeafLayer):
     strides: Pair = (1, 1)
     """step of the kernel along height and width, in pixels; one number means both"""
     padding: Padding = "valid"
-    """valid: no padding; same: zeros, so that output size is input size / strides, rounded up"""
+    """valid adds none; same adds zeros, so that output size = input size / strides, rounded up"""
     dilation_rate: Pair = (1, 1)
     """distance between kernel taps; 1 is an ordinary convolution"""
     activation: ActivationFunction | None = None
@@ -108,8 +112,9 @@ class BaseConvolution(LeafLayer):
     @model_validator(mode="after")
     def _strides_or_dilation(self) -> Self:
         if self.strides != (1, 1) and self.dilation_rate != (1, 1):
-            message = "strides and dilation_rate cannot both be above 1"
-            raise invalid(message, "leave out one of them")
+            strides, dilation = (_format_pair(p) for p in (self.strides, self.dilation_rate))
+            message = f"strides ({strides}) and dilation_rate ({dilation}) cannot both be above 1"
+            raise invalid(message, "write 1 for one of them; model.defaults may set the other")
         return self
 
     def output_height_width(self, shape: Shape) -> tuple[int, int]:
@@ -145,7 +150,7 @@ class FilterConvolution(BaseConvolution, WithFilters):
 
 
 class Conv2D(FilterConvolution):
-    """2D convolution: each output channel sums a window over all input channels.
+    """2D convolution: each output value is a weighted sum over a window of all channels.
 
     ``y[i, j, o] = activation(Σ x[i·s + a, j·s + b, c] · kernel[a, b, c, o] + bias[o])``
 
@@ -155,7 +160,7 @@ class Conv2D(FilterConvolution):
     """
 
     groups: PositiveInt = 1
-    """number of groups: each has its share of the input channels and of the filters"""
+    """number of groups into which input channels and filters are divided"""
     kernel_initializer: KernelInitializer = GlorotUniform()
     """initial values of the kernel"""
     kernel_regularizer: KernelRegularizer = None
@@ -180,7 +185,7 @@ class Conv2D(FilterConvolution):
         channels = image_shape(inputs[0])[2]
         if channels % self.groups or self.filters % self.groups:
             message = (
-                f"groups {self.groups} must divide both the {channels} input channels "
+                f"groups ({self.groups}) does not divide both the {channels} input channels "
                 f"and the {self.filters} filters"
             )
             raise ShapeError(message, "choose a number of groups that divides both")
@@ -222,7 +227,7 @@ class SeparableConv2D(FilterConvolution):
     depthwise_initializer: KernelInitializer = GlorotUniform()
     """initial values of the depthwise kernel"""
     depthwise_fan: Literal["keras", "channel"] = "keras"
-    """fan of depthwise_initializer: keras counts all input channels, channel counts one"""
+    """fan_in of depthwise_initializer: ``keras`` counts all input channels, ``channel`` only one"""
     depthwise_regularizer: KernelRegularizer = None
     """penalty on the depthwise kernel, added to the loss"""
     depthwise_constraint: KernelConstraint = None

@@ -21,7 +21,7 @@ class Dense(LeafLayer):
     """Fully connected layer over the last axis: ``y = activation(x · kernel + bias)``.
 
     On an image it applies to the channels of each pixel separately, as in Keras. Put Flatten or
-    GlobalAveragePooling2D above it to use the whole image.
+    GlobalAveragePooling2D before it to use the whole image.
     """
 
     units: PositiveOrAuto

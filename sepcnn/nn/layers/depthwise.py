@@ -20,8 +20,8 @@ class DepthwiseConv2D(BaseConvolution):
     ``y[i, j, c·m + q] = activation(Σ x[i·s + a, j·s + b, c] · kernel[a, b, c, q] + bias[c·m + q])``
 
     Here s is ``strides``. Input is height × width × C; output has C·m channels, where m is
-    ``depth_multiplier``. This is the first step of SeparableConv2D with a bias and an activation.
-    ``depthwise_fan`` is explained there.
+    ``depth_multiplier``. This is the first step of SeparableConv2D, plus a bias and an
+    activation. ``depthwise_fan`` is explained there.
     """
 
     depth_multiplier: PositiveInt = 1
@@ -29,7 +29,7 @@ class DepthwiseConv2D(BaseConvolution):
     depthwise_initializer: KernelInitializer = GlorotUniform()
     """initial values of the kernel"""
     depthwise_fan: Literal["keras", "channel"] = "keras"
-    """fan of depthwise_initializer: keras counts all input channels, channel counts one"""
+    """fan_in of depthwise_initializer: ``keras`` counts all input channels, ``channel`` only one"""
     depthwise_regularizer: KernelRegularizer = None
     """penalty on the kernel, added to the loss"""
     depthwise_constraint: KernelConstraint = None

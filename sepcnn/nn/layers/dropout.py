@@ -29,7 +29,7 @@ def _noise_shape(value: object, info: ValidationInfo) -> Sizes | None:
         for size in value
     ):
         return (*value[:1], *read_image(value[1:], info))
-    hint = "null is the size of the input, 1 shares the mask along the axis: [null, 1, 1, null]"
+    hint = "null: size of the input, 1: one value for the whole axis, as in [null, 1, 1, null]"
     raise invalid(f"expected a list of whole numbers above 0 and null, found {quote(value)}", hint)
 
 
@@ -42,16 +42,16 @@ NoiseShape = Annotated[
 
 
 class Dropout(ElementwiseLayer):
-    """Sets a share of the values to 0 and divides the others by 1 − rate, only in training.
+    """Sets a fraction of the values to 0 and divides the others by 1 − rate, only in training.
 
     Srivastava et al. 2014. The mask depends on (seed, layer, step), so a resumed run draws the same
-    masks as an uninterrupted one.
+    masks as an uninterrupted one. ``noise_shape: [null, 1, 1, null]`` drops whole channels.
     """
 
     rate: Rate
-    """share of the values that is set to 0"""
+    """fraction of the values set to 0"""
     noise_shape: NoiseShape = None
-    """shape of the mask, batch first; axes of size 1 share it: [null, 1, 1, null] drops channels"""
+    """mask shape, batch first; null: size of the input, 1: one value for the whole axis"""
 
     def output_shape(self, *inputs: Shape) -> Shape:
         if self.noise_shape is not None:
@@ -91,7 +91,7 @@ class SpatialDropout2D(ElementwiseLayer):
     """
 
     rate: Rate
-    """share of the channels that is set to 0"""
+    """fraction of the channels set to 0"""
 
     def output_shape(self, *inputs: Shape) -> Shape:
         return image_shape(inputs[0])
@@ -101,16 +101,16 @@ class SpatialDropout2D(ElementwiseLayer):
 
 
 class StochasticDepth(ElementwiseLayer):
-    """Sets the whole input to 0 for a share of the images, only in training.
+    """Sets the whole input to 0 for a fraction of the images, only in training.
 
     The others are divided by 1 − rate. As the last layer of ``layers`` in a Residual it drops the
     branch, so that only the shortcut remains. Huang et al. 2016, arXiv:1603.09382; the paper
-    scales in inference instead, which has the same mean. Not a layer of Keras, in which ``Dropout``
-    with ``noise_shape: [null, 1, 1, 1]`` does the same.
+    scales at inference instead, which gives the same expected output. Keras has no such layer;
+    there, ``Dropout`` with ``noise_shape: [null, 1, 1, 1]`` does the same.
     """
 
     rate: Rate
-    """share of the images for which the input is set to 0"""
+    """fraction of the images for which the input is set to 0"""
 
     def build(self, *inputs: Shape) -> nn.Module:
         return DropoutModule(self.rate, (None, *[1] * len(inputs[0])))
@@ -119,8 +119,8 @@ class StochasticDepth(ElementwiseLayer):
 class GaussianNoise(ElementwiseLayer):
     """Adds normal noise of mean 0 to every value, only in training.
 
-    The noise depends on (seed, layer, step), as the mask of Dropout. A stddev of at most 1 suits
-    values of about 1: put the layer below the one that scales the pixels.
+    The noise depends on (seed, layer, step), like the mask of Dropout. The largest stddev is 1, so
+    the values should be about 1: put this layer after the one that scales the pixels.
     """
 
     stddev: UnitNumber

@@ -64,9 +64,9 @@ class LayerNormalization(PerImageNormalization):
 
     ``y = gamma · (x − mean) / √(variance + epsilon) + beta``, the same in training and inference.
     Ba et al. 2016, arXiv:1607.06450. By default, as in Keras, the channels of each pixel are
-    normalized on their own. ``axis: [1, 2, 3]`` normalizes the whole image, with a gamma and a beta
-    per element; ``GroupNormalization: {groups: 1}`` does so with one per channel. Weights are
-    stored flat in torch order (channel, height, width). The default epsilon is 1e-3 as in Keras
+    normalized on their own. ``axis: [1, 2, 3]`` normalizes the whole image, with one gamma and beta
+    per element; for one per channel use ``GroupNormalization: {groups: 1}``. Weights are stored
+    flat in torch order (channel, height, width). The default epsilon is 1e-3 as in Keras
     (torch: 1e-5).
     """
 
@@ -98,7 +98,7 @@ Groups = Annotated[
 
 
 class GroupNormalization(PerImageNormalization):
-    """Normalizes groups of adjacent channels over the whole image by mean and variance.
+    """Normalizes each group of consecutive channels by its mean and variance over the whole image.
 
     ``y = gamma · (x − mean) / √(variance + epsilon) + beta``, the same in training and inference,
     and independent of the batch size. Wu & He 2018, arXiv:1803.08494. ``groups: -1`` is instance
@@ -109,7 +109,7 @@ class GroupNormalization(PerImageNormalization):
     groups: Groups = 32
     """number of groups, a divisor of the number of channels; -1: one group per channel"""
     axis: Axis = -1
-    """channel axis; only the channels are possible"""
+    """axis to normalize; must be the channel axis"""
 
     def output_shape(self, *inputs: Shape) -> Shape:
         check_channel_axis(self.axis, inputs[0])

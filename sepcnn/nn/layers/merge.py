@@ -93,7 +93,7 @@ class Average(ElementwiseMerge):
 class Maximum(ElementwiseMerge):
     """Takes the maximum of its inputs element by element. Axes of size 1 are broadcast.
 
-    If inputs are equal, the first gets the gradient, as in TensorFlow (torch divides it).
+    If inputs are equal, the first gets the gradient, as in TensorFlow (torch splits it equally).
     """
 
     verb = "compare"
@@ -105,7 +105,7 @@ class Maximum(ElementwiseMerge):
 class Minimum(ElementwiseMerge):
     """Takes the minimum of its inputs element by element. Axes of size 1 are broadcast.
 
-    If inputs are equal, the first gets the gradient, as in TensorFlow (torch divides it).
+    If inputs are equal, the first gets the gradient, as in TensorFlow (torch splits it equally).
     """
 
     verb = "compare"
@@ -145,7 +145,7 @@ class AverageModule(FoldModule):
 class Concatenate(Merge):
     """Concatenates its inputs along the channels; height and width must be equal.
 
-    With another ``axis``, all axes except this one must be equal.
+    With another ``axis``, the sizes of all other axes must be equal.
     """
 
     axis: Axis = -1
@@ -155,11 +155,9 @@ class Concatenate(Merge):
         (axis,) = resolve_axes((self.axis,), inputs[0])
         if len({(*shape[: axis - 1], None, *shape[axis:]) for shape in inputs}) > 1:
             shapes = " and ".join(format_shape(shape) for shape in inputs)
-            hint = f"all axes except axis {axis} must be equal"
+            hint = f"the sizes of all axes except axis {axis} must be equal"
             if axis == len(inputs[0]):
-                hint = (
-                    "height and width must be equal: use padding: same, or the same strides in each"
-                )
+                hint = "height and width must be equal: use padding: same, or equal strides"
             raise ShapeError(f"cannot concatenate inputs with shapes {shapes}", hint)
         size = sum(shape[axis - 1] for shape in inputs)
         return (*inputs[0][: axis - 1], size, *inputs[0][axis:])

@@ -25,19 +25,19 @@ class BatchNormalization(LeafLayer):
 
     ``y = gamma · (x − mean) / √(variance + epsilon) + beta``; inference uses the moving
     statistics. The variance is the biased one, also in the moving statistics (torch keeps the
-    unbiased one). ``moving = moving · momentum + batch · (1 − momentum)``: the momentum of torch
-    is 1 − momentum. ``trainable: false`` is inference mode, as in Keras.
+    unbiased one). ``moving = moving · momentum + batch · (1 − momentum)``; in torch,
+    ``momentum`` means 1 − momentum. ``trainable: false`` is inference mode, as in Keras.
 
     ``renorm: true`` is batch renormalization (Ioffe 2017, arXiv:1702.03275, algorithm 1) with the
     limits of Keras: ``x̂ = (x − mean)/σ · r + d`` with r = σ/σ_moving and d = (mean −
-    mean_moving)/σ_moving, both clipped and without gradient. ``rmin: paper`` clips r to
-    [1/rmax, rmax], as in the paper.
+    mean_moving)/σ_moving, both clipped, and treated as constants in the backward pass.
+    ``rmin: paper`` clips r to [1/rmax, rmax], as in the paper.
     """
 
     axis: Axis = -1
-    """channel axis; only the channels are possible"""
+    """axis to normalize; must be the channel axis"""
     momentum: UnitNumber = 0.99
-    """share of the moving statistics that is kept in each step"""
+    """fraction of the moving statistics that is kept in each step"""
     epsilon: PositiveNumber = 1e-3
     """added to the variance, so that it is never 0"""
     center: bool = True
@@ -63,7 +63,7 @@ class BatchNormalization(LeafLayer):
     renorm: bool = False
     """use batch renormalization, which is better for small batches"""
     renorm_clipping: RenormClipping = RenormClipping()
-    """limits of the correction r and d in batch renormalization"""
+    """limits of the corrections r and d in batch renormalization"""
     renorm_momentum: UnitNumber = 0.99
     """momentum of the moving statistics in r and d"""
 

@@ -31,7 +31,7 @@ def _margins(value: object) -> tuple[tuple[int, int], tuple[int, int]]:
             return rows, columns
     hint = "[[0, 1], [0, 1]] is one row at the bottom and one column at the right"
     message = (
-        "expected a whole number, [height, width] or [[top, bottom], [left, right]], "
+        "expected a whole number, [top/bottom, left/right] or [[top, bottom], [left, right]], "
         f"found {quote(value)}"
     )
     raise invalid(message, hint)
@@ -57,7 +57,7 @@ class ZeroPadding2D(LeafLayer):
     """
 
     padding: Margins = ((1, 1), (1, 1))
-    """pixels on all sides, [height, width], or [[top, bottom], [left, right]]"""
+    """pixels per side: one number, [top/bottom, left/right] or [[top, bottom], [left, right]]"""
 
     def output_shape(self, *inputs: Shape) -> Shape:
         height, width, channels = image_shape(inputs[0])
@@ -86,7 +86,7 @@ class Cropping2D(LeafLayer):
     """
 
     cropping: Margins = ((0, 0), (0, 0))
-    """pixels on all sides, [height, width], or [[top, bottom], [left, right]]"""
+    """pixels per side: one number, [top/bottom, left/right] or [[top, bottom], [left, right]]"""
 
     def output_shape(self, *inputs: Shape) -> Shape:
         height, width, channels = image_shape(inputs[0])
@@ -96,7 +96,7 @@ class Cropping2D(LeafLayer):
                 f"cropping {top} + {bottom} rows and {left} + {right} columns "
                 f"leaves nothing of the {height}×{width} input"
             )
-            raise ShapeError(message, "crop less, or move the layer up")
+            raise ShapeError(message, "crop less, or move the layer to where the image is larger")
         return (height - top - bottom, width - left - right, channels)
 
     def build(self, *inputs: Shape) -> nn.Module:

@@ -19,7 +19,7 @@ class Pooling(LeafLayer):
     strides: Pair | None = None
     """step of the window along height and width, in pixels; by default pool_size"""
     padding: Padding = "valid"
-    """valid: no padding; same: output size is the input size / strides, rounded up"""
+    """valid adds no padding; same pads to an output size of input size / strides, rounded up"""
 
     def effective_strides(self) -> Pair:
         return self.strides or self.pool_size
@@ -48,8 +48,8 @@ class MaxPooling2D(Pooling):
 class AveragePooling2D(Pooling):
     """Takes the mean of each window, channel by channel.
 
-    With ``padding: same`` the padding does not count in the mean, as in TensorFlow. (Keras on
-    torch counts it.)
+    With ``padding: same`` the mean excludes the padding, as in TensorFlow. (Keras with the torch
+    backend includes it.)
     """
 
     def build(self, *inputs: Shape) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Limits of the correction in batch renormalization, each a number or a ramp over the run."""
+"""Limits of the corrections in batch renormalization, each a number or a ramp over the run."""
 
 from __future__ import annotations
 
@@ -30,25 +30,28 @@ def _limit(value: Any, info: ValidationInfo) -> Limit:
     if isinstance(value, dict):
         return Ramp.model_validate(value, context=info.context)
     hint = "write a number, or {start: 1, end: 3, after: 10%, until: 50%}"
-    raise invalid(f"expected a limit, found {quote(value)}", hint)
+    paper = ", paper" if info.field_name == "rmin" else ""
+    raise invalid(f"expected a number, a ramp{paper} or null, found {quote(value)}", hint)
 
 
 _LIMIT_SCHEMA: dict[str, Any] = {
-    "anyOf": [*number_schema()["anyOf"], {"const": "paper"}, {"type": "object"}, {"type": "null"}]
+    "anyOf": [*number_schema()["anyOf"], {"type": "object"}, {"type": "null"}]
 }
+_RMIN_SCHEMA = {"anyOf": [*_LIMIT_SCHEMA["anyOf"], {"const": "paper"}]}
 LimitValue = Annotated[Limit, PlainValidator(_limit), WithJsonSchema(_LIMIT_SCHEMA)]
+RminValue = Annotated[Limit, PlainValidator(_limit), WithJsonSchema(_RMIN_SCHEMA)]
 
 
 class RenormClipping(Spec):
-    """Limits of the correction in batch renormalization; each is a number, a ramp, or null.
+    """Limits of the corrections in batch renormalization; each is a number, a ramp, or null.
 
-    Ramps must not cross. If their durations have different units, this cannot be checked in the
-    config; where rmin is above rmax, r is rmax.
+    The ramps of rmin and rmax must not cross. With durations in different units, this cannot be
+    checked before training; while rmin is above rmax, r is rmax.
     """
 
     rmax: LimitValue = None
     """largest r; null: no limit"""
-    rmin: LimitValue = None
+    rmin: RminValue = None
     """smallest r; null: 0; paper: 1/rmax"""
     dmax: LimitValue = None
     """d is clipped to ±dmax; null: no limit"""

@@ -69,8 +69,8 @@ class Reshape(LeafLayer):
     """Reshapes its input, reading elements in the order height, width, channel, as in Keras.
 
     The new shape must have the same number of elements. Layers for images need height × width ×
-    channels. Reshape, Permute and Reshape shuffle channels: ``[8, 8, 4, 16]``, ``[1, 2, 4, 3]``,
-    ``[8, 8, 64]``.
+    channels. To shuffle the 64 channels of an 8 × 8 image in 4 groups, use
+    ``Reshape: [8, 8, 4, 16]``, ``Permute: [1, 2, 4, 3]`` and ``Reshape: [8, 8, 64]``.
     """
 
     target_shape: TargetShape

@@ -88,13 +88,14 @@ class Resizing(ResizingLayer):
     """Resizes the image to ``height`` × ``width`` by interpolation.
 
     Along each axis, pixel i of the output is at ``x = (i + ½) · input size / output size − ½``.
-    ``nearest`` takes the nearest pixel, ``bilinear`` the two around x weighted by distance,
-    ``bicubic`` four with the kernel of Keys (a = −½), ``lanczos3`` and ``lanczos5`` six and ten
-    with sinc(d) · sinc(d / 3 or 5). Pixels outside the image are left out and the weights are
-    divided by their sum. This is as in TensorFlow, except that TensorFlow rounds x to 1/1024 pixel
-    in bicubic. (Keras on torch has a = −¾, repeats the edge, and has no lanczos.)
+    ``nearest`` takes the nearest pixel; ``bilinear`` interpolates linearly between the two pixels
+    around x; ``bicubic`` weights four pixels with the kernel of Keys (a = −½). ``lanczos3`` and
+    ``lanczos5`` weight 2N pixels (N = 3 or 5) with sinc(d) · sinc(d / N), where d is the distance
+    from x. Pixels outside the image are left out, and the remaining weights are normalized to sum
+    to 1. This is as in TensorFlow, except that TensorFlow rounds x to 1/1024 pixel in bicubic.
+    (Keras with the torch backend has a = −¾, repeats the edge, and has no lanczos.)
 
-    Without ``antialias`` a smaller image is not smoothed: most pixels of the input are ignored.
+    Without ``antialias``, shrinking does not smooth the image: most input pixels are ignored.
     With it, kernels are wider by the factor by which the image shrinks.
     """
 
@@ -105,7 +106,7 @@ class Resizing(ResizingLayer):
     pad_to_aspect_ratio: bool = False
     """first pad both sides to the aspect ratio of the output, instead of distorting the image"""
     fill_mode: Literal["constant"] = "constant"
-    """how padding is filled: only with one value, fill_value"""
+    """how padding is filled; ``constant`` (with fill_value) is the only choice"""
     fill_value: Number = 0.0
     """value of the padding"""
     antialias: bool = False
@@ -149,7 +150,7 @@ class Resizing(ResizingLayer):
 
 
 class CenterCrop(ResizingLayer):
-    """Crops the centre of the image; an odd pixel is removed at the bottom and right.
+    """Crops the centre of the image; of an odd margin, the extra pixel is at the bottom or right.
 
     If the image is smaller than the output, the largest centre crop with the aspect ratio of the
     output is resized, bilinear, as in Keras.

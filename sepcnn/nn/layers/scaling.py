@@ -54,7 +54,7 @@ class Rescaling(LeafLayer):
     """
 
     scale: Factor
-    """factor, as 1/255 or 1/127.5, or a list of one factor per channel"""
+    """factor, such as 1/255 or 1/127.5, or a list of one factor per channel"""
     offset: Factor = 0.0
     """number added after scaling, or a list of one number per channel"""
 
@@ -96,7 +96,7 @@ class Normalization(LeafLayer):
     mean: Statistics = None
     """mean of the data, one number or one per channel; null: computed from the training images"""
     variance: Statistics = None
-    """variance of the data, one number or one per channel; null: as mean"""
+    """variance of the data, one number or one per channel; null: computed, like mean"""
     invert: bool = False
     """apply the inverse: ``y = x · √variance + mean``"""
     axis: Axis | None = -1

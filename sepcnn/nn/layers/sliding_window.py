@@ -42,5 +42,8 @@ def output_height_width(
             f"a {kernel_size[0]}×{kernel_size[1]} window{dilated} does not fit "
             f"the {height}×{width} input of this layer"
         )
-        raise ShapeError(message, "use padding: same, or remove a MaxPooling2D above")
+        hint = "use padding: same, a smaller window, or less pooling before this layer"
+        if dilated:
+            hint = "use padding: same, or a smaller dilation_rate"
+        raise ShapeError(message, hint)
     return sizes[0], sizes[1]

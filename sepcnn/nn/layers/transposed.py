@@ -59,26 +59,27 @@ def transposed_size(
 
 
 class Conv2DTranspose(FilterConvolution):
-    """Transposed convolution, which enlarges images: the gradient of Conv2D by its input.
+    """Transposed convolution, which enlarges images: the gradient of Conv2D with respect to its
+    input.
 
     ``y[i·s + a, j·s + b, o] += x[i, j, c] · kernel[a, b, o, c]``, then bias and activation.
 
     Along each axis, n input pixels, a kernel of size k and strides s give an output of
-    ``(n − 1)·s + max(k, s)`` pixels with ``padding: valid``, and of ``n·s`` with ``same``. If
-    ``output_padding`` is given, they are ``(n − 1)·s + k + output_padding`` and
-    ``(n − 1)·s + k mod 2 + output_padding``.
+    ``(n − 1)·s + max(k, s)`` pixels with ``padding: valid``, and of ``n·s`` with ``same``. With
+    ``output_padding``, it is ``(n − 1)·s + k + output_padding`` (valid) or
+    ``(n − 1)·s + (k mod 2) + output_padding`` (same).
 
-    Excess pixels are cropped on both sides, an odd one at the bottom and right, as in TensorFlow.
-    As in Keras, fan_in of the kernel counts the filters, because they are at the axis that holds
-    the inputs in other kernels.
+    Excess pixels are cropped evenly on both sides, an extra one at the bottom or right, as in
+    TensorFlow. As in Keras, the kernel is height × width × filters × inputs, so its fan_in is
+    computed from the filters.
     """
 
     strides: Pair = (1, 1)
-    """factor by which height and width grow, about; one number means both"""
+    """approximate factor by which height and width grow; one number means both"""
     padding: Padding = "valid"
-    """valid: keep the whole output; same: crop it to the input size × strides"""
+    """valid keeps the whole output; same crops it to the input size × strides"""
     output_padding: OutputPadding = None
-    """pixels added to the smallest output size, fewer than strides; null: as in Keras"""
+    """pixels added to the output, fewer than strides; null: the output size without it, as above"""
     kernel_initializer: KernelInitializer = GlorotUniform()
     """initial values of the kernel"""
     kernel_regularizer: KernelRegularizer = None

@@ -14,9 +14,10 @@ from sepcnn.nn.optimizers.base import Optimizer, Slots, Tensors
 class Adam(Optimizer):
     """``w −= alpha · m / (√v + epsilon)`` with alpha = learning_rate · √(1 − β₂ᵗ) / (1 − β₁ᵗ).
 
-    m and v are moving means of g and g². Kingma & Ba 2014, arXiv:1412.6980, in the form before
-    section 2.1 ("epsilon hat"), as in Keras; torch corrects v before adding epsilon. ``amsgrad``
-    divides by the largest v so far (Reddi et al. 2018, arXiv:1904.09237).
+    m and v are moving means of g and g², t is the number of the step. Kingma & Ba 2014,
+    arXiv:1412.6980, in the "epsilon hat" form given before section 2.1, as in Keras; torch applies
+    the bias correction to v before adding epsilon. ``amsgrad`` divides by the largest v so far
+    (Reddi et al. 2018, arXiv:1904.09237).
     """
 
     beta_1: Rate = 0.9
@@ -50,7 +51,7 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam with decoupled weight decay. Loshchilov & Hutter 2019, arXiv:1711.05101.
 
-    Biases and normalization do not decay, unless ``decay: all`` (in Keras everything decays).
+    Weight decay is applied only to kernels, unless ``decay: all`` (in Keras to every weight).
     """
 
     weight_decay: NonNegativeNumber = 0.004
@@ -109,7 +110,7 @@ class Adamax(Optimizer):
     beta_1: Rate = 0.9
     """decay rate of m, the mean of gradients"""
     beta_2: Rate = 0.999
-    """decay rate of u, the largest gradient"""
+    """decay rate of u, the decaying maximum of |g|"""
     epsilon: PositiveNumber = 1e-7
     """added to u, so that the divisor is never 0"""
 

@@ -31,9 +31,9 @@ class Optimizer(Choice):
     weight_decay: NonNegativeNumber = 0.0
     """decoupled: each step first multiplies weights by 1 − weight_decay · learning rate"""
     decay: Literal["kernels", "all"] = "kernels"
-    """weights that decay; kernels: not biases and normalization; all: everything, as in Keras"""
+    """weights to which weight_decay applies: only kernels of layers, or all weights, as in Keras"""
     clipnorm: PositiveNumber | None = None
-    """largest norm of the gradient of each weight; larger gradients are scaled down"""
+    """largest gradient norm of each weight tensor; larger gradients are scaled down"""
     global_clipnorm: PositiveNumber | None = None
     """largest norm of all gradients together; larger gradients are scaled down"""
     clipvalue: PositiveNumber | None = None

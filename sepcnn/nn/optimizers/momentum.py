@@ -12,13 +12,13 @@ class SGD(Optimizer):
     """Stochastic gradient descent: ``v = momentum · v − learning_rate · g``, ``w += v``.
 
     With ``nesterov``: ``w += momentum · v − learning_rate · g``. As in Keras, v includes the
-    learning rate; in torch it does not, which differs as soon as the learning rate changes.
+    learning rate; in torch it does not, so results differ once the learning rate changes.
     """
 
     learning_rate: PositiveNumber = 0.01
     """step size, which the schedule multiplies by its factor"""
     momentum: Rate = 0.0
-    """share of the previous step that is added to each step"""
+    """fraction of the previous step that is added to each step"""
     nesterov: bool = False
     """use Nesterov momentum (Sutskever et al. 2013)"""
 
@@ -44,12 +44,12 @@ class SGD(Optimizer):
 class Lion(Optimizer):
     """``w −= learning_rate · sign(β₁ · m + (1 − β₁) · g)``, then ``m = β₂ · m + (1 − β₂) · g``.
 
-    Chen et al. 2023, arXiv:2302.06675. Every weight moves by the learning rate, which should be
-    three to ten times smaller than for Adam, and weight_decay larger by the same factor.
+    Chen et al. 2023, arXiv:2302.06675. Every weight moves by the learning rate. This should be
+    three to ten times smaller than for Adam, and weight_decay should be larger by the same factor.
     """
 
     beta_1: PositiveUnitNumber = 0.9
-    """share of the mean m in the direction of the step; must be above 0"""
+    """weight of the mean m in the direction of the step; the gradient g has weight 1 − β₁"""
     beta_2: Rate = 0.99
     """decay rate of the mean of g"""
 

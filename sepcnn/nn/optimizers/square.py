@@ -12,13 +12,13 @@ class RMSprop(Optimizer):
     """``v = rho · v + (1 − rho) · g²``, ``w −= learning_rate · g / √(v + epsilon)``.
 
     Tieleman & Hinton 2012. As in Keras, epsilon is inside the root (torch: outside). ``centered``
-    subtracts the squared mean gradient from v; ``momentum`` adds a share of the previous step.
+    subtracts the squared mean gradient from v; ``momentum`` adds a fraction of the previous step.
     """
 
     rho: Rate = 0.9
     """decay rate of the mean square v"""
     momentum: Rate = 0.0
-    """share of the previous step that is added to each step"""
+    """fraction of the previous step that is added to each step"""
     epsilon: PositiveNumber = 1e-7
     """added to v inside the root, so that the divisor is never 0"""
     centered: bool = False
@@ -79,7 +79,8 @@ class Adadelta(Optimizer):
     """``w += learning_rate · d`` with ``d = −g · √(D + epsilon) / √(v + epsilon)``.
 
     Zeiler 2012, arXiv:1212.5701. v and D are moving means of g² and d²; D does not include the
-    current d. The default learning rate is 0.001, as in Keras; the paper has none, which equals 1.
+    current d. The default learning rate is 0.001, as in Keras; the paper uses no
+    learning rate, that is, 1.
     """
 
     rho: Rate = 0.95
