@@ -103,7 +103,11 @@ def test_other_output_layers_for_two_classes(
             "model.layers[7].Dense",
             "a model with one output is for two classes, but the data has 3",
         ),
-        ((LOSS,), "train.loss.binary_crossentropy", "is for two classes, but there are 3"),
+        (
+            (LOSS,),
+            "train.loss.binary_crossentropy",
+            "this loss is for two classes, but the model has 3",
+        ),
         (
             ("train.loss={categorical_focal_crossentropy: [1, 2]}",),
             "train.loss.categorical_focal_crossentropy",

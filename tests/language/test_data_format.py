@@ -217,8 +217,11 @@ def test_refusals(text: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        ("BatchNormalization: {axis: 3}", "the width axis is not the channel axis"),
-        ("GroupNormalization: {groups: 1, axis: 2}", "the height axis is not the channel axis"),
+        ("BatchNormalization: {axis: 3}", "axis must be the channel axis, found the width axis"),
+        (
+            "GroupNormalization: {groups: 1, axis: 2}",
+            "axis must be the channel axis, found the height axis",
+        ),
         ("LayerNormalization: [1, 1]", "the channel axis is given twice"),
         ("PReLU: {shared_axes: [2, 2]}", "the height axis is given twice"),
     ],

@@ -261,7 +261,7 @@ def dense(field: str) -> str:
             dense("kernel_regularizer: {l2: -1}"),
             "[0].Dense.kernel_regularizer.l2.l2",
             "must be at least 0, found -1",
-            "l2: factor of the sum of squares",
+            "l2: multiplies the sum of squares",
         ),
         (
             dense("kernel_regularizer: L2"),

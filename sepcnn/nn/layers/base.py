@@ -76,7 +76,7 @@ class Layer(Choice):
     name: LayerName | None = None
     """name of the layer, unique in its list; by default as Keras names it, for example conv2d_1"""
     inputs: LayerNames | None = None
-    """names of the earlier layers that this layer reads; by default only the previous layer"""
+    """names of the earlier layers that this layer reads; by default the previous layer"""
     trainable: bool = True
     """false freezes the weights; batch normalization then uses its moving statistics"""
 

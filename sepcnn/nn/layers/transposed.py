@@ -79,7 +79,7 @@ class Conv2DTranspose(FilterConvolution):
     padding: Padding = "valid"
     """valid keeps the whole output; same crops it to the input size × strides"""
     output_padding: OutputPadding = None
-    """pixels added to the output, fewer than strides; null: the output size without it, as above"""
+    """pixels added to the output, fewer than strides; null: the default output size of Keras"""
     kernel_initializer: KernelInitializer = GlorotUniform()
     """initial values of the kernel"""
     kernel_regularizer: KernelRegularizer = None

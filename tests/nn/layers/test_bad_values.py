@@ -7,7 +7,7 @@ import pytest
 from tests.nn.layers.reading import complaint
 
 PAIR = "expected a whole number above 0 or [height, width]"
-SMALLER = "use padding: same, or remove a MaxPooling2D above"
+SMALLER = "use padding: same, a smaller window, or less pooling before this layer"
 WINDOWS = {
     "Conv2D": "kernel_size",
     "SeparableConv2D": "kernel_size",
@@ -57,9 +57,9 @@ def test_a_window_larger_than_its_input(kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "about"),
     [
-        ("Dropout", "share of the values that is set to 0"),
-        ("SpatialDropout2D", "share of the channels that is set to 0"),
-        ("StochasticDepth", "share of the images for which the input is set to 0"),
+        ("Dropout", "fraction of the values set to 0"),
+        ("SpatialDropout2D", "fraction of the channels set to 0"),
+        ("StochasticDepth", "fraction of the images for which the input is set to 0"),
     ],
 )
 def test_a_rate_is_below_1(kind: str, about: str) -> None:
@@ -99,5 +99,5 @@ def test_cropping_leaves_something(margins: str, cut: str) -> None:
     assert complaint(f"[Cropping2D: {margins}]") == (
         "layers[0].Cropping2D",
         f"cropping {cut} leaves nothing of the 8×8 input",
-        "crop less, or move the layer up",
+        "crop less, or move the layer to where the image is larger",
     )

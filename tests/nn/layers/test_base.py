@@ -98,7 +98,7 @@ def test_an_image_has_three_axes() -> None:
         image_shape((5,))
     assert str(caught.value) == (
         "needs an image, but its input is 5 features\n"
-        "   move it above the Flatten or global pooling layer"
+        "   move it before the Flatten or global pooling layer"
     )
 
 

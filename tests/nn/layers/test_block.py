@@ -156,7 +156,7 @@ def test_the_layer_that_does_not_fit_is_named_once() -> None:
     assert complaint(f"[{shrinking}]") == (
         "layers[0].Repeat.layers[1].MaxPooling2D",
         "a 2×2 window does not fit the 1×1 input of this layer",
-        "use padding: same, or remove a MaxPooling2D above",
+        "use padding: same, a smaller window, or less pooling before this layer",
     )
 
 
@@ -193,7 +193,7 @@ def test_parallel_branches_read_the_same_input(merge: str, name: str, channels: 
         (
             "[Parallel: {branches: [[ReLU], [ReLU]], merge: ReLU}]",
             "",
-            "merge must be a merge layer, found ReLU",
+            "merge must be a layer that joins inputs, found ReLU",
             "use Concatenate or Add",
         ),
         (
@@ -212,7 +212,7 @@ def test_parallel_branches_read_the_same_input(merge: str, name: str, channels: 
             "[Parallel: {branches: [[ReLU], [ReLU, MaxPooling2D: 9]]}]",
             ".branches[1][1].MaxPooling2D",
             "a 9×9 window does not fit the 8×8 input of this layer",
-            "use padding: same, or remove a MaxPooling2D above",
+            "use padding: same, a smaller window, or less pooling before this layer",
         ),
     ],
     ids=["one", "no-merge", "inputs", "shapes", "branch"],

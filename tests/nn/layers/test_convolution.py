@@ -219,7 +219,7 @@ def test_depthwise_fan_does_not_change_the_pointwise_kernel() -> None:
     )
 
 
-FIT = "use padding: same, or remove a MaxPooling2D above"
+FIT = "use padding: same, a smaller window, or less pooling before this layer"
 
 
 @pytest.mark.parametrize(
@@ -246,8 +246,8 @@ FIT = "use padding: same, or remove a MaxPooling2D above"
         (
             "SeparableConv2D: {filters: 4, kernel_size: 3, strides: 2, dilation_rate: 2}",
             ".SeparableConv2D",
-            "strides and dilation_rate cannot both be above 1",
-            "leave out one of them",
+            "strides (2) and dilation_rate (2) cannot both be above 1",
+            "write 1 for one of them; model.defaults may set the other",
         ),
         (
             "SeparableConv2D: {filters: 4, kernel_size: 3, depthwise_fan: channels}",
@@ -258,7 +258,7 @@ FIT = "use padding: same, or remove a MaxPooling2D above"
         (
             "Conv2D: {filters: 4, kernel_size: 3, groups: 2}",
             ".Conv2D",
-            "groups 2 must divide both the 3 input channels and the 4 filters",
+            "groups (2) does not divide both the 3 input channels and the 4 filters",
             "choose a number of groups that divides both",
         ),
         (
@@ -271,7 +271,7 @@ FIT = "use padding: same, or remove a MaxPooling2D above"
             "SeparableConv2D: {filters: 4, kernel_size: 3, dilation_rate: [1, 4]}",
             ".SeparableConv2D",
             "a 3×3 window, dilated to 3×9, does not fit the 8×8 input of this layer",
-            FIT,
+            "use padding: same, or a smaller dilation_rate",
         ),
     ],
     ids=["filters", "kernel", "padding", "strides", "fan", "groups", "window", "dilated"],

@@ -88,8 +88,8 @@ def test_the_receptive_field_includes_the_dilation() -> None:
         (
             "[DepthwiseConv2D: {kernel_size: 3, strides: 2, dilation_rate: 2}]",
             "[0].DepthwiseConv2D",
-            "strides and dilation_rate cannot both be above 1",
-            "leave out one of them",
+            "strides (2) and dilation_rate (2) cannot both be above 1",
+            "write 1 for one of them; model.defaults may set the other",
         ),
         (
             "[DepthwiseConv2D: [3, 9]]",
@@ -101,7 +101,7 @@ def test_the_receptive_field_includes_the_dilation() -> None:
             "[Flatten, DepthwiseConv2D: 3]",
             "[1].DepthwiseConv2D",
             "needs an image, but its input is 192 features",
-            "move it above the Flatten or global pooling layer",
+            "move it before the Flatten or global pooling layer",
         ),
     ],
     ids=["filters", "multiplier", "dilation", "window", "features"],

@@ -232,7 +232,7 @@ def test_refused_rates(value: str, message: str) -> None:
 
 
 NOISE_SHAPE = "expected a list of whole numbers above 0 and null"
-SIZES = "null is the size of the input, 1 shares the mask along the axis: [null, 1, 1, null]"
+SIZES = "null: size of the input, 1: one value for the whole axis, as in [null, 1, 1, null]"
 
 
 @pytest.mark.parametrize(
@@ -284,7 +284,7 @@ SIZES = "null is the size of the input, 1 shares the mask along the axis: [null,
             "StochasticDepth: 1",
             ".StochasticDepth.rate",
             "must be below 1, found 1",
-            "rate: share of the images for which the input is set to 0",
+            "rate: fraction of the images for which the input is set to 0",
         ),
     ],
     ids=["number", "items", "short", "empty", "batch", "length", "noise", "depth"],
@@ -297,5 +297,5 @@ def test_only_images_have_channels_to_drop() -> None:
     assert complaint("[SpatialDropout2D: 0.5]", (5,)) == (
         "layers[0].SpatialDropout2D",
         "needs an image, but its input is 5 features",
-        "move it above the Flatten or global pooling layer",
+        "move it before the Flatten or global pooling layer",
     )

@@ -216,7 +216,7 @@ CHANNELS = "leave out axis: the default is the channel axis"
         (
             "GroupNormalization: {groups: 1, axis: 1}",
             "",
-            "the height axis is not the channel axis",
+            "axis must be the channel axis, found the height axis",
             CHANNELS,
         ),
         (

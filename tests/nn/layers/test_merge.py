@@ -105,13 +105,13 @@ TWO = "[ReLU: {name: a}, {Conv2D: {name: b, filters: 4, kernel_size: 3}}, %s]"
             TWO % "Concatenate: [a, b]",
             "[2].Concatenate",
             "cannot concatenate inputs with shapes 8×8×3 and 6×6×4",
-            "height and width must be equal: use padding: same, or the same strides in each",
+            "height and width must be equal: use padding: same, or equal strides",
         ),
         (
             TWO % "Concatenate: {inputs: [a, b], axis: 1}",
             "[2].Concatenate",
             "cannot concatenate inputs with shapes 8×8×3 and 6×6×4",
-            "all axes except axis 1 must be equal",
+            "the sizes of all axes except axis 1 must be equal",
         ),
         (
             TWO % "Concatenate: {inputs: [a, b], axis: 4}",
@@ -176,9 +176,8 @@ TWO = "[ReLU: {name: a}, {Conv2D: {name: b, filters: 4, kernel_size: 3}}, %s]"
         (
             "[Concatenate: []]",
             "[0].Concatenate.inputs",
-            "expected a list of names of earlier layers, found []",
-            "inputs: names of the earlier layers that this layer reads; "
-            "by default the previous layer",
+            "expected the name of at least one earlier layer, found []",
+            "layers that join inputs need two or more, as in Add: [name_1, name_2]",
         ),
     ],
     ids=[

@@ -300,7 +300,7 @@ def test_initial_standard_deviations_are_roots_of_the_initial_variance() -> None
 
 CLIPPING = "layers[0].BatchNormalization.renorm_clipping"
 ORDER = "rmin must be at most rmax; the default of rmin is 0"
-LIMITS = "renorm_clipping: limits of the correction r and d in batch renormalization"
+LIMITS = "renorm_clipping: limits of the corrections r and d in batch renormalization"
 WRITE = "write a number, or {start: 1, end: 3, after: 10%, until: 50%}"
 
 
@@ -359,7 +359,7 @@ WRITE = "write a number, or {start: 1, end: 3, after: 10%, until: 50%}"
             "rmax: {end: 3, until: 10%}",
             ".rmax",
             "'start' is required",
-            "start: value until 'after'",
+            "start: value before the ramp, up to the moment 'after'",
         ),
         (
             "rmin: {start: 0, end: 1, until: 10}",
@@ -367,15 +367,15 @@ WRITE = "write a number, or {start: 1, end: 3, after: 10%, until: 50%}"
             "expected a duration, found 10",
             "write it as 500 steps, 3 epochs or 10%",
         ),
-        ("rmax: paper", ".rmax", "expected a limit, found 'paper'", WRITE),
-        ("rmax: true", ".rmax", "expected a limit, found true", WRITE),
-        ("dmax: .nan", ".dmax", "expected a limit, found .nan", WRITE),
-        ("rmin: -.inf", ".rmin", "expected a limit, found -.inf", WRITE),
+        ("rmax: paper", ".rmax", "expected a number, a ramp or null, found 'paper'", WRITE),
+        ("rmax: true", ".rmax", "expected a number, a ramp or null, found true", WRITE),
+        ("dmax: .nan", ".dmax", "expected a number, a ramp or null, found .nan", WRITE),
+        ("rmin: -.inf", ".rmin", "expected a number, a ramp, paper or null, found -.inf", WRITE),
         (
             "rmax: {start: 1, end: 3}",
             ".rmax",
             "'until' is required",
-            "until: moment at which the change ends",
+            "until: moment at which the ramp ends",
         ),
     ],
 )
@@ -426,14 +426,14 @@ def test_infinity_is_no_limit() -> None:
         (
             "BatchNormalization: {axis: 1}",
             "",
-            "the height axis is not the channel axis",
+            "axis must be the channel axis, found the height axis",
             "leave out axis: the default is the channel axis",
         ),
         (
             "BatchNormalization: {momentum: 1.5}",
             ".momentum",
             "must be at most 1, found 1.5",
-            "momentum: share of the moving statistics that is kept in each step",
+            "momentum: fraction of the moving statistics that is kept in each step",
         ),
         (
             "BatchNormalization: {epsilon: 0}",

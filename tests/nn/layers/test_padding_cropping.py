@@ -49,7 +49,9 @@ def test_the_receptive_field_is_one_pixel() -> None:
     )
 
 
-MARGIN = "expected a whole number, [height, width] or [[top, bottom], [left, right]], found "
+MARGIN = (
+    "expected a whole number, [top/bottom, left/right] or [[top, bottom], [left, right]], found "
+)
 CORNER = "[[0, 1], [0, 1]] is one row at the bottom and one column at the right"
 
 
@@ -69,19 +71,19 @@ def test_invalid_margins_are_rejected(kind: str, field: str, text: str) -> None:
             "[Cropping2D: [[4, 4], [0, 0]]]",
             "[0].Cropping2D",
             "cropping 4 + 4 rows and 0 + 0 columns leaves nothing of the 8×8 input",
-            "crop less, or move the layer up",
+            "crop less, or move the layer to where the image is larger",
         ),
         (
             "[Cropping2D: [1, [0, 9]]]",
             "[0].Cropping2D",
             "cropping 1 + 1 rows and 0 + 9 columns leaves nothing of the 8×8 input",
-            "crop less, or move the layer up",
+            "crop less, or move the layer to where the image is larger",
         ),
         (
             "[Flatten, ZeroPadding2D]",
             "[1].ZeroPadding2D",
             "needs an image, but its input is 192 features",
-            "move it above the Flatten or global pooling layer",
+            "move it before the Flatten or global pooling layer",
         ),
     ],
     ids=["rows", "columns", "features"],

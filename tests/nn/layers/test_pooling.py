@@ -138,19 +138,19 @@ def test_strides_are_the_pool_size_by_default() -> None:
             "[MaxPooling2D: 9]",
             "[0].MaxPooling2D",
             "a 9×9 window does not fit the 8×8 input of this layer",
-            "use padding: same, or remove a MaxPooling2D above",
+            "use padding: same, a smaller window, or less pooling before this layer",
         ),
         (
             "[Flatten, GlobalAveragePooling2D]",
             "[1].GlobalAveragePooling2D",
             "needs an image, but its input is 192 features",
-            "move it above the Flatten or global pooling layer",
+            "move it before the Flatten or global pooling layer",
         ),
         (
             "[Flatten, GlobalMaxPooling2D]",
             "[1].GlobalMaxPooling2D",
             "needs an image, but its input is 192 features",
-            "move it above the Flatten or global pooling layer",
+            "move it before the Flatten or global pooling layer",
         ),
         (
             "[AveragePooling2D: {strides: 0}]",

@@ -187,7 +187,7 @@ def test_the_receptive_field_of_repeated_pixels() -> None:
             "[Resizing: {height: 4, width: 4, fill_mode: reflect}]",
             "[0].Resizing.fill_mode",
             "expected one of constant; found 'reflect'",
-            "fill_mode: how padding is filled: only with one value, fill_value",
+            "fill_mode: how padding is filled; 'constant' (with fill_value) is the only choice",
         ),
         (
             "[Resizing: {height: 4, width: 4, crop_to_aspect_ratio: true, "
@@ -207,7 +207,7 @@ def test_the_receptive_field_of_repeated_pixels() -> None:
                 f"[Flatten, {name}: {{height: 4, width: 4}}]",
                 f"[1].{name}",
                 "needs an image, but its input is 192 features",
-                "move it above the Flatten or global pooling layer",
+                "move it before the Flatten or global pooling layer",
             )
             for name in ("Resizing", "CenterCrop")
         ),

@@ -136,7 +136,7 @@ MEAN = (
         (
             "Normalization: {axis: 1}",
             "",
-            "the height axis is not the channel axis",
+            "axis must be the channel axis, found the height axis",
             "leave out axis: the default is the channel axis",
         ),
         ("Normalization: {mean: true, variance: 1}", ".mean", f"{EXPECTED}, found true", MEAN),
@@ -150,7 +150,7 @@ def test_refused_statistics(layer: str, path: str, message: str, hint: str) -> N
     assert complaint(f"[{layer}]") == (f"layers[0].Normalization{path}", message, hint)
 
 
-SCALE = "scale: factor, as 1/255 or 1/127.5, or a list of one factor per channel"
+SCALE = "scale: factor, such as 1/255 or 1/127.5, or a list of one factor per channel"
 
 
 @pytest.mark.parametrize(

@@ -120,8 +120,8 @@ def test_receptive_fields(arguments: dict[str, Any], window: ReceptiveField) -> 
             "strides: 2, output_padding: -1",
             ".output_padding",
             "expected a whole number or [height, width], found -1",
-            "output_padding: pixels added to the smallest output size, fewer than strides; "
-            "null: as in Keras",
+            "output_padding: pixels added to the output, fewer than strides; "
+            "null: the default output size of Keras",
         ),
         (
             "strides: [3, 2], output_padding: [0, 2]",
@@ -132,8 +132,8 @@ def test_receptive_fields(arguments: dict[str, Any], window: ReceptiveField) -> 
         (
             "strides: 2, dilation_rate: 2",
             "",
-            "strides and dilation_rate cannot both be above 1",
-            "leave out one of them",
+            "strides (2) and dilation_rate (2) cannot both be above 1",
+            "write 1 for one of them; model.defaults may set the other",
         ),
         (
             "strides: 2, output_padding: 0, padding: same",
@@ -154,5 +154,5 @@ def test_an_image_is_needed() -> None:
     assert complaint("[Flatten, Conv2DTranspose: {filters: 4, kernel_size: 2}]") == (
         "layers[1].Conv2DTranspose",
         "needs an image, but its input is 192 features",
-        "move it above the Flatten or global pooling layer",
+        "move it before the Flatten or global pooling layer",
     )
