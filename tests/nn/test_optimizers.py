@@ -144,7 +144,7 @@ def test_lion_with_beta_1_of_0_is_rejected() -> None:
     with pytest.raises(ConfigError) as caught:
         load_config(EXAMPLE, [override])
     problem = "train.optimizer.Lion.beta_1: must be above 0, found 0"
-    about = "beta_1: weight of the mean m in the direction of the step; the gradient g has weight 1 − β₁"
+    about = "beta_1: weight of the mean m in the direction of the step; g has weight 1 − β₁"
     assert str(caught.value) == f"--set {override}: {problem}\n   {about}"
 
 

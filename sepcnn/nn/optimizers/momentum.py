@@ -49,7 +49,7 @@ class Lion(Optimizer):
     """
 
     beta_1: PositiveUnitNumber = 0.9
-    """weight of the mean m in the direction of the step; the gradient g has weight 1 − β₁"""
+    """weight of the mean m in the direction of the step; g has weight 1 − β₁"""
     beta_2: Rate = 0.99
     """decay rate of the mean of g"""
 
