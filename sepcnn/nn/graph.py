@@ -91,8 +91,8 @@ def make_graph(layers: Sequence[Layer], input_shape: Shape, classes: int | None 
     for name, consumers in graph.consumers().items():
         if not consumers and name != output:
             path = builder.leaves[name].path if name != INPUT else ("model", "layers")
-            message = f"no later layer uses the output of '{name}'"
-            hint = f"only the last layer is an output: remove '{name}', or name it in the inputs of a later layer"
+            message = f"no later layer reads '{name}'"
+            hint = f"remove '{name}', or name it in the inputs of a later layer"
             raise GraphError(path, message, hint)
     if error := _output_error(graph):
         raise error

@@ -164,7 +164,7 @@ def test_units_auto_is_the_number_of_classes_if_known() -> None:
     ("layers", "path", "message"),
     [
         ("ReLU: {inputs: b}", (0, "ReLU", "inputs", 0), "there is no layer 'b' before this one"),
-        ("ReLU: {name: a}, ReLU: {inputs: input}", (0, "ReLU"), "no later layer uses the output of 'a'"),
+        ("ReLU: {name: a}, ReLU: {inputs: input}", (0, "ReLU"), "no later layer reads 'a'"),
         ("Flatten", (0, "Flatten"), "the model has 192 outputs, but the data has 10 classes"),
         (
             "Flatten, Dense: 3",
