@@ -97,6 +97,7 @@ def test_parts_are_left_out_by_rank_until_the_line_fits() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a pseudo-terminal is POSIX")
+@pytest.mark.exhaustive
 def test_a_run_on_a_terminal_of_80_columns(tmp_path: Path) -> None:
     import fcntl
     import pty

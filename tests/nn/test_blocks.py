@@ -79,6 +79,7 @@ def test_input_and_output_shapes_are_as_declared(name: str, tmp_path: Path) -> N
     assert (*first.shape, *last.shape) == tuple(map(int, shapes.groups()))
 
 
+@pytest.mark.covering("one")
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_trains_and_gradients_reach_every_weight(name: str, tmp_path: Path) -> None:
     config = config_of(EXAMPLES[name], tmp_path)

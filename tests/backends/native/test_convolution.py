@@ -61,7 +61,7 @@ def convolved(
     return x if last is None else functional.conv2d(x, last.double(), stride=strides)
 
 
-@pytest.mark.covering("pairs")
+@pytest.mark.covering("values")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize("read_as", LIMITS)
 @pytest.mark.parametrize("padding", ["valid", "same"])
@@ -122,7 +122,7 @@ def compare_on_images(
     compare_weights(found, (expected, moments_of(expected)), trained, UNITS[x.dtype] * 16)
 
 
-@pytest.mark.covering("pairs")
+@pytest.mark.covering("values")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize("read_as", LIMITS)
 @pytest.mark.parametrize("padding", ["valid", "same"])

@@ -38,6 +38,7 @@ def loads(cache: Path, **environment: str) -> bool:
 
 
 @needs_compiler
+@pytest.mark.exhaustive
 def test_compiled_once_and_kept(tmp_path: Path) -> None:
     assert loads(tmp_path)
     (kept,) = (tmp_path / "sepcnn" / "native").iterdir()
