@@ -1,12 +1,12 @@
 """The exceptions of sepcnn, and locations in config files.
 
     SepcnnError
-    ├── InputError            the input of the user is wrong            exit code 2
+    ├── InputError            invalid input from the user               exit code 2
     │   ├── ConfigError       located problems of a config
     │   ├── DataError         images, labels or files are not valid
-    │   └── CheckpointError   a checkpoint is damaged, foreign or newer
+    │   └── CheckpointError   a checkpoint is damaged, of another program or newer
     └── RunError              the command failed                        exit code 1
-        ├── DivergedError     a loss or weight is no longer finite
+        ├── DivergedError     a loss or weight is NaN or infinite
         ├── StorageError      a file could not be written
         └── MemoryExhaustedError
 
@@ -108,7 +108,7 @@ class RunError(SepcnnError):
 
 
 class DivergedError(RunError):
-    """A loss or a weight is no longer finite. ``step`` is the step at which this was noticed."""
+    """A loss or a weight became NaN or infinite. ``step`` is the step at which this was noticed."""
 
     def __init__(self, message: str, step: int, hint: str = "") -> None:
         super().__init__(message, hint)

@@ -48,7 +48,11 @@ MIN_ROUNDS = 3
     default=20.0,
     help="Approximate duration. Default: 20.",
 )
-@click.option("--classes", type=click.IntRange(min=1), help="Number of classes, for units: auto.")
+@click.option(
+    "--classes",
+    type=click.IntRange(min=1),
+    help="Number of classes to assume if the config has 'units: auto'.",
+)
 @click.option("--infer", is_flag=True, help="Measure inference instead of training.")
 @click.option(
     "--against", type=click.Choice(["torch"]), help="Compare with a plain PyTorch training loop."
@@ -70,8 +74,9 @@ def command(
 ) -> None:
     """Measure the speed of training the model of CONFIG on this machine.
 
-    Uses random images of model.input_shape and reads no data set. --tune tries settings for
-    precision and kernels, then batch size, then threads, and keeps the fastest of each.
+    Uses random images of model.input_shape and reads no data set. --tune compares
+    precisions and kernels, then batch sizes, then numbers of threads. It keeps the fastest choice
+    of each step for the next.
     """
     if infer + tune + bool(against) > 1:
         raise click.UsageError("only one of --infer, --against and --tune can be given")

@@ -22,10 +22,12 @@ SECONDS_A_DAY = 86_400
     metavar="DAYS",
     type=click.FloatRange(min=0),
     default=0,
-    help="Only files not used for this many days.",
+    help="List or clear only files not used for this many days.",
 )
 def command(clear: bool, days: float) -> int:
-    """List the files of the cache folder: decoded images, drawn shapes, compiled kernels.
+    """List the files in the cache folder.
+
+    They are decoded images, generated images (Shapes) and compiled kernels.
 
     The folder is $XDG_CACHE_HOME/sepcnn, or the folder where the system keeps caches. Downloaded
     data sets are there too. They are neither listed nor removed.

@@ -36,9 +36,9 @@ ENDINGS = {
 def command(path: Path, overrides: tuple[str, ...], as_json: bool) -> int:
     """Find problems in the images and the model of CONFIG before training.
 
-    Looks for damaged and duplicate images, images in two splits or with two labels, uneven
-    classes, unsuitable image sizes and layers, and too little memory; then trains a few steps to
-    estimate how long the run will take. The exit code is 1 if there are errors.
+    Looks for damaged and duplicate images, images in two splits or with two labels,
+    imbalanced classes, unsuitable image sizes and layers, and too little memory; then trains a few
+    steps to estimate how long the run will take. The exit code is 1 if there are errors.
     """
     machine.keep_freed_memory()
     settings = loading.load_config(path, overrides)

@@ -47,8 +47,9 @@ MEAN_OF_CLASSES = "mean of the classes"
 def command(path: Path, split: str | None, overrides: tuple[str, ...], as_json: bool) -> None:
     """Evaluate a trained model: loss, accuracy, per-class metrics, confusion matrix, calibration.
 
-    For a run folder, the best checkpoint is used, or the last if there is no best. --set can change
-    data.… and train.device, for instance to evaluate on other images; --split all uses all of them.
+    For a run folder, the best checkpoint is used, or the last if there is no best one. --set can
+    change values of data and train.device, for instance to evaluate other images. --split all
+    evaluates the images of all splits.
     """
     machine.keep_freed_memory()
     stored = checkpoint.read(checkpoint.locate(path))

@@ -32,12 +32,13 @@ SCHEMA = "sepcnn.schema.json"
 def command(folder: Path | None, name: str | None, lists: bool) -> None:
     """Write a commented config and its JSON schema.
 
-    If DIR holds images sorted into a folder for each class: write DIR's name.yaml into the current
-    folder, with a model, an input size and training settings that suit the images. Otherwise:
-    write starter.yaml, which uses built-in images, into DIR (default: the current folder).
+    If DIR has one folder of images per class: write a config named after DIR (photos/ gives
+    photos.yaml) into the current folder, with a model, an input size and training settings that
+    suit the images. Otherwise: write starter.yaml, which uses built-in images, into DIR (default:
+    the current folder).
 
-    With --like NAME: write NAME.yaml, a copy of a shipped config. If DIR holds images, the copy
-    reads them. Existing files are never overwritten.
+    With --like NAME: write NAME.yaml, a copy of a shipped config. If DIR holds images,
+    data.source is set to DIR. Existing files are never overwritten.
     """
     if lists:
         list_shipped()

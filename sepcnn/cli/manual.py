@@ -14,7 +14,7 @@ from sepcnn.manual.terminal import columns, contents, field_page, listing, page
 @click.command(name="manual")
 @click.argument("name", required=False)
 def command(name: str | None) -> None:
-    """List everything a config can contain, or show the page of one name.
+    """List everything a config can contain, or show the manual page for NAME.
 
     NAME is a layer, activation, optimizer, …, a section such as train, a field such as epochs or
     train.epochs, a chapter such as optimizers, or a word to search for.

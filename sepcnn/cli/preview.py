@@ -34,10 +34,11 @@ HEADINGS = ("as stored", "augmented, as in training steps")
 )
 @overrides
 def command(path: Path, out: Path, count: int, split: str, overrides: tuple[str, ...]) -> None:
-    """Draw images as the model receives them into a PNG file, with labels.
+    """Write a PNG file that shows images as the model receives them, with labels.
 
-    With data.augment, each training image has a row: first as stored, then as augmented in seven
-    training steps. An image mixed from two has both labels. Other splits are not augmented.
+    With data.augment, each training image has a row: the stored image, then seven augmented
+    versions, each from another training step. Images mixed by MixUp or CutMix show both labels.
+    The val and test splits are not augmented.
     """
     if out.suffix.lower() != ".png":
         raise InputError(

@@ -14,6 +14,6 @@ from sepcnn.config.json_schema import schema
 def command() -> None:
     """Print the JSON schema of the config, for completion and hints in editors.
 
-    The first line of a config refers to it: # yaml-language-server: $schema=sepcnn.schema.json
+    To use it, start a config with this line: # yaml-language-server: $schema=sepcnn.schema.json
     """
     console.data(json.dumps(schema(), indent=1, ensure_ascii=False))

@@ -15,9 +15,9 @@ from sepcnn.cli.options import PATH, overrides
 @click.argument("config_path", metavar="[CONFIG]", type=PATH, required=False)
 @click.option("--resume", metavar="RUN_DIR", type=PATH, help="Continue the run in this folder.")
 @click.option(
-    "--run-dir", metavar="DIR", type=PATH, help="The run folder. It must be empty or not exist."
+    "--run-dir", metavar="DIR", type=PATH, help="Write to this folder, which must be new or empty."
 )
-@click.option("--device", metavar="D", help="Device: auto, cpu, cuda, cuda:1 or mps.")
+@click.option("--device", metavar="D", help="Device: auto, cpu, cuda, cuda:N or mps.")
 @overrides
 def command(
     config_path: Path | None,

@@ -83,8 +83,11 @@ def augmentations_fit(data: Data, model: Model) -> Iterator[Mismatch]:
         except DataError as error:
             yield Mismatch(error.message, error.hint, path)
     for place, other in misplaced_mixing(data.augment):
-        message = f"must come after all that changes single images, but {other.chosen_name} follows"
-        hint = "move it to the end of the list: its shares of labels are of the image it makes"
+        message = (
+            "must come after all augmentations of single images, "
+            f"but {other.chosen_name} follows it"
+        )
+        hint = "move it to the end of the list: a later change would make its label weights wrong"
         yield Mismatch(message, hint, paths[place], at_key=True)
 
 

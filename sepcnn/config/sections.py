@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import (
+    BeforeValidator,
     Field,
     PlainValidator,
     WithJsonSchema,
@@ -39,15 +40,16 @@ assert SOURCES  # filled by the import: Source.table is what `Data.source` reads
 
 
 class Model(Spec):
-    """The model: its input and its layers."""
+    """The input and the layers of the model."""
 
     data_format: DataFormat = CHANNELS_LAST
-    """order in which this file lists the axes of an image: channels_last means height, width,
-    channels; channels_first means channels, height, width"""
+    """order of the axes of an image in this config: height, width, channels (channels_last) or
+    channels, height, width (channels_first)"""
     input_shape: ImageShape
     """height, width and channels of the input images"""
     defaults: Defaults = {}
-    """default fields by layer name, as in {Conv2D: {padding: same}}; a layer can override them"""
+    """default field values per layer type, as in {Conv2D: {padding: same}}; a layer can override
+    them"""
     layers: LayerList
     """list of layers, from input to output"""
 
@@ -69,7 +71,7 @@ class Data(Spec):
 
 
 class EarlyStopping(Spec):
-    """Stop training when the best result no longer improves."""
+    """Stop training when the validation metric ``train.best`` no longer improves."""
 
     elsewhere: ClassVar[Mapping[str, str]] = {
         "monitor": "set train.best to the metric, as in best: loss",
@@ -87,8 +89,10 @@ DEVICE = r"auto|cpu|mps|cuda(:\d+)?"
 def _device(value: object) -> str:
     if isinstance(value, str) and re.fullmatch(DEVICE, value):
         return value
-    message = f"expected auto, cpu, mps, cuda or cuda:1, found {quote(value)}"
-    raise invalid(message, "cuda is an NVIDIA GPU, mps a Mac GPU; auto uses a GPU if there is one")
+    message = f"expected auto, cpu, mps, cuda or cuda:N, found {quote(value)}"
+    raise invalid(
+        message, "cuda is an NVIDIA GPU, mps an Apple GPU; auto uses a GPU if there is one"
+    )
 
 
 Device = Annotated[
@@ -110,8 +114,14 @@ Compile = Annotated[
 ]
 
 
+def _no_float16(value: object) -> object:
+    if value in ("float16", "fp16", "half"):
+        raise invalid(f"{value} is not supported", "use bfloat16, which has the range of float32")
+    return value
+
+
 class Train(Spec):
-    """The training run: length, optimizer, loss, and how it is computed."""
+    """The training run: length, optimizer, loss, and how the computation is done."""
 
     elsewhere: ClassVar[Mapping[str, str]] = {
         "learning_rate": "it belongs to the optimizer, as in optimizer: {Adam: 1e-3}",
@@ -127,24 +137,25 @@ class Train(Spec):
     optimizer: Optimizer = RMSprop()
     """optimizer that updates the weights"""
     schedule: Schedule = Constant()
-    """learning rate schedule: a factor of the learning rate that changes over the run"""
+    """how the learning rate changes over the run"""
     loss: Loss = CategoricalCrossentropy()
     """loss to minimise"""
     class_weights: ClassWeights = None
-    """weight of each class in the loss: balanced (images / (classes · images of the class)), a
-    mapping from class name to number (1 for other classes), or a list in class order"""
+    """weight of each class in the loss: ``balanced`` (number of images / number of classes / images
+    in the class), a mapping from class name to weight (default 1), or a list in class order"""
     sampling: Literal["shuffle", "balanced"] = "shuffle"
-    """shuffle: each image once per epoch; balanced: as many images, equally many of each class"""
+    """shuffle: each image once per epoch; balanced: the same number of images per
+    epoch, drawn equally from all classes"""
     best: BestMetric = "accuracy"
     """metric that decides which epoch is the best: accuracy, loss, macro_recall or macro_f1"""
     early_stopping: EarlyStopping | None = None
-    """stop training when validation no longer improves"""
-    precision: Precision = "auto"
-    """number format of the computation. auto: bfloat16 if the processor or GPU multiplies it in
-    hardware, or if the kernels of fused store activations in it (AVX2); else float32. Weights,
-    statistics and loss are always float32"""
+    """stop training when the metric ``best`` no longer improves"""
+    precision: Annotated[Precision, BeforeValidator(_no_float16)] = "auto"
+    """number format of the computation. auto: bfloat16 if the processor or GPU has
+    bfloat16 arithmetic, or if the kernels of ``fused: true`` store activations in it (AVX2); else
+    float32. Weights, statistics and loss are always float32"""
     device: Device = "auto"
-    """device to train on: auto, cpu, cuda, cuda:1 or mps"""
+    """device to train on: auto, cpu, cuda, cuda:N or mps"""
     fused: bool = True
     """on a CPU, use kernels compiled for this processor; needs a C++ compiler"""
     compile: Compile = "auto"

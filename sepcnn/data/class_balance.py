@@ -40,7 +40,7 @@ def _class_weights(value: Any) -> Literal["balanced"] | tuple[float, ...] | dict
                 InitErrorDetails(
                     type=invalid(
                         f"expected a number above 0, found {quote(weights[key])}",
-                        "the loss of each image of the class is multiplied by it",
+                        "the loss of each image of the class is multiplied by this number",
                     ),
                     loc=(key,),
                     input=weights[key],

@@ -20,18 +20,19 @@ Size = tuple[int, int]
 
 
 class ProgressiveResizing(Spec):
-    """Training images grow linearly from ``start`` to the model's input size.
+    """The size of the training images increases during training, from ``start`` to the input size.
 
-    Howard 2018 (the DAWNBench entry of fast.ai); Touvron et al. 2019, arXiv:1906.06423. Images are
-    resized after augmentation, with antialiasing. Evaluation always uses the full size.
+    The increase is linear. Howard 2018 (the DAWNBench entry of fast.ai); Touvron et al. 2019,
+    arXiv:1906.06423. Images are resized after augmentation, with antialiasing. Evaluation always
+    uses the full size.
     """
 
     start: PositiveUnitNumber = 0.5
-    """height and width at the start, as a share of the full size"""
+    """height and width at the start, as a fraction of the full size"""
     until: DurationValue
     """when images reach the full size"""
     after: DurationValue = NO_STEPS
-    """when images start to grow"""
+    """when the size starts to increase"""
     multiple: PositiveInt = 8
     """intermediate sizes are multiples of this number of pixels"""
 

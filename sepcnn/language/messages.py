@@ -162,7 +162,7 @@ def _about(cls: type[BaseModel], detail: ErrorDetails) -> str:
     field, *inside = detail["loc"] or ("",)
     if field not in cls.model_fields or not all(isinstance(part, int) for part in inside):
         return ""
-    description = field_descriptions(cls).get(str(field), "").replace("``", "'")
+    description = " ".join(field_descriptions(cls).get(str(field), "").split()).replace("``", "'")
     return f"{field}: {description}" if description else ""
 
 

@@ -178,7 +178,7 @@ class Table(Mapping[str, type["Choice"]]):
         article = "an" if self.kind[0] in "aeiou" else "a"
         raise invalid(
             f"expected {article} {self.kind}, found {quote(value)}",
-            "write it as Name, Name: value or Name: {field: value}",
+            "write 'Name', 'Name: value' or 'Name: {field: value}'",
         )
 
 

@@ -22,7 +22,11 @@ _SYNTAX = (
     ),
     ("sequence entries", "a '-' is not allowed here", "start the list on a line of its own"),
     ("'<scalar>'", "there is text after the end of a value", "quote the value as a whole"),
-    ("<block end>", "this is not aligned with the lines above", "indent keys and items equally"),
+    (
+        "<block end>",
+        "this is not aligned with the lines above",
+        "indent all keys of a mapping, and all items of a list, equally",
+    ),
     ("escape", "this escape does not exist in double quotes", "use single quotes"),
     ("tag handle", "a config cannot use tags", "delete the tag"),
     ("any token", "a value cannot start with this character", "quote the text"),

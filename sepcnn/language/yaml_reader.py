@@ -124,7 +124,10 @@ class _Builder:
                 _check_extent(root)
                 return root
         place = Location(self.page.source, 1, 1)
-        raise config_error("the file is empty", place, "write at least one key and its value")
+        message = "the file is empty"
+        if self.page.text.lstrip().startswith("#"):
+            message = "the file has only comments"
+        raise config_error(message, place, "write at least one key and its value")
 
     def node(self, depth: int, key: Node | None = None) -> Node:
         event = self.loader.get_event()
@@ -169,7 +172,7 @@ class _Builder:
             try:
                 value = resolve(event.value)
             except OverflowError:
-                hint = "whole numbers have at most 64 bits, others are below 1.8e308"
+                hint = "whole numbers are limited to 64 bits, other numbers to below 1.8e308"
                 self.report("the number is too large", location, hint)
         return Node(value, location, start=start, end=end)
 
@@ -200,10 +203,12 @@ class _Builder:
             value = self.node(depth + 1, key)
             text = self.page.text[key.start : key.end]
             if not isinstance(key.value, str) or text.startswith("*"):
-                hint = "write the key as text, in quotes if it looks like something else"
+                hint = (
+                    "write the key as text; put it in quotes if it is a number, true, false or null"
+                )
                 self.report("a key must be text", key.location, hint)
             elif text == "<<":
-                hint = "repeat the values, or put those of all layers into model.defaults"
+                hint = "repeat the values, or put values that layers share into model.defaults"
                 self.report("a config cannot use merge keys", key.location, hint)
             elif key.value in keys:
                 first = keys[key.value].line
@@ -261,7 +266,7 @@ def _decode(content: bytes, source: str) -> str:
         if b"\0" in content and not content.startswith(UTF_16):
             place = Location(source, 1, 1)
             raise config_error(
-                "this is not a text file", place, "give the YAML file of a config"
+                "this is not a text file", place, "pass the YAML file of a config instead"
             ) from None
         page = Page(source, content.decode("utf-8", "replace"))
         start = len(content[: error.start].decode("utf-8"))

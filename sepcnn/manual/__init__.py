@@ -68,8 +68,8 @@ model:
     ),
     "initializer": (
         "initializers",
-        "Distributions of a weight's initial values. The values depend on ``train.seed`` and the "
-        "weight's name.",
+        "How the initial values of weights are chosen. They depend on ``train.seed`` and on the "
+        "name of the weight.",
         """\
 - Conv2D: {filters: 32, kernel_size: 3, kernel_initializer: he_normal}
 - Dense: {units: 10, bias_initializer: {constant: 0.1}}
@@ -90,7 +90,7 @@ model:
         "Constraints applied to a weight after each step. The fields ``kernel_constraint``, "
         "``bias_constraint`` and so on set them. Axes refer to the layout of Keras: a Dense "
         "kernel is inputs × outputs, so axis 0 gives one norm per output; a Conv2D kernel is "
-        "height × width × inputs × outputs, so ``[0, 1, 2]`` does.",
+        "height × width × inputs × outputs, so axes ``[0, 1, 2]`` give one norm per output.",
         """\
 - Conv2D:
     filters: 32
@@ -110,7 +110,7 @@ data:
     ),
     "augmentation": (
         "augmentations",
-        "Random changes of the training images, in the order of the list. "
+        "Random changes to the training images, applied in the order of the list. "
         "Each image of a batch is changed independently.",
         """\
 data:
@@ -121,7 +121,8 @@ data:
     ),
     "optimizer": (
         "optimizers",
-        "The update rule of the weights. In the formulas, w is a weight and g its gradient.",
+        "The update rule of the weights. In the formulas, w is a weight, g its gradient and "
+        "t the number of the step.",
         """\
 train:
   optimizer: {Adam: 1e-3}
@@ -129,7 +130,8 @@ train:
     ),
     "schedule": (
         "schedules",
-        "The learning rate over the run, as a factor of ``optimizer.learning_rate``.",
+        "How the learning rate changes over the run: a factor that multiplies "
+        "``optimizer.learning_rate``.",
         """\
 train:
   optimizer: {SGD: {learning_rate: 0.1, momentum: 0.9}}

@@ -21,6 +21,10 @@ Every command prints its help with `-h` or `--help`. `sepcnn --version` prints t
 | 130 | interrupted |"""
 
 
+OPTION = re.compile(r"(?<![\w-])--[a-z][\w-]*(?: (?:[A-Z][A-Z_]+|[a-z.]+=\w+|all)\b)?")
+"""an option in prose, with its value"""
+
+
 def page(group: click.Group) -> str:
     """Return the page: an introduction and a section for each command of ``group``."""
     return "\n\n".join(parts(group)) + "\n"
@@ -67,5 +71,5 @@ def option_row(param: click.Parameter, context: click.Context) -> str | None:
 def code_in(text: str) -> str:
     """Return text in which options such as --json are marked as code."""
     pieces = text.replace("``", "`").split("`")  # every second piece is code
-    pieces[::2] = [re.sub(r"(?<![\w-])--[a-z][\w-]*", r"`\g<0>`", piece) for piece in pieces[::2]]
+    pieces[::2] = [OPTION.sub(r"`\g<0>`", piece) for piece in pieces[::2]]
     return "`".join(pieces)

@@ -9,6 +9,8 @@ from sepcnn.config.json_schema import TABLES
 from sepcnn.manual import INTROS, SECTIONS, Chapter, chapters
 from sepcnn.manual.entry import Entry, Field
 
+LONGEST_REPEATED = 20
+"""a longer example value is not repeated in the long form"""
 HEAD = "| field | value | default | meaning |\n| --- | --- | --- | --- |"
 
 
@@ -32,7 +34,7 @@ def parts(chapter: Chapter, homes: dict[str, str]) -> Iterator[str]:
     yield " · ".join(f"[{name}](#{name.lower()})" for name in chapter.entries)
     first = next(iter(chapter.entries.values()))
     if shared := first.shared_fields():
-        yield f"Every {first.kind} has these fields. An entry lists them only if they differ."
+        yield f"Every {first.kind} has these fields. Below, a field is repeated only if it differs."
         yield field_table(shared, homes)
     for entry in chapter.entries.values():
         yield from entry_parts(entry, homes)
@@ -41,7 +43,7 @@ def parts(chapter: Chapter, homes: dict[str, str]) -> Iterator[str]:
 def entry_parts(entry: Entry, homes: dict[str, str]) -> Iterator[str]:
     yield f"## {entry.name}"
     if entry.alias_of:
-        yield f"Another name of [{entry.alias_of}](#{entry.alias_of.lower()})."
+        yield f"Another name for [{entry.alias_of}](#{entry.alias_of.lower()})."
         return
     yield from map(prose, entry.paragraphs())
     if entry.kind != "section" and (entry.example() != entry.name or entry.own_fields()):
@@ -51,10 +53,14 @@ def entry_parts(entry: Entry, homes: dict[str, str]) -> Iterator[str]:
 
 
 def how_to_write(entry: Entry) -> str:
-    """Return an example; in the short form, also the field that the value sets."""
+    """Return an example; with the long form if it is in the short form."""
     example, first = entry.example(), entry.first_field()
     short = example != entry.name and not example.startswith(f"{entry.name}: {{")
-    return f"Example: `{example}`" + (f" (the value is `{first}`)" if short else "")
+    if not short:
+        return f"Example: `{example}`"
+    value = example.removeprefix(f"{entry.name}: ")
+    full = f"{{{first}: {value if len(value) <= LONGEST_REPEATED else '…'}}}"
+    return f"Example: `{example}` (short for `{full}`)"
 
 
 def field_table(fields: Sequence[Field], homes: dict[str, str]) -> str:

@@ -24,7 +24,7 @@ PLACES = {
 
 def page(entry: Entry, width: int, title: str | None = None) -> str:
     """Return the page of an entry: its docstring, an example, and its fields."""
-    alias = [f"Another name of {entry.alias_of}.", ""] if entry.alias_of else []
+    alias = [f"Another name for {entry.alias_of}.", ""] if entry.alias_of else []
     lines = [title or entry.name, "", *alias]
     for paragraph in entry.paragraphs():
         lines += [wrapped(paragraph, width), ""]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from sepcnn.language.values import FRACTION_SCHEMA
 
 DURATION = "steps?|epochs?|%"
+BOUNDS = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}
 COUNTS = {2: "two", 3: "three"}
 
 
 def describe(part: dict[str, Any]) -> str:
-    """Describe a part of the schema, as in ``whole number above 0 or auto``."""
+    """Describe a part of the schema, as in ``whole number > 0, or auto``."""
     if "$ref" in part:
         return reference_name(part["$ref"].rpartition("/")[2])
     if "anyOf" in part:
@@ -20,13 +22,13 @@ def describe(part: dict[str, Any]) -> str:
     if "const" in part:
         return str(part["const"])
     if "enum" in part:
-        return either([v if isinstance(v, str) else json.dumps(v) for v in part["enum"]])
+        return either(enumerated(part))
     if part["type"] in ("integer", "number"):
         return ("whole number" if part["type"] == "integer" else "number") + bounds(part)
     if part["type"] == "array":
         return array(part)
     if part["type"] == "string":
-        return "duration" if DURATION in part.get("pattern", "") else "text"
+        return "duration" if DURATION in part.get("pattern", "") else "string"
     return {"boolean": "true or false", "object": "mapping", "null": "null"}[part["type"]]
 
 
@@ -51,12 +53,11 @@ def reference_name(definition: str) -> str:
 
 
 def bounds(part: dict[str, Any]) -> str:
-    """Return for instance `` above 0`` or `` from 0 to 1``; empty without bounds."""
-    low = f" from {part['minimum']:g}" if "minimum" in part else ""
-    low = f" above {part['exclusiveMinimum']:g}" if "exclusiveMinimum" in part else low
-    high = f" to {part['maximum']:g}" if "maximum" in part else ""
-    high = f" to below {part['exclusiveMaximum']:g}" if "exclusiveMaximum" in part else high
-    return low + high
+    """Return for instance `` > 0`` or `` from 0 to 1``; empty without bounds."""
+    if "minimum" in part and "maximum" in part:
+        return f" from {part['minimum']:g} to {part['maximum']:g}"
+    limits = [f"{sign} {part[key]:g}" for key, sign in BOUNDS.items() if key in part]
+    return f" {' and '.join(limits)}" if limits else ""
 
 
 def alternatives(options: list[dict[str, Any]]) -> str:
@@ -69,27 +70,35 @@ def alternatives(options: list[dict[str, Any]]) -> str:
             described = [f"one or two {plural(single)}"]
         elif single and described and single == f"one or two {plural(described[0])}":
             described = [single, "two pairs"]
+        elif "enum" in option:
+            described += enumerated(option)
         else:
             described.append(describe(option))
     return either(described)
 
 
+def enumerated(part: dict[str, Any]) -> list[str]:
+    return [value if isinstance(value, str) else json.dumps(value) for value in part["enum"]]
+
+
 def either(options: list[str]) -> str:
-    """Return for instance ``a, b or c``."""
-    return " or ".join(filter(None, [", ".join(options[:-1]), options[-1]]))
+    """Return for instance ``a, b or c``; with a comma before *or* after a longer alternative."""
+    first = ", ".join(options[:-1])
+    separator = ", or " if re.search(r"[<>≥≤]| or |\bto\b", first) else " or "
+    return separator.join(filter(None, [first, options[-1]]))
 
 
 def array(part: dict[str, Any]) -> str:
     if "items" not in part:
         return "list"
-    items = plural(describe(part["items"])).replace(" or null", " and nulls")
+    items = plural(describe(part["items"])).replace(", or null", " or null")
     fixed = part.get("minItems") == part.get("maxItems") is not None
     return f"{COUNTS[part['minItems']]} {items}" if fixed else f"list of {items}"
 
 
 def plural(text: str) -> str:
-    """Return a description in the plural: ``whole numbers above 0``, ``lists of layers``."""
-    for noun in ("number", "list", "text", "layer", "augmentation"):
+    """Return a description in the plural: ``whole numbers > 0``, ``lists of layers``."""
+    for noun in ("number", "list", "string", "layer", "augmentation"):
         if noun in text.split() or text.startswith(noun):
             return text.replace(noun, f"{noun}s", 1)
     return text

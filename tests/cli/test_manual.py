@@ -100,7 +100,8 @@ def test_manual_of_a_word(invoke: Invoke) -> None:
     assert code == 0
     assert out == (
         "RandomRotation          Rotates each image about its centre.\n"
-        "RandomHue               Rotates the hue (of HSV) by ± factor / 2 of the colour circle.\n\n"
+        "RandomHue               Rotates the HSV hue by factor / 2 of the colour wheel, "
+        "in a random direction.\n\n"
         "these mention rotate; sepcnn manual NAME shows the page of a name\n"
     )
 

@@ -98,7 +98,7 @@ def test_plain_makes_every_default_explicit() -> None:
     }
 
 
-WRITE_IT = "write it as Name, Name: value or Name: {field: value}"
+WRITE_IT = "write 'Name', 'Name: value' or 'Name: {field: value}'"
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from sepcnn.errors import ConfigError, Location
 from sepcnn.language.node import Node
 from sepcnn.language.yaml_reader import MAX_DEPTH, MAX_SIZE, parse, read_file
 
-TOO_LARGE = "whole numbers have at most 64 bits, others are below 1.8e308"
-TEXT_KEY = "write the key as text, in quotes if it looks like something else"
+TOO_LARGE = "whole numbers are limited to 64 bits, other numbers to below 1.8e308"
+TEXT_KEY = "write the key as text; put it in quotes if it is a number, true, false or null"
 WRITE_OUT = "write the value out, or quote it if it is text"
 
 
@@ -100,7 +100,7 @@ def test_structures(text: str, value: object) -> None:
             "c.yaml:2:1: a key must be text\n"
             "      2 | 1: 2\n"
             "        | ^\n"
-            "   write the key as text, in quotes if it looks like something else",
+            "   write the key as text; put it in quotes if it is a number, true, false or null",
         ),
         (
             "a:\n\tb: 1",
@@ -114,7 +114,7 @@ def test_structures(text: str, value: object) -> None:
             "c.yaml:2:1: a config cannot use merge keys\n"
             "      2 | <<: {c: 1}\n"
             "        | ^^\n"
-            "   repeat the values, or put those of all layers into model.defaults",
+            "   repeat the values, or put values that layers share into model.defaults",
         ),
         (
             "a: !!python/object:os.system x\nb: !!int 1",
@@ -168,7 +168,7 @@ def test_structures(text: str, value: object) -> None:
         ),
         (
             "# only a comment\n",
-            "c.yaml:1:1: the file is empty\n   write at least one key and its value",
+            "c.yaml:1:1: the file has only comments\n   write at least one key and its value",
         ),
         (
             b"a: 1\nb: \xfc",
@@ -209,7 +209,7 @@ def test_whole_messages(text: str | bytes, message: str) -> None:
         (
             "a:\n  b: 1\n c: 2",
             "3:2: this is not aligned with the lines above",
-            "indent keys and items equally",
+            "indent all keys of a mapping, and all items of a list, equally",
         ),
         ('a: "C:\\data"', "1:8: this escape does not exist in double quotes", "use single quotes"),
         ("a: !x!y 1", "1:4: a config cannot use tags", "delete the tag"),
@@ -310,7 +310,8 @@ def test_read_refuses_what_is_no_config(tmp_path: pathlib.Path) -> None:
     photo = tmp_path / "photo.JPG"
     photo.write_bytes(b"\xff\xd8\xff\xe0\x00\x10JFIF\x00")
     assert (
-        refusal(photo) == f"{photo}:1:1: this is not a text file\n   give the YAML file of a config"
+        refusal(photo)
+        == f"{photo}:1:1: this is not a text file\n   pass the YAML file of a config instead"
     )
     path.write_text("model: 1", encoding="utf-16")
     assert "the file is not UTF-8 text: byte 0xff\n" in refusal(path)

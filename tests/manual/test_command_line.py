@@ -30,4 +30,4 @@ def test_pipes_in_cells_are_escaped() -> None:
 
 
 def test_options_in_text_are_code() -> None:
-    assert code_in("with --split all, as in `--set x`") == "with `--split` all, as in `--set x`"
+    assert code_in("with --split all, as in `--set x`") == "with `--split all`, as in `--set x`"

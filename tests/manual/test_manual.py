@@ -73,7 +73,7 @@ def test_every_mapping_in_a_section_is_a_section() -> None:
 def test_every_entry_has_a_page(entry: Entry) -> None:
     found = section(entry)
     if entry.alias_of:
-        assert f"Another name of [{entry.alias_of}](#{entry.alias_of})." in found
+        assert f"Another name for [{entry.alias_of}](#{entry.alias_of})." in found
         return
     for paragraph in entry.paragraphs():
         assert prose(paragraph) in found
@@ -108,7 +108,7 @@ def test_examples_are_valid(entry: Entry) -> None:
     chosen = TypeAdapter(root).validate_python(value, context=Context())
     assert type(chosen) is entry.cls
     if isinstance(value, dict) and not isinstance(value[entry.name], dict):
-        assert f"(the value is `{entry.first_field()}`)" in section(entry) or entry.alias_of
+        assert f"(short for `{{{entry.first_field()}: " in section(entry) or entry.alias_of
 
 
 def test_links_lead_to_a_heading() -> None:
@@ -141,20 +141,20 @@ def test_a_summary_is_the_first_sentence() -> None:
 @pytest.mark.parametrize(
     ("name", "field", "expected"),
     [
-        ("Conv2D", "filters", "whole number above 0"),
-        ("Conv2D", "kernel_size", "one or two whole numbers from 1"),
+        ("Conv2D", "filters", "whole number > 0"),
+        ("Conv2D", "kernel_size", "one or two whole numbers ≥ 1"),
         ("Conv2D", "padding", "valid or same"),
         ("Conv2D", "activation", "activation or null"),
-        ("Dropout", "rate", "number from 0 to below 1"),
-        ("Dropout", "noise_shape", "list of whole numbers from 1 and nulls or null"),
-        ("Cropping2D", "cropping", "one or two whole numbers from 0 or two pairs"),
+        ("Dropout", "rate", "number ≥ 0 and < 1"),
+        ("Dropout", "noise_shape", "list of whole numbers ≥ 1 or null, or null"),
+        ("Cropping2D", "cropping", "one or two whole numbers ≥ 0, or two pairs"),
         ("Parallel", "branches", "list of lists of layers"),
-        ("Dense", "units", "whole number from 1 or auto"),
+        ("Dense", "units", "whole number ≥ 1, or auto"),
         ("RandomErasing", "value", "whole number from 0 to 255"),
         ("Cosine", "warmup", "duration"),
         ("data", "source", "data source"),
         ("train", "early_stopping", "early_stopping or null"),
-        ("model", "input_shape", "three whole numbers from 1"),
+        ("model", "input_shape", "three whole numbers ≥ 1"),
     ],
 )
 def test_values_are_described_in_words(name: str, field: str, expected: str) -> None:
@@ -259,7 +259,7 @@ def test_wrapping_keeps_words_whole() -> None:
 
 def test_a_field() -> None:
     entry = BOOK["optimizers"].entries["SGD"]
-    value, meaning = "number from 0 to below 1", entry.field("momentum").meaning
+    value, meaning = "number ≥ 0 and < 1", entry.field("momentum").meaning
     assert entry.field("momentum") == Field("momentum", value, frozenset(), "0.0", meaning)
 
 

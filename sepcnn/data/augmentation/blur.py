@@ -39,9 +39,10 @@ class RandomGaussianBlur(AlphaPreservingAugmentation):
     """
 
     factor: UnitRange = 1.0
-    """probability that an image is changed: drawn from [lower, upper]; a number f means [0, f]"""
+    """probability that an image is changed, drawn per image from [lower, upper]; a number f means
+    [0, f]"""
     kernel_size: OddPair = 3
-    """[height, width] of the kernel in pixels, odd; one number means both"""
+    """[height, width] of the kernel in pixels, odd; one number sets both"""
     sigma: UnitRange = 1.0
     """standard deviation in pixels: drawn from [lower, upper]; a number s means [0, s]"""
 

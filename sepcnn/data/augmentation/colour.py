@@ -45,14 +45,16 @@ class RandomBrightness(ColourAugmentation):
 
 
 class RandomContrast(ColourAugmentation):
-    """``mean + f · (x − mean)`` with the mean of each channel of each image, clipped to 0 to 255.
+    """Replaces each value x by ``mean + f · (x − mean)``, clipped to 0 to 255.
+
+    The mean is that of the channel in its image.
 
     This is what the documentation of Keras says. The code of Keras 3.15 reads a number f as
     [0, f], so that contrast only increases.
     """
 
     factor: ContrastRange
-    """[lower, upper]: f is drawn from 1 − lower to 1 + upper; one number means both"""
+    """[lower, upper]: f is drawn from 1 − lower to 1 + upper; one number sets both"""
 
     def change_colours(self, planes: torch.Tensor, random: BatchRandom) -> torch.Tensor:
         lower, upper = self.factor if isinstance(self.factor, tuple) else (self.factor,) * 2
@@ -61,7 +63,7 @@ class RandomContrast(ColourAugmentation):
 
 
 class RandomSaturation(ColourAugmentation):
-    """Multiplies the saturation (of HSV) by ``factor / (1 − factor)``, to at most 1.
+    """Multiplies the HSV saturation by ``factor / (1 − factor)``, clipped at 1.
 
     0 is grey, 0.5 leaves the image unchanged, 1 is full saturation. A number f means [0, f], as
     the documentation of Keras says. The code of Keras 3.15 uses [−f, f], and half of that is grey.
@@ -83,7 +85,7 @@ class RandomSaturation(ColourAugmentation):
 
 
 class RandomHue(ColourAugmentation):
-    """Rotates the hue (of HSV) by ``± factor / 2`` of the colour circle."""
+    """Rotates the HSV hue by ``factor / 2`` of the colour wheel, in a random direction."""
 
     factor: UnitRange
     """1 is the opposite colour; drawn from [lower, upper]; a number f means [0, f]"""

@@ -26,9 +26,9 @@ class RandomErasing(UInt8Augmentation):
     probability: UnitNumber = 0.5
     """probability that an image is changed"""
     area: PositiveRange = (0.02, 0.2)
-    """[lower, upper] area of the rectangle as a share of the image"""
+    """[lower, upper] area of the rectangle as a fraction of the image"""
     ratio: PositiveRange = (0.3, 3.3)
-    """[lower, upper] height over width of the rectangle"""
+    """[lower, upper] aspect ratio of the rectangle: height / width"""
     value: Annotated[NonNegativeInt, Field(le=255)] = 128
     """grey value of the rectangle, from 0 to 255"""
 
@@ -52,7 +52,8 @@ class RandomNoise(AlphaPreservingAugmentation):
     """Adds Gaussian noise to each value. The strength is drawn for each image. Not in Keras."""
 
     factor: UnitRange = 0.1
-    """standard deviation as a share of 255: drawn from [lower, upper]; a number f means [0, f]"""
+    """standard deviation as a fraction of 255: drawn from [lower, upper]; a number f means
+    [0, f]"""
 
     def change_colours(self, planes: torch.Tensor, random: BatchRandom) -> torch.Tensor:
         deviation = random.uniform(len(planes), *limits_from_zero(self.factor)) * 255

@@ -67,11 +67,12 @@ class RandomTranslation(UInt8Augmentation):
     """
 
     height_factor: UnitNumber = 0.1
-    """largest shift up or down, as a share of the height"""
+    """largest shift up or down, as a fraction of the height"""
     width_factor: UnitNumber | None = None
-    """largest shift left or right, as a share of the width; height_factor unless given"""
+    """largest shift left or right, as a fraction of the width; default: height_factor"""
     fill_mode: FillMode = "reflect"
-    """what fills the edge: reflect mirrors, nearest repeats the last pixel, constant is black"""
+    """what fills areas outside the image: reflect mirrors it, nearest repeats the edge pixel,
+    constant is black"""
 
     def change(self, images: torch.Tensor, random: BatchRandom) -> torch.Tensor:
         count, height, width, _ = images.shape
@@ -92,7 +93,8 @@ class RandomCrop(UInt8Augmentation):
     padding: NonNegativeInt = 4
     """pixels added on every side"""
     fill_mode: FillMode = "reflect"
-    """what fills it: reflect mirrors, nearest repeats the last pixel, constant is black"""
+    """what fills the padding: reflect mirrors the image, nearest repeats the edge pixel,
+    constant is black"""
 
     def change(self, images: torch.Tensor, random: BatchRandom) -> torch.Tensor:
         spare = [images.shape[1 + axis] - random.size[axis] for axis in (0, 1)]

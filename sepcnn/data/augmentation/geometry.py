@@ -35,7 +35,8 @@ class GeometricAugmentation(FloatAugmentation):
     """One affine map per image. Consecutive ones with the same edge settings are resampled once."""
 
     fill_mode: FillMode = "reflect"
-    """what fills the edge: reflect mirrors, nearest repeats the last pixel, constant: fill_value"""
+    """what fills areas outside the image: reflect mirrors it, nearest repeats the edge pixel,
+    constant uses fill_value"""
     interpolation: Interpolation = "bilinear"
     """interpolation between pixels"""
     fill_value: PixelNumber = 0.0
@@ -120,8 +121,8 @@ class RandomRotation(GeometricAugmentation):
     """Rotates each image about its centre."""
 
     factor: SignedUnitRange
-    """share of a full turn, counter-clockwise: drawn from [lower, upper]; a number f means [−f, f],
-    so 0.05 rotates by up to 18° in both directions"""
+    """fraction of a full turn, counter-clockwise: drawn from [lower, upper]; a number f means
+    [−f, f], so 0.05 rotates by up to 18° in both directions"""
 
     def matrices(self, count: int, height: int, width: int, random: BatchRandom) -> torch.Tensor:
         angle = random.uniform(count, *symmetric_limits(self.factor)) * math.tau
@@ -129,12 +130,12 @@ class RandomRotation(GeometricAugmentation):
 
 
 class RandomZoom(GeometricAugmentation):
-    """Zooms each image out (above 0) or in (below 0) about its centre."""
+    """Zooms each image about its centre: out for factors above 0, in for factors below 0."""
 
     height_factor: ZoomRange
-    """share added to the visible height: drawn from [lower, upper]; a number f means [−f, f]"""
+    """fraction added to the visible height: drawn from [lower, upper]; a number f means [−f, f]"""
     width_factor: ZoomRange | None = None
-    """share added to the visible width; as drawn for the height unless given"""
+    """fraction added to the visible width; default: the value drawn for the height"""
 
     def matrices(self, count: int, height: int, width: int, random: BatchRandom) -> torch.Tensor:
         tall = 1 + random.uniform(count, *symmetric_limits(self.height_factor))
@@ -148,8 +149,8 @@ class RandomZoom(GeometricAugmentation):
 class RandomShear(GeometricAugmentation):
     """Shears each image along x, y or both, with a random sign per image.
 
-    The top left corner stays fixed, as in Keras. At least one factor must be given; Keras allows 0
-    for both, which does nothing.
+    The top left corner stays fixed, as in Keras. At least one factor must be above 0; Keras
+    allows 0 for both, which does nothing.
     """
 
     x_factor: UnitRange = 0.0
@@ -172,16 +173,16 @@ class RandomShear(GeometricAugmentation):
 
 
 class RandomResizedCrop(FloatAugmentation):
-    """Crops a part of random area and proportions and resizes it to the model's input size.
+    """Crops a part with random area and aspect ratio, and resizes it to the model's input size.
 
     Szegedy et al. 2014, arXiv:1409.4842; as torchvision's transform of this name. Bilinear, with
     antialiasing when the part is made smaller. Not in Keras.
     """
 
     scale: PositiveRange = (0.08, 1.0)
-    """[lower, upper] area of the crop as a share of the image"""
+    """[lower, upper] area of the crop as a fraction of the image"""
     ratio: PositiveRange = (3 / 4, 4 / 3)
-    """[lower, upper] width over height of the crop"""
+    """[lower, upper] aspect ratio of the crop: width / height"""
 
     @model_validator(mode="after")
     def _scale_is_a_share(self) -> Self:

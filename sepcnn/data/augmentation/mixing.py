@@ -52,8 +52,8 @@ class MixUp(MixingAugmentation):
     """``λ · image + (1 − λ) · other``, with λ drawn from Beta(alpha, alpha) for each image.
 
     The loss is mixed with the same λ. Zhang et al. 2017, arXiv:1710.09412, where λ is drawn once
-    per batch. It must be last in the list. If MixUp and CutMix are both listed, one of them is
-    drawn for each batch.
+    per batch. MixUp and CutMix must come after all augmentations of single images. If both are
+    listed, one of them is drawn for each batch.
     """
 
     alpha: PositiveNumber = 0.2
@@ -72,8 +72,8 @@ class CutMix(MixingAugmentation):
 
     The area is 1 − λ, with λ drawn from Beta(alpha, alpha). Yun et al. 2019, arXiv:1905.04899,
     where alpha is 1: ``factor: [1, 1]``. As in Keras, the rectangle is inside the image; in the
-    paper it may extend beyond the edge. It must be last in the list. If MixUp and CutMix are both
-    listed, one of them is drawn for each batch.
+    paper it may extend beyond the edge. MixUp and CutMix must come after all augmentations of
+    single images. If both are listed, one of them is drawn for each batch.
     """
 
     factor: UnitRange = 1.0

@@ -72,7 +72,8 @@ def _range(value: Any) -> Limits:
     found = [n for n in map(finite_number, pair) if n is not None and n > 0]
     if len(pair) == len(found) == 2 and found[0] <= found[1]:
         return found[0], found[1]
-    raise invalid(f"expected [lower, upper], both above 0, found {quote(value)}")
+    order = "lower at most upper" if len(pair) == len(found) == 2 else "both above 0"
+    raise invalid(f"expected [lower, upper], {order}, found {quote(value)}")
 
 
 PositiveRange = Annotated[

@@ -49,8 +49,8 @@ class Arrays(Source):
     A ``.npz`` file has images under ``x_train``, ``x`` or ``images`` and labels under ``y_train``,
     ``y`` or ``labels``; the other splits are ``x_val``, ``y_val``, ``x_test`` and ``y_test``.
     ``.npy`` files are given as a pair ``[images.npy, labels.npy]``. Images are uint8, N×H×W×C or
-    N×H×W. Labels are integers from 0, of shape N. Class names are read from ``class_names``,
-    ``classes`` or ``label_names``; without them the classes are named by their numbers.
+    N×H×W. Labels are an integer array of shape N, counted from 0. Class names are read from
+    ``class_names``, ``classes`` or ``label_names``; otherwise the class numbers serve as names.
     """
 
     path: FilePath | None = None
@@ -58,7 +58,7 @@ class Arrays(Source):
     train: ArrayFile | None = None
     """training images and labels: a .npz file, or [images.npy, labels.npy]"""
     val: ArrayFile | None = None
-    """validation images and labels; held out of the training images unless given"""
+    """validation images and labels; default: held out from the training images"""
     test: ArrayFile | None = None
     """test images and labels"""
 

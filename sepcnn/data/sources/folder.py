@@ -27,15 +27,16 @@ MAX_SHOWN = 10
 class Folder(Source):
     """Image files: JPEG, PNG, WebP, GIF, BMP, TIFF, PPM.
 
-    ``path`` has one folder per class, or folders train, val (valid, validation) and test with one
-    folder per class. Or ``labels`` is a CSV that gives the label of each file: its columns are path
-    (file, filename, image), label (class) and optionally split. Images are rotated upright
-    according to EXIF and decoded once into the user's cache folder (`sepcnn cache`).
+    ``path`` contains one folder per class, or folders train, val (or valid, validation) and test
+    that each contain one folder per class. Or ``labels`` is a CSV with the label of each file. Its
+    columns are path (or file, filename, image), label (or class) and optionally split. Images are
+    rotated upright according to EXIF and decoded once into the user's cache folder
+    (`sepcnn cache`).
 
     Without a validation split, an image is held out if a hash of its name (within the folder of its
     class) and of ``data.split_seed`` is below ``data.validation``. So an image stays in its split
     when others are added. If all images of a class would be held out, the one with the largest hash
-    is kept for training, until the class has another training image.
+    stays in training as long as it is the only one.
     """
 
     path: FilePath
@@ -43,9 +44,11 @@ class Folder(Source):
     labels: FilePath | None = None
     """CSV file of paths, relative to the folder, and labels"""
     resize: Resize = "crop"
-    """for other proportions: crop keeps the centre, letterbox adds black bars, stretch distorts"""
+    """if the aspect ratio differs from the model's input: crop keeps the centre, letterbox adds
+    black bars, stretch distorts"""
     stored_size: Pair | None = None
-    """height and width of stored images, at least the model's; larger images allow random crops"""
+    """height and width of the decoded images in the cache, at least those of the model's input;
+    larger images leave room for random crops"""
     skip_unreadable: bool = False
     """leave out images that cannot be read"""
 

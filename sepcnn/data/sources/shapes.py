@@ -1,4 +1,4 @@
-"""Shapes: the built-in data set of drawn images, stored in the cache folder."""
+"""Shapes: the built-in data set of generated images, stored in the cache folder."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ SMALLEST = 32
 
 
 class Shapes(Source):
-    """Drawn colour images of ten shapes; nothing is downloaded.
+    """Generated colour images of ten shapes; nothing is downloaded.
 
     Position, size, rotation, colours, texture, light, noise and occlusion vary. Images have the
     height and width of ``model.input_shape``, which must be square with 3 channels. They are the
-    same on every machine, except for rare differences of 1 where processors round differently.
+    same on every machine, except that rounding on some processors changes a few values by 1.
     """
 
     train: PositiveInt = 6000

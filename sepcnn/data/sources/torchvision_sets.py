@@ -52,15 +52,16 @@ class Torchvision(Source):
     name: SetName
     """name of the data set"""
     root: FilePath | None = None
-    """folder of the downloaded files; in the user's cache folder unless given"""
+    """folder for downloaded files; default: in the user's cache folder"""
     download: bool = True
     """download missing files"""
     split: Literal["balanced", "byclass", "bymerge", "letters", "digits", "mnist"] | None = None
-    """variant of EMNIST; balanced unless given"""
+    """variant of EMNIST, which torchvision calls split, too; default: balanced"""
     size: Literal["full", "320px", "160px"] | None = None
-    """variant of Imagenette, by the length of the shorter side; full unless given"""
+    """variant of Imagenette, by the length of the shorter side; default: full"""
     resize: Resize = "crop"
-    """for other proportions: crop keeps the centre, letterbox adds black bars, stretch distorts"""
+    """if the aspect ratio differs from the model's input: crop keeps the centre, letterbox adds
+    black bars, stretch distorts"""
 
     @model_validator(mode="after")
     def _check_variants(self) -> Self:
@@ -89,7 +90,8 @@ class Torchvision(Source):
         if shape[2] not in (1, 3):
             known = self.published
             own = list(known.shape) if isinstance(known, ArraySet) else [*shape[:2], 3]
-            message = f"expected 1 or 3 channels for {self.name}, found {shape[2]}"
+            given = f"but model.input_shape has {shape[2]}"
+            message = f"expected 1 or 3 channels for {self.name}, {given}"
             raise DataError(message, f"write input_shape: {own}")
 
     def read_image(self, path: Path, shape: ImageShape) -> np.ndarray:

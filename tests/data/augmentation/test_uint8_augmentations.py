@@ -268,7 +268,7 @@ def test_a_whole_image_can_be_erased() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ("area: [0.3, 0.1]", "expected [lower, upper], both above 0, found [0.3, 0.1]"),
+        ("area: [0.3, 0.1]", "expected [lower, upper], lower at most upper, found [0.3, 0.1]"),
         ("area: [0, 0.1]", "expected [lower, upper], both above 0, found [0, 0.1]"),
         ("area: 0.1", "expected [lower, upper], both above 0, found 0.1"),
         ("area: [0.1]", "expected [lower, upper], both above 0, found [0.1]"),

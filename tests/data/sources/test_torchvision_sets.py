@@ -474,7 +474,8 @@ def test_missing_scipy_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_two_channels_are_refused() -> None:
     assert complaint(lambda: Torchvision(name="MNIST").check((28, 28, 4))) == (
-        "expected 1 or 3 channels for MNIST, found 4\n   write input_shape: [28, 28, 1]"
+        "expected 1 or 3 channels for MNIST, but model.input_shape has 4\n"
+        "   write input_shape: [28, 28, 1]"
     )
 
 
