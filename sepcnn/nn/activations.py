@@ -82,7 +82,7 @@ class LeakyRelu(ActivationFunction):
 
 
 class Elu(ActivationFunction):
-    """``x`` if x > 0, else ``alpha · (exp(x) − 1)``. Clevert et al. 2016, arXiv:1511.07289."""
+    """``x`` if x > 0, else ``alpha · (exp(x) − 1)``. Clevert et al. 2015, arXiv:1511.07289."""
 
     alpha: NonNegativeNumber = 1.0
     """the output approaches −alpha for large negative inputs"""

@@ -246,7 +246,9 @@ class _Scope:
             if layer.name in self.outputs:
                 message = f"the name '{layer.name}' is used twice"
                 raise GraphError(
-                    (*path, "name"), message, "names must be unique in a list of layers"
+                    (*path, "name"),
+                    message,
+                    "choose another name: names must be unique in a list of layers",
                 )
             return layer.name
         base = snake_case(layer.chosen_name)
@@ -268,7 +270,7 @@ class _Scope:
         block = name.partition("/")[0]
         hint = f"inputs available here: {', '.join(known)}"
         if block != name and block in known:
-            hint = f"layers inside a block are not visible here: write {block}"
+            hint = f"layers inside a block are not visible outside it: name the block, {block}"
         elif near := nearest(name, known):
             hint = f"did you mean '{near}'?"
         raise GraphError(path, f"there is no layer '{name}' before this one", hint)

@@ -171,7 +171,7 @@ class FixedVarianceScaling(Initializer):
 
 
 class GlorotUniform(FixedVarianceScaling):
-    """Uniform, variance ``2/(fan_in + fan_out)``. Glorot & Bengio 2010; the default in Keras."""
+    """Uniform, variance ``2/(fan_in + fan_out)``. Glorot & Bengio 2010; the default for kernels."""
 
     scaling = VarianceScaling(scale=1.0, mode="fan_avg", distribution="uniform")
 
@@ -211,8 +211,9 @@ class Orthogonal(Initializer):
 
     If there are fewer rows than columns, the rows are orthogonal instead. A convolution kernel is
     a matrix with height·width·inputs rows and one column per output. Uniform over all such
-    matrices: Q of the QR decomposition of a normal matrix, with fixed signs. Saxe et al. 2014,
-    arXiv:1312.6120. The last digits depend on the linear algebra library (LAPACK) of the machine.
+    matrices: Q of the QR decomposition of a matrix of normal random numbers, with signs such that
+    the diagonal of R is positive. Saxe et al. 2014, arXiv:1312.6120. The last digits
+    depend on the linear algebra library (LAPACK) of the machine.
     """
 
     gain: Number = 1.0

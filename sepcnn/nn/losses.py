@@ -31,7 +31,7 @@ class Loss(Choice):
     """whether the loss is for two classes, so that the model may have one output"""
 
     from_logits: bool = False
-    """true if the last layer has no softmax or sigmoid; with false it must have one"""
+    """true: the last layer outputs logits; false: probabilities, from a softmax or sigmoid"""
 
     @classmethod
     def own_fields(cls) -> list[str]:
@@ -61,9 +61,9 @@ class Loss(Choice):
 class CategoricalCrossentropy(Loss):
     """Cross-entropy ``−Σ target · log(p)``, the mean over the batch; p: probability.
 
-    Always computed from logits. Value and gradient equal those of Keras for softmax outputs, but
-    without the clipping at 1e-7. ``sparse_categorical_crossentropy`` is the same loss here,
-    because labels are always integers.
+    Computed from the logits even if the last layer has a softmax. Value and gradient equal those of
+    Keras for softmax outputs, but without the clipping at 1e-7. Here
+    ``sparse_categorical_crossentropy`` is the same loss, because labels are always integers.
     """
 
     label_smoothing: Rate = 0.0

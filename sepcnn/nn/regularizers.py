@@ -51,7 +51,7 @@ class L1(Regularizer):
 class L2(Regularizer):
     """``l2 · Σ w²`` (ridge): penalizes large weights most.
 
-    As in Keras there is no factor ½: each step of SGD shrinks weights by 2 · l2 · learning_rate.
+    As in Keras there is no factor ½: SGD multiplies weights by 1 − 2 · l2 · learning_rate per step.
     """
 
     l2: NonNegativeNumber = 0.01

@@ -92,7 +92,7 @@ class Cosine(Schedule):
 
 
 class OneCycle(Schedule):
-    """Rises from ``initial`` to 1 and falls to ``final``, both along half a cosine.
+    """Rises from ``initial`` to 1 and falls to ``final``, both with cosine annealing.
 
     Smith & Topin 2018, arXiv:1708.07120.
     """
@@ -119,7 +119,7 @@ class Step(Schedule):
     every: DurationValue = Duration(30, "%")
     """length of an interval, such as 30%, 10 epochs or 500 steps"""
     factor_each: UnitNumber = 0.1
-    """factor after each interval"""
+    """the learning rate is multiplied by this after each interval"""
 
     def factor_after_warmup(self, share: float, progress: Progress) -> float:
         return float(
@@ -152,9 +152,9 @@ class InverseTime(Schedule):
     """
 
     decay_steps: DurationValue
-    """time after which the divisor has grown by decay_rate"""
+    """time after which the denominator has grown by decay_rate"""
     decay_rate: NonNegativeNumber
-    """growth of the divisor per decay_steps; 1 halves the learning rate after decay_steps"""
+    """growth of the denominator per decay_steps; 1 halves the learning rate after decay_steps"""
     staircase: bool = False
     """decay in jumps, at multiples of decay_steps, instead of continuously"""
 

@@ -32,6 +32,8 @@ def _layer_name(value: object) -> str:
     if isinstance(value, str) and value and not set(value) & set("./ \t\n"):
         return value
     hint = "use letters, digits, - and _; '/' is reserved for blocks"
+    if type(value) is int:
+        hint = f"put it in quotes: '{value}'"
     raise invalid(f"expected a layer name, found {quote(value)}", hint)
 
 

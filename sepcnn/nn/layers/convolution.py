@@ -205,13 +205,13 @@ class SeparableConv2D(FilterConvolution):
     The bias comes after the pointwise step, and there is no activation in between. Chollet 2017,
     arXiv:1610.02357.
 
-    For a k × k kernel, C input channels, multiplier m and F filters, multiply-adds per pixel fall
-    from k²·C·F to k²·C·m + C·m·F, about k² times fewer.
+    For a k × k kernel, C input channels, multiplier m and F filters, a pixel needs k²·C·m + C·m·F
+    multiply-adds instead of k²·C·F: about k² times fewer if m = 1 and F is large.
 
-    ``depthwise_fan: channel`` is not in Keras. Keras counts a fan_in of k²·C for the depthwise
-    kernel, although each output has k² inputs. Initial values that depend on fan_in are then √C
-    times smaller than the papers of the initializers intend, and deep models without normalization
-    start with tiny outputs. ``channel`` counts k² inputs and k²·m outputs.
+    ``depthwise_fan: channel`` (not in Keras) uses the true fans of the depthwise kernel: k² inputs
+    and k²·m outputs. Keras uses a fan_in of k²·C, although each output has k² inputs. Initial
+    values that depend on fan_in are then √C times smaller than the papers of the initializers
+    intend, and deep models without normalization start with tiny outputs.
     """
 
     elsewhere: ClassVar[Mapping[str, str]] = {

@@ -101,16 +101,16 @@ class SpatialDropout2D(ElementwiseLayer):
 
 
 class StochasticDepth(ElementwiseLayer):
-    """Sets the whole input to 0 for a fraction of the images, only in training.
+    """Sets the whole input of an image to 0 with probability ``rate``, only in training.
 
-    The others are divided by 1 − rate. As the last layer of ``layers`` in a Residual it drops the
+    Other images are divided by 1 − rate. As the last layer of ``layers`` in a Residual it drops the
     branch, so that only the shortcut remains. Huang et al. 2016, arXiv:1603.09382; the paper
     scales at inference instead, which gives the same expected output. Keras has no such layer;
     there, ``Dropout`` with ``noise_shape: [null, 1, 1, 1]`` does the same.
     """
 
     rate: Rate
-    """fraction of the images for which the input is set to 0"""
+    """probability that the input of an image is set to 0"""
 
     def build(self, *inputs: Shape) -> nn.Module:
         return DropoutModule(self.rate, (None, *[1] * len(inputs[0])))

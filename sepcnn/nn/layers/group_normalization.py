@@ -33,7 +33,7 @@ class PerImageNormalization(ElementwiseLayer):
     """Normalization with statistics of one image: fields of the learned factor and offset."""
 
     epsilon: PositiveNumber = 1e-3
-    """added to the variance, so that it is never 0"""
+    """added to the variance, to avoid division by 0"""
     center: bool = True
     """add a learned offset, beta (the parameter ``bias``)"""
     scale: bool = True
@@ -71,7 +71,7 @@ class LayerNormalization(PerImageNormalization):
     """
 
     axis: Axes = (-1,)
-    """axis or axes to normalize over; gamma and beta have one value per position along them"""
+    """axis or axes to normalize over; gamma and beta have the shape of these axes"""
 
     def output_shape(self, *inputs: Shape) -> Shape:
         self.check_constraints(len(resolve_axes(self.axis, inputs[0])))

@@ -38,7 +38,7 @@ class ElementwiseMerge(Merge):
             return np.broadcast_shapes(*inputs)  # torch.broadcast_shapes imports sympy
         except ValueError:
             shapes = " and ".join(format_shape(shape) for shape in inputs)
-            hint = "make the shapes equal, as with Conv2D: {kernel_size: 1, …} or padding: same"
+            hint = "padding: same keeps height and width, and a 1×1 Conv2D changes the channels"
             message = f"cannot {self.verb} inputs with shapes {shapes}"
             raise ShapeError(message, hint) from None
 

@@ -39,7 +39,7 @@ class BatchNormalization(LeafLayer):
     momentum: UnitNumber = 0.99
     """fraction of the moving statistics that is kept in each step"""
     epsilon: PositiveNumber = 1e-3
-    """added to the variance, so that it is never 0"""
+    """added to the variance, to avoid division by 0"""
     center: bool = True
     """add a learned offset, beta (the parameter ``bias``)"""
     scale: bool = True
@@ -65,7 +65,7 @@ class BatchNormalization(LeafLayer):
     renorm_clipping: RenormClipping = RenormClipping()
     """limits of the corrections r and d in batch renormalization"""
     renorm_momentum: UnitNumber = 0.99
-    """momentum of the moving statistics in r and d"""
+    """momentum of the separate moving statistics for r and d"""
 
     def output_shape(self, *inputs: Shape) -> Shape:
         check_channel_axis(self.axis, inputs[0])

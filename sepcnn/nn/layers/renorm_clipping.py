@@ -69,7 +69,8 @@ class RenormClipping(Spec):
                     "rmin must be at most rmax; the default of rmin is 0",
                 )
             if limits["dmax"] < 0:
-                raise invalid(f"dmax must be at least 0, found {limits['dmax']:g}")
+                hint = "leave out dmax for no limit"
+                raise invalid(f"dmax must be at least 0, found {limits['dmax']:g}", hint)
         return self
 
     def _moments(self) -> Iterator[tuple[str, Callable[[Ramp], float]]]:

@@ -16,7 +16,7 @@ from sepcnn.nn.layers.base import LeafLayer, Shape, ShapeError, format_shape
 
 
 class Flatten(LeafLayer):
-    """Flattens an image to features, in the order height, width, channel, as in Keras."""
+    """Flattens an image to a vector, in the order height, width, channel, as in Keras."""
 
     def output_shape(self, *inputs: Shape) -> Shape:
         return (math.prod(inputs[0]),)
@@ -137,7 +137,7 @@ class Permute(LeafLayer):
     """
 
     dims: Dims
-    """for each axis of the output, the input axis that it takes; 1 is the first after the batch"""
+    """for each output axis, the input axis that moves there; 1 is the first after the batch"""
 
     def output_shape(self, *inputs: Shape) -> Shape:
         if len(self.dims) != len(inputs[0]):

@@ -35,7 +35,7 @@ class UpSampling2D(LeafLayer):
     size: Pair = (2, 2)
     """factors for height and width; one number means both"""
     interpolation: Interpolation = "nearest"
-    """nearest, bilinear, bicubic, lanczos3 or lanczos5"""
+    """how new pixels are computed from the pixels of the input"""
 
     def sizes(self, shape: Shape) -> tuple[Pair, Pair]:
         """Return (height, width) before and after."""
@@ -96,11 +96,11 @@ class Resizing(ResizingLayer):
     (Keras with the torch backend has a = −¾, repeats the edge, and has no lanczos.)
 
     Without ``antialias``, shrinking does not smooth the image: most input pixels are ignored.
-    With it, kernels are wider by the factor by which the image shrinks.
+    With it, kernels are widened in proportion.
     """
 
     interpolation: Interpolation = "bilinear"
-    """nearest, bilinear, bicubic, lanczos3 or lanczos5"""
+    """how new pixels are computed from the pixels of the input"""
     crop_to_aspect_ratio: bool = False
     """first crop the centre to the aspect ratio of the output, instead of distorting the image"""
     pad_to_aspect_ratio: bool = False
@@ -153,7 +153,7 @@ class CenterCrop(ResizingLayer):
     """Crops the centre of the image; of an odd margin, the extra pixel is at the bottom or right.
 
     If the image is smaller than the output, the largest centre crop with the aspect ratio of the
-    output is resized, bilinear, as in Keras.
+    output is resized with bilinear interpolation, as in Keras.
     """
 
     def source(self, height: int, width: int) -> Pair:

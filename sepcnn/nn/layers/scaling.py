@@ -96,7 +96,7 @@ class Normalization(LeafLayer):
     mean: Statistics = None
     """mean of the data, one number or one per channel; null: computed from the training images"""
     variance: Statistics = None
-    """variance of the data, one number or one per channel; null: computed, like mean"""
+    """variance of the data, a number or one per channel; null: computed from the training images"""
     invert: bool = False
     """apply the inverse: ``y = x · √variance + mean``"""
     axis: Axis | None = -1

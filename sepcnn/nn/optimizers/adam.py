@@ -14,10 +14,10 @@ from sepcnn.nn.optimizers.base import Optimizer, Slots, Tensors
 class Adam(Optimizer):
     """``w −= alpha · m / (√v + epsilon)`` with alpha = learning_rate · √(1 − β₂ᵗ) / (1 − β₁ᵗ).
 
-    m and v are moving means of g and g², t is the number of the step. Kingma & Ba 2014,
-    arXiv:1412.6980, in the "epsilon hat" form given before section 2.1, as in Keras; torch applies
-    the bias correction to v before adding epsilon. ``amsgrad`` divides by the largest v so far
-    (Reddi et al. 2018, arXiv:1904.09237).
+    m and v are exponential moving averages of g and g², t is the number of the step. Kingma & Ba
+    2014, arXiv:1412.6980, in the "epsilon hat" form given before section 2.1, as in Keras; torch
+    applies the bias correction to v before adding epsilon. ``amsgrad`` divides by the largest v so
+    far (Reddi et al. 2018, arXiv:1904.09237).
     """
 
     beta_1: Rate = 0.9
@@ -25,7 +25,7 @@ class Adam(Optimizer):
     beta_2: Rate = 0.999
     """decay rate of v, the mean of squared gradients"""
     epsilon: PositiveNumber = 1e-7
-    """added to the root of v, so that the divisor is never 0"""
+    """added to √v, so that the divisor is never 0"""
     amsgrad: bool = False
     """use the largest v so far instead of v"""
 
@@ -55,7 +55,7 @@ class AdamW(Adam):
     """
 
     weight_decay: NonNegativeNumber = 0.004
-    """decoupled: each step first multiplies weights by 1 − weight_decay · learning rate"""
+    """decoupled weight decay: each step multiplies weights by 1 − weight_decay · learning_rate"""
 
 
 DECAY_PRODUCTS = tuple(accumulate((1 - 0.96**k / 2 for k in range(1, 1001)), mul, initial=1.0))
@@ -66,8 +66,8 @@ class Nadam(Optimizer):
     """Adam with Nesterov momentum: ``w −= learning_rate · m̂ / (√(v / (1 − β₂ᵗ)) + epsilon)``.
 
     ``m̂ = uₜ₊₁ · m / (1 − Uₜ₊₁) + (1 − uₜ) · g / (1 − Uₜ)``, uₜ = β₁ · (1 − 0.96ᵗ / 2) and
-    Uₜ = u₁ · … · uₜ. m and v are moving means of g and g². Dozat 2016, with the constant 0.96 of
-    Keras.
+    Uₜ = u₁ · … · uₜ. m and v are exponential moving averages of g and g². Dozat 2016, with
+    the constant 0.96 of Keras.
     """
 
     beta_1: Rate = 0.9
@@ -75,7 +75,7 @@ class Nadam(Optimizer):
     beta_2: Rate = 0.999
     """decay rate of v, the mean of squared gradients"""
     epsilon: PositiveNumber = 1e-7
-    """added to the root of v, so that the divisor is never 0"""
+    """added to √v, so that the divisor is never 0"""
 
     def slot_names(self) -> tuple[str, ...]:
         return ("mean", "square")
@@ -103,8 +103,8 @@ class Nadam(Optimizer):
 class Adamax(Optimizer):
     """``w −= learning_rate / (1 − β₁ᵗ) · m / (u + epsilon)`` with ``u = max(β₂ · u, |g|)``.
 
-    m is the moving mean of g. Kingma & Ba 2014, arXiv:1412.6980, section 7.1. torch adds epsilon
-    inside the maximum.
+    m is the exponential moving average of g. Kingma & Ba 2014, arXiv:1412.6980, section 7.1. torch
+    adds epsilon inside the maximum.
     """
 
     beta_1: Rate = 0.9

@@ -29,7 +29,7 @@ class Optimizer(Choice):
     learning_rate: PositiveNumber = 0.001
     """step size, which the schedule multiplies by its factor"""
     weight_decay: NonNegativeNumber = 0.0
-    """decoupled: each step first multiplies weights by 1 − weight_decay · learning rate"""
+    """decoupled weight decay: each step multiplies weights by 1 − weight_decay · learning_rate"""
     decay: Literal["kernels", "all"] = "kernels"
     """weights to which weight_decay applies: only kernels of layers, or all weights, as in Keras"""
     clipnorm: PositiveNumber | None = None

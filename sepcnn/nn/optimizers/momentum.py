@@ -18,7 +18,7 @@ class SGD(Optimizer):
     learning_rate: PositiveNumber = 0.01
     """step size, which the schedule multiplies by its factor"""
     momentum: Rate = 0.0
-    """fraction of the previous step that is added to each step"""
+    """fraction of the previous step that is added to the current one"""
     nesterov: bool = False
     """use Nesterov momentum (Sutskever et al. 2013)"""
 

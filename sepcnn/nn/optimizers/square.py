@@ -18,7 +18,7 @@ class RMSprop(Optimizer):
     rho: Rate = 0.9
     """decay rate of the mean square v"""
     momentum: Rate = 0.0
-    """fraction of the previous step that is added to each step"""
+    """fraction of the previous step that is added to the current one"""
     epsilon: PositiveNumber = 1e-7
     """added to v inside the root, so that the divisor is never 0"""
     centered: bool = False

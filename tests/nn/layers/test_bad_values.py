@@ -59,7 +59,7 @@ def test_a_window_larger_than_its_input(kind: str) -> None:
     [
         ("Dropout", "fraction of the values set to 0"),
         ("SpatialDropout2D", "fraction of the channels set to 0"),
-        ("StochasticDepth", "fraction of the images for which the input is set to 0"),
+        ("StochasticDepth", "probability that the input of an image is set to 0"),
     ],
 )
 def test_a_rate_is_below_1(kind: str, about: str) -> None:
@@ -74,7 +74,7 @@ def test_epsilon_is_above_0(kind: str, value: str) -> None:
     assert complaint(f"[{kind}: {{epsilon: {value}}}]") == (
         f"layers[0].{kind}.epsilon",
         f"must be above 0, found {value}",
-        "epsilon: added to the variance, so that it is never 0",
+        "epsilon: added to the variance, to avoid division by 0",
     )
 
 
@@ -83,7 +83,7 @@ def test_renorm_momentum_is_a_share(value: str) -> None:
     assert complaint(f"[BatchNormalization: {{renorm: true, renorm_momentum: {value}}}]") == (
         "layers[0].BatchNormalization.renorm_momentum",
         f"must be at most 1, found {value}",
-        "renorm_momentum: momentum of the moving statistics in r and d",
+        "renorm_momentum: momentum of the separate moving statistics for r and d",
     )
 
 

@@ -115,7 +115,7 @@ NAME_HINT = "use letters, digits, - and _; '/' is reserved for blocks"
         ("ReLU: {name: a/b}", ".name", "expected a layer name, found 'a/b'", NAME_HINT),
         ("ReLU: {name: a.b}", ".name", "expected a layer name, found 'a.b'", NAME_HINT),
         ("ReLU: {name: ''}", ".name", "expected a layer name, found ''", NAME_HINT),
-        ("ReLU: {name: 3}", ".name", "expected a layer name, found 3", NAME_HINT),
+        ("ReLU: {name: 3}", ".name", "expected a layer name, found 3", "put it in quotes: '3'"),
         (
             "ReLU: {inputs: [1]}",
             ".inputs",

@@ -206,7 +206,7 @@ def test_parallel_branches_read_the_same_input(merge: str, name: str, channels: 
             "[Parallel: {branches: [[ReLU], [MaxPooling2D]], merge: Add}]",
             "",
             "cannot add inputs with shapes 8×8×3 and 4×4×3",
-            "make the shapes equal, as with Conv2D: {kernel_size: 1, …} or padding: same",
+            "padding: same keeps height and width, and a 1×1 Conv2D changes the channels",
         ),
         (
             "[Parallel: {branches: [[ReLU], [ReLU, MaxPooling2D: 9]]}]",

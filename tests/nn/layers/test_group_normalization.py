@@ -241,7 +241,7 @@ CHANNELS = "leave out axis: the default is the channel axis"
             "LayerNormalization: {epsilon: 0}",
             ".epsilon",
             "must be above 0, found 0",
-            "epsilon: added to the variance, so that it is never 0",
+            "epsilon: added to the variance, to avoid division by 0",
         ),
     ],
     ids=[

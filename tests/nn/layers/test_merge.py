@@ -88,7 +88,7 @@ def test_nan_is_not_hidden(kind: str, place: int) -> None:
     assert found.isnan().tolist() == [[True, False]]
 
 
-BRING = "make the shapes equal, as with Conv2D: {kernel_size: 1, …} or padding: same"
+BRING = "padding: same keeps height and width, and a 1×1 Conv2D changes the channels"
 TWO = "[ReLU: {name: a}, {Conv2D: {name: b, filters: 4, kernel_size: 3}}, %s]"
 
 

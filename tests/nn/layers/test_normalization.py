@@ -309,7 +309,7 @@ WRITE = "write a number, or {start: 1, end: 3, after: 10%, until: 50%}"
     [
         ("rmax: 1, rmin: 2", "", "rmin (2) is above rmax (1)", ORDER),
         ("rmax: -1", "", "rmin (0) is above rmax (-1)", ORDER),
-        ("dmax: -1", "", "dmax must be at least 0, found -1", LIMITS),
+        ("dmax: -1", "", "dmax must be at least 0, found -1", "leave out dmax for no limit"),
         (
             "rmin: 1, rmax: {start: 0.5, end: 3, until: 10%}",
             "",
@@ -439,7 +439,7 @@ def test_infinity_is_no_limit() -> None:
             "BatchNormalization: {epsilon: 0}",
             ".epsilon",
             "must be above 0, found 0",
-            "epsilon: added to the variance, so that it is never 0",
+            "epsilon: added to the variance, to avoid division by 0",
         ),
     ],
     ids=["axis", "momentum", "epsilon"],

@@ -175,7 +175,7 @@ def test_the_receptive_field_of_repeated_pixels() -> None:
             "[UpSampling2D: {interpolation: area}]",
             "[0].UpSampling2D.interpolation",
             "expected one of nearest, bilinear, bicubic, lanczos3, lanczos5; found 'area'",
-            "interpolation: nearest, bilinear, bicubic, lanczos3 or lanczos5",
+            "interpolation: how new pixels are computed from the pixels of the input",
         ),
         (
             "[Resizing: {height: 4}]",
