@@ -29,7 +29,7 @@ COMMANDS = {
     "cache": "List or remove cached images and compiled kernels.",
     "init": "Write a commented config, for your images or built-in ones.",
     "layers": "List the layers, or show the manual page of one.",
-    "manual": "Show the manual of layers, optimizers and all other config keys.",
+    "manual": "Show the manual: layers, optimizers and all config keys.",
     "schema": "Print the JSON schema of the config, for editors.",
 }
 

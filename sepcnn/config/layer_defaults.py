@@ -43,8 +43,8 @@ def with_defaults(context: Context, defaults: object) -> Context:
 def _check_defaults(value: Any, info: ValidationInfo) -> dict[str, dict[str, Any]]:
     """Report what is wrong with ``model.defaults``, at its own place."""
     if not isinstance(value, dict):
-        message = f"expected a mapping of layer names, found {quote(value)}"
-        raise invalid(message, "as in Conv2D: {padding: same}")
+        message = f"expected a mapping from layer names to fields, found {quote(value)}"
+        raise invalid(message, "as in {Conv2D: {padding: same}}")
     context = Context.of(info)
     problems = [
         problem for name, fields in value.items() for problem in _problems(name, fields, context)

@@ -46,7 +46,7 @@ class Model(Spec):
     """order of the axes of an image in this config: height, width, channels (channels_last) or
     channels, height, width (channels_first)"""
     input_shape: ImageShape
-    """height, width and channels of the input images"""
+    """height, width and channels of the input images, in the order of ``data_format``"""
     defaults: Defaults = {}
     """default field values per layer type, as in {Conv2D: {padding: same}}; a layer can override
     them"""
@@ -56,6 +56,11 @@ class Model(Spec):
 
 class Data(Spec):
     """The images: source, validation split and augmentation."""
+
+    elsewhere: ClassVar[Mapping[str, str]] = {
+        "epochs": "it is a key of train, not of data",
+        "batch_size": "it is a key of train, not of data",
+    }
 
     source: Source = Shapes()
     """data set to read the images from"""
@@ -124,6 +129,7 @@ class Train(Spec):
     """The training run: length, optimizer, loss, and how the computation is done."""
 
     elsewhere: ClassVar[Mapping[str, str]] = {
+        "augment": "it is a key of data, not of train",
         "learning_rate": "it belongs to the optimizer, as in optimizer: {Adam: 1e-3}",
         "sample_weight": "use class_weights to weight the classes",
         "metrics": "loss and accuracy are always measured; sepcnn eval shows the others",
@@ -147,7 +153,8 @@ class Train(Spec):
     """shuffle: each image once per epoch; balanced: the same number of images per
     epoch, drawn equally from all classes"""
     best: BestMetric = "accuracy"
-    """metric that decides which epoch is the best: accuracy, loss, macro_recall or macro_f1"""
+    """validation metric that decides which epoch is the best: accuracy, loss, macro_recall or
+    macro_f1"""
     early_stopping: EarlyStopping | None = None
     """stop training when the metric ``best`` no longer improves"""
     precision: Annotated[Precision, BeforeValidator(_no_float16)] = "auto"

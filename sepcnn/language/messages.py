@@ -171,7 +171,7 @@ def _type_hint(cls: type[BaseModel], expected: str, value: object) -> str:
     if expected == "true or false" and isinstance(value, str):
         words = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false"}
         word = words.get(value.lower())
-        return f"write {word}; YAML 1.2 knows only true and false" if word else ""
+        return f"write {word}; YAML 1.2 has only true and false" if word else ""
     if expected == "a list":
         if isinstance(value, Mapping) or value is None:
             return "write each item on its own line, after '- '"

@@ -49,6 +49,7 @@ EXAMPLE_VALUES: dict[str, str | None] = {
     "pool_size": "3",
     "RandomRotation.factor": "0.05",
     "rate": "0.2",
+    "RandomSaturation.factor": "[0.4, 0.6]",
     "Rescaling.scale": "1/255",
     "size": "2",
     "stddev": "0.1",

@@ -18,7 +18,9 @@ def describe(part: dict[str, Any]) -> str:
     if "$ref" in part:
         return reference_name(part["$ref"].rpartition("/")[2])
     if "anyOf" in part:
-        return alternatives([option for option in part["anyOf"] if option != FRACTION_SCHEMA])
+        limits = {key: part[key] for key in BOUNDS if key in part}
+        options = [option for option in part["anyOf"] if option != FRACTION_SCHEMA]
+        return alternatives([option | limits for option in options])
     if "const" in part:
         return str(part["const"])
     if "enum" in part:

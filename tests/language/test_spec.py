@@ -136,7 +136,7 @@ WRITE_IT = "write 'Name', 'Name: value' or 'Name: {field: value}'"
                 (
                     "2:21",
                     "drink.Tea.milk: expected true or false, found 'on'",
-                    "write true; YAML 1.2 knows only true and false",
+                    "write true; YAML 1.2 has only true and false",
                 )
             ],
         ),

@@ -49,8 +49,8 @@ class RandomContrast(ColourAugmentation):
 
     The mean is that of the channel in its image.
 
-    This is what the documentation of Keras says. The code of Keras 3.15 reads a number f as
-    [0, f], so that contrast only increases.
+    The range of ``factor`` is that of the documentation of Keras. The code of Keras 3.15 reads a
+    number f as [0, f], so that contrast only increases.
     """
 
     factor: ContrastRange
@@ -66,7 +66,8 @@ class RandomSaturation(ColourAugmentation):
     """Multiplies the HSV saturation by ``factor / (1 − factor)``, clipped at 1.
 
     0 is grey, 0.5 leaves the image unchanged, 1 is full saturation. A number f means [0, f], as
-    the documentation of Keras says. The code of Keras 3.15 uses [−f, f], and half of that is grey.
+    the documentation of Keras says. The code of Keras 3.15 uses [−f, f], which turns half of the
+    images grey.
     """
 
     factor: UnitRange

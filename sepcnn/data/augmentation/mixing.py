@@ -57,7 +57,7 @@ class MixUp(MixingAugmentation):
     """
 
     alpha: PositiveNumber = 0.2
-    """small values give mostly one of the two images; 1 makes λ uniform"""
+    """with small values the mixture is mostly one of the two images; with 1, λ is uniform"""
 
     def mix(
         self, images: torch.Tensor, others: torch.Tensor, random: BatchRandom
@@ -77,7 +77,8 @@ class CutMix(MixingAugmentation):
     """
 
     factor: UnitRange = 1.0
-    """alpha, drawn from [lower, upper] for each batch; a number f means [0, f]"""
+    """alpha of the Beta distribution, drawn for each batch from [lower, upper]; a number f means
+    [0, f]"""
 
     def mix(
         self, images: torch.Tensor, others: torch.Tensor, random: BatchRandom

@@ -223,7 +223,8 @@ class RandAugment(FloatAugmentation):
     num_ops: PositiveInt = 2
     """number of operations applied to each image, one after the other"""
     factor: UnitRange = 0.5
-    """strength: drawn from [lower, upper]; a number f means [0, f]; [f, f] as in the paper"""
+    """strength: drawn from [lower, upper]; a number f means [0, f]; [f, f] is a fixed strength, as
+    in the paper"""
 
     def check(self, shape: ImageShape) -> None:
         check_colours(shape)

@@ -43,8 +43,8 @@ SetName = Annotated[str, PlainValidator(_set_name), WithJsonSchema({"enum": list
 class Torchvision(Source):
     """A well-known data set by name, downloaded once: ``CIFAR10``, ``MNIST``, …
 
-    The data sets are those of torchvision, in the same folders, so that both can share a ``root``.
-    They are read without torchvision and without unpickling. Downloaded files are checked by their
+    The files and folders are those of torchvision, so that both can share a ``root``. Torchvision
+    is not needed, and nothing is unpickled. Downloaded files are checked by their
     MD5. Images are resized to ``model.input_shape``, and converted to grey if it has 1 channel.
     Unlike in torchvision, EMNIST images are upright and labels of its letters start at 0.
     """
@@ -56,7 +56,7 @@ class Torchvision(Source):
     download: bool = True
     """download missing files"""
     split: Literal["balanced", "byclass", "bymerge", "letters", "digits", "mnist"] | None = None
-    """variant of EMNIST, which torchvision calls split, too; default: balanced"""
+    """variant of EMNIST, called split in torchvision, too; default: balanced"""
     size: Literal["full", "320px", "160px"] | None = None
     """variant of Imagenette, by the length of the shorter side; default: full"""
     resize: Resize = "crop"
