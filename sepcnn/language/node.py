@@ -134,6 +134,8 @@ class Page:
     def location(self, start: int, end: int) -> Location:
         """The position of a span. A span over several lines is shown as its first character."""
         number = max(1, bisect_right(self.starts, start))
+        if number > 1 and start >= len(self.text) and not self.lines[number - 1]:
+            number -= 1  # the end of a text is shown on its last line, not below it
         first, line = self.starts[number - 1], self.lines[number - 1]
         column = min(max(0, start - first), max(0, len(line) - 1))
         length = end - start if end <= first + len(line) else 1

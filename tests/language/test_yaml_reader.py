@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sepcnn.errors import ConfigError, Location
-from sepcnn.language.node import Node
+from sepcnn.language.node import Node, Page
 from sepcnn.language.yaml_reader import MAX_DEPTH, MAX_SIZE, parse, read_file
 
 TOO_LARGE = "whole numbers are limited to 64 bits, other numbers to below 1.8e308"
@@ -374,3 +374,10 @@ def test_any_text_or_bytes_parse_or_are_refused(text: str | bytes) -> None:
         assert 1 <= place.line <= count
         assert 1 <= place.column <= max(1, len(place.text))
         assert place.column - 1 + place.length <= max(1, len(place.text))
+
+
+def test_the_end_of_a_text_is_on_its_last_line() -> None:
+    text = "a: 1\nb: [2,\n"
+    place = Page("config", text).location(len(text), len(text))
+    assert (place.line, place.text) == (2, "b: [2,")
+    assert 1 <= place.column <= len(place.text)
