@@ -103,7 +103,7 @@ def every_size_fits(data: Data, model: Model, graph: Graph) -> Iterator[Mismatch
         except GraphError as error:
             message = f"the net does not take {height}×{width} images: "
             message += f"{format_path(error.path)}: {error.message}"
-            hint = "let 'multiple' be as many pixels as the net makes one of"
+            hint = "set 'multiple' to the factor by which the model shrinks an image"
             if not graphs:
                 hint = "let 'start' be a larger share"
             yield Mismatch(message, hint, ("data", "progressive_resizing"))

@@ -108,7 +108,7 @@ def running_scores(state: State, world: World) -> Scores:
 
 
 def stops_early(early_stopping: EarlyStopping | None, state: State) -> bool:
-    """Whether more epochs than ``patience`` have passed since the best one."""
+    """Whether ``patience`` epochs have passed since the best one."""
     if early_stopping is None or state.best is None:
         return False
     return len(state.epochs) - state.best.epoch >= early_stopping.patience
