@@ -95,7 +95,7 @@ def missing_speedups(machine: Machine, fused: bool) -> list[str]:
         return []
     if not sys.platform.startswith("linux"):
         return []
-    return ["no C++ compiler was found for the kernels: with g++ (GCC), training would be faster"]
+    return ["the kernels could not be compiled here: with g++ (GCC), training would be faster"]
 
 
 def compiling_pays(device: torch.device, steps: int) -> bool:

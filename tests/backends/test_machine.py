@@ -46,7 +46,7 @@ def test_a_cpu_with_a_given_precision(precision: Precision) -> None:
 @on_linux
 def test_what_is_lacking_is_told_where_it_is_wanted() -> None:
     plain = Machine(CPU, "float32", 2)
-    told = ["no C++ compiler was found for the kernels: with g++ (GCC), training would be faster"]
+    told = ["the kernels could not be compiled here: with g++ (GCC), training would be faster"]
     assert missing_speedups(plain, fused=True) == told
     assert missing_speedups(plain, fused=False) == []
     assert missing_speedups(replace(plain, form="fused"), fused=True) == []
