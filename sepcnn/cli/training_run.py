@@ -98,7 +98,7 @@ def with_advice(error: DivergedError, session: Session, steps_per_epoch: int) ->
 
 
 def macro_metric(session: Session) -> str | None:
-    """Return the macro metric to show: that of train.best, or recall if classes are unbalanced."""
+    """Return the macro metric to show: train.best, or recall if the classes are imbalanced."""
     best, data = session.config.train.best, session.dataset
     if best.startswith("macro"):
         return best

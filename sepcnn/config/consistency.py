@@ -1,4 +1,6 @@
-"""Rules between the sections of a config and its layers, one function per rule.
+"""Rules between the sections of a config and its layers.
+
+There is one function per rule. Its docstring states the rule; it yields what breaks the rule.
 
 `sepcnn.config.loading` applies them and finds the places in the file.
 """
@@ -24,21 +26,21 @@ from sepcnn.nn.model import Net
 
 def find_mismatches(model: Model, data: Data, train: Train, graph: Graph) -> Iterator[Mismatch]:
     """Apply every rule that needs no images. ``graph`` is the graph of ``model``."""
-    yield from loss_fits_head(train, graph)
-    yield from statistics_are_of_images(graph)
-    yield from source_gives_input_shape(data, model)
-    yield from class_weights_name_classes(train, data.source.known_class_names() or ())
-    yield from augmentations_fit(data, model)
-    yield from every_size_fits(data, model, graph)
+    yield from loss_mismatches(train, graph)
+    yield from statistics_mismatches(graph)
+    yield from source_mismatches(data, model)
+    yield from class_weight_mismatches(train, data.source.known_class_names() or ())
+    yield from augmentation_mismatches(data, model)
+    yield from size_mismatches(data, model, graph)
 
 
-def loss_fits_head(train: Train, graph: Graph) -> Iterator[Mismatch]:
+def loss_mismatches(train: Train, graph: Graph) -> Iterator[Mismatch]:
     """The loss expects what the last layer computes."""
     if mismatch := graph.head.mismatch(train.loss):
         yield mismatch.below(*graph.output.path)
 
 
-def statistics_are_of_images(graph: Graph) -> Iterator[Mismatch]:
+def statistics_mismatches(graph: Graph) -> Iterator[Mismatch]:
     """A Normalization without mean and variance takes them from the images, so it comes first."""
     for leaf in graph.leaves:
         adapts = isinstance(leaf.layer, Normalization) and leaf.layer.mean is None
@@ -47,7 +49,7 @@ def statistics_are_of_images(graph: Graph) -> Iterator[Mismatch]:
             yield Mismatch(message, "move it up, or give mean and variance", leaf.path)
 
 
-def source_gives_input_shape(data: Data, model: Model) -> Iterator[Mismatch]:
+def source_mismatches(data: Data, model: Model) -> Iterator[Mismatch]:
     """The source can give images of the shape that the model takes."""
     try:
         data.source.check(model.input_shape)
@@ -60,13 +62,13 @@ def at_source(data: Data, error: DataError) -> Mismatch:
     return Mismatch(error.message, error.hint, ("data", "source", data.source.chosen_name))
 
 
-def class_weights_name_classes(train: Train, class_names: Sequence[str]) -> Iterator[Mismatch]:
+def class_weight_mismatches(train: Train, class_names: Sequence[str]) -> Iterator[Mismatch]:
     """Every class weight is for a class that exists."""
     for mismatch in class_mismatches(train.class_weights, class_names):
         yield mismatch.below("train", "class_weights")
 
 
-def best_is_measured(train: Train, validated: bool) -> Iterator[Mismatch]:
+def best_metric_mismatches(train: Train, validated: bool) -> Iterator[Mismatch]:
     """A macro metric decides only if there are validation images: it is measured on no others."""
     if train.best.startswith("macro") and not validated:
         message = f"{train.best} is measured on validation images, but there are none"
@@ -74,7 +76,7 @@ def best_is_measured(train: Train, validated: bool) -> Iterator[Mismatch]:
         yield Mismatch(message, hint, ("train", "best"))
 
 
-def augmentations_fit(data: Data, model: Model) -> Iterator[Mismatch]:
+def augmentation_mismatches(data: Data, model: Model) -> Iterator[Mismatch]:
     """Augmentations support the image's channels, and those that mix images come last."""
     paths = [("data", "augment", n, rule.chosen_name) for n, rule in enumerate(data.augment)]
     for path, rule in zip(paths, data.augment, strict=True):
@@ -91,7 +93,7 @@ def augmentations_fit(data: Data, model: Model) -> Iterator[Mismatch]:
         yield Mismatch(message, hint, paths[place], at_key=True)
 
 
-def every_size_fits(data: Data, model: Model, graph: Graph) -> Iterator[Mismatch]:
+def size_mismatches(data: Data, model: Model, graph: Graph) -> Iterator[Mismatch]:
     """With progressive resizing, the same weights work for images of every size."""
     resizing, shape = data.progressive_resizing, model.input_shape
     if resizing is None:

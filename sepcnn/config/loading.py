@@ -47,8 +47,8 @@ def check_data(config: Config, dataset: Dataset) -> None:
     """Apply the rules that depend on the images. Errors: `ConfigError`."""
     config.raise_mismatches(
         [
-            *consistency.class_weights_name_classes(config.train, dataset.class_names),
-            *consistency.best_is_measured(config.train, validated=dataset.val is not None),
+            *consistency.class_weight_mismatches(config.train, dataset.class_names),
+            *consistency.best_metric_mismatches(config.train, validated=dataset.val is not None),
         ]
     )
 

@@ -40,8 +40,8 @@ class Relu(ActivationFunction):
     """``x`` if x > ``threshold``, else ``negative_slope · (x − threshold)``; at most ``max_value``.
 
     Without fields it is ``max(x, 0)``. ``relu: 6`` sets ``max_value``, the first argument of the
-    Keras layer ReLU; that of the Keras function is ``negative_slope``. The gradient at
-    ``threshold`` is as in Keras; at ``max_value`` it is 0, as in relu6 (in Keras 0, ½ or 1,
+    Keras layer ReLU. (The first argument of the Keras function is ``negative_slope``.) The gradient
+    at ``threshold`` is as in Keras; at ``max_value`` it is 0, as in relu6 (in Keras 0, ½ or 1,
     depending on the backend and on ``max_value``).
     """
 

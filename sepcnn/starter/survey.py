@@ -55,7 +55,7 @@ class Facts:
     proportions: float
     """width over height of nearly all images; 1 if they differ or are nearly square"""
     cut: float
-    """share of the images of which a crop to these proportions removes more than half"""
+    """fraction of the images that lose more than half to a crop with this aspect ratio"""
     lost: float
     """mean share of an image that the crop to the input removes"""
 

@@ -15,6 +15,8 @@ from sepcnn.config import loading
 from sepcnn.config.config import Config
 from sepcnn.data.dataset import Dataset
 from sepcnn.data.progress import ProgressCallback
+from sepcnn.data.sources import SOURCES
+from sepcnn.data.sources.base import Source
 from sepcnn.data.validation import validation_note
 from sepcnn.errors import DataError, SepcnnError
 from sepcnn.language.mismatch import Mismatch
@@ -30,14 +32,11 @@ Tell = Callable[[str], None]
 
 RESUMABLE = ("train.epochs", "train.device", "train.checkpoint_minutes")
 """keys that a resumed run may change: they do not affect the steps already taken"""
-IMAGE_LOCATIONS = (
-    "data.source.Folder.path",
-    "data.source.Folder.labels",
-    "data.source.Torchvision.root",
-    "data.source.Arrays.path",
-    "data.source.Arrays.train",
-    "data.source.Arrays.val",
-    "data.source.Arrays.test",
+IMAGE_LOCATIONS = tuple(
+    f"data.source.{name}.{field}"
+    for name, source in SOURCES.items()
+    if issubclass(source, Source)
+    for field in source.location_fields
 )
 """keys that a resumed run may change as well: the same images may lie elsewhere"""
 COMPILERS_NEEDED = (

@@ -180,9 +180,9 @@ template <int K> struct DepthwiseBackward {
         return {{input, read_as, geometry}, {K, width, before, after, input.shape.channels}};
     }
 
-    // Computes the gradients of one image, in a task. `make(row, top, to)` writes an output row's
-    // gradient, pixels stride_across apart, while the input rows from `top` on, of which this row
-    // was made, are in the ring.
+    // Computes the gradients of one image, in a task. `make(row, top, to)` writes the gradient of
+    // an output row, with its pixels stride_across apart. At that time the ring contains the input
+    // rows of this output row, which start at `top`.
     template <class Make>
     void backward(int task, int image, Rows &rows, Element *x_gradient, Make make) {
         const Shape shape = input.shape;

@@ -60,7 +60,7 @@ constexpr int MOST_COLUMNS = REGISTERS / 8, MOST_ROWS = 12;
 // A matrix of words × columns, stored as panels of WIDTH columns one after the other.
 //
 // In a plain matrix the rows of many channels would be 512 bytes and more apart. A first cache of
-// 32 KB and 8 ways has 64 sets of lines, of which such rows use 8 or fewer: they evict each other.
+// 32 KB and 8 ways has 64 sets of lines. Such rows use at most 8 of the sets and evict each other.
 // Panels, and several rows of narrow images per product, made a layer of 256 channels 1.18 times as
 // fast backwards (the log). Columns beyond `channels` are padding and may hold anything.
 template <int WIDTH> struct Panels {

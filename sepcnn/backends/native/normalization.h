@@ -16,7 +16,7 @@ void normalization_coefficients(const float *mean, const float *variance, const 
     }
 }
 
-// The gradient of the bias is that of the offset, and is not written.
+// The gradient of the bias equals the gradient of the offset, so it is not written.
 void normalization_coefficients_backward(const float *scale_gradient, const float *offset_gradient,
                                          const float *mean, const float *variance,
                                          const float *weight, float epsilon, int channels,

@@ -12,8 +12,8 @@ namespace {
 constexpr int CHUNK = 64;
 
 // For each vector of channels of each chunk: state = start(lane), then work(state, index, count)
-// for each of its vectors, of which `count` values are left in the row, then end(state, lane). The
-// state stays in registers.
+// for each pixel, then end(state, lane). `count` is the number of values left in the row. The state
+// stays in registers.
 template <class Start, class Work, class End>
 void for_each_chunk(int threads, long pixels, int channels, Sums &sums, Start start, Work work,
                     End end) {
@@ -53,7 +53,7 @@ void moments(const Element *x, long pixels, int channels, Moments to, int thread
     sums.write_moments(to, channels, pixels);
 }
 
-// The gradient of x, of which `output.y` is a copy, from those of the copy and of its moments.
+// The gradient of x, from the gradients of its copy `output.y` and of the moments of the copy.
 void moments_backward(OutputGradients output, long pixels, int channels, Element *x_gradient,
                       int threads) {
     const Element *gradient = output.gradient, *x = output.y;

@@ -47,9 +47,9 @@ class RandomBrightness(ColourAugmentation):
 class RandomContrast(ColourAugmentation):
     """Replaces each value x by ``mean + f · (x − mean)``, clipped to 0 to 255.
 
-    The mean is that of the channel in its image.
+    The mean is taken per channel and image.
 
-    The range of ``factor`` is that of the documentation of Keras. The code of Keras 3.15 reads a
+    The range of ``factor`` follows the documentation of Keras. The code of Keras 3.15 reads a
     number f as [0, f], so that contrast only increases.
     """
 

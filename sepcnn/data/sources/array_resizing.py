@@ -41,7 +41,7 @@ def resized_split(split: InMemorySplit, shape: ImageShape, resize: Resize) -> In
         fitted[start : start + CHUNK] = resize_images(
             chunk, shape[:2], resize
         )  # broadcasts 1 channel to 3
-    # Processors round differently, so the fingerprint is that of the original images.
+    # Processors round differently, so the original images give the fingerprint.
     identity = f"{split.fingerprint().hex()} {shape} {resize}"
     return InMemorySplit(fitted, split.labels, identity)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -52,6 +52,8 @@ class Arrays(Source):
     N×H×W. Labels are an integer array of shape N, counted from 0. Class names are read from
     ``class_names``, ``classes`` or ``label_names``; otherwise the class numbers serve as names.
     """
+
+    location_fields: ClassVar[tuple[str, ...]] = ("path", *SPLIT_NAMES)
 
     path: FilePath | None = None
     """a .npz file with all splits"""

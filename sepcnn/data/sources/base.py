@@ -36,6 +36,8 @@ class Source(Choice):
     """Where images come from."""
 
     table: ClassVar[Table] = Table("data source")
+    location_fields: ClassVar[tuple[str, ...]] = ()
+    """fields with paths: a resumed run may change them, since the same images may be elsewhere"""
 
     def known_class_names(self) -> tuple[str, ...] | None:
         """The class names, or None if they are known only after files are read."""

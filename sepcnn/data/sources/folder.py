@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import compress
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -38,6 +39,8 @@ class Folder(Source):
     when others are added. If all images of a class would be held out, the one with the largest hash
     stays in training as long as it is the only one.
     """
+
+    location_fields: ClassVar[tuple[str, ...]] = ("path", "labels")
 
     path: FilePath
     """folder of the images"""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import ChainMap
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -48,6 +48,8 @@ class Torchvision(Source):
     MD5. Images are resized to ``model.input_shape``, and converted to grey if it has 1 channel.
     Unlike in torchvision, EMNIST images are upright and labels of its letters start at 0.
     """
+
+    location_fields: ClassVar[tuple[str, ...]] = ("root",)
 
     name: SetName
     """name of the data set"""
