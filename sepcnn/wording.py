@@ -1,7 +1,8 @@
-"""Formatting of counts and commands in messages."""
+"""The words of messages: counts, commands, and the first sentence of a text."""
 
 from __future__ import annotations
 
+import re
 import shlex
 
 
@@ -14,3 +15,9 @@ def counted(count: int, noun: str) -> str:
 def shell_command(*words: object) -> str:
     """Return a sepcnn command, quoted for a shell: ``sepcnn eval 'my run'``."""
     return shlex.join(["sepcnn", *map(str, words)])
+
+
+def first_sentence(text: str) -> str:
+    """Return the first sentence of a text on one line. "et al. 2017" does not end a sentence."""
+    end = re.search(r"(?<!et al)\.(?= [A-Z`])", text)
+    return text[: end.end()] if end else text

@@ -1,1 +1,1 @@
-"""How a net is computed: devices, CPU kernels, torch.compile, CUDA graphs."""
+"""How a model is computed: devices, CPU kernels, torch.compile, CUDA graphs."""

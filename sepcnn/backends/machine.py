@@ -38,7 +38,7 @@ class Machine:
     precision: Literal["float32", "bfloat16"]
     threads: int
     form: Form = "plain"
-    """how a net is computed: module by module, with the kernels of `sepcnn.backends.fused`, or as
+    """how a model is computed: module by module, with the kernels of `sepcnn.backends.fused`, or as
     `sepcnn.backends.compiled` has it"""
     graphs: bool = False
     """whether a step's kernels are launched as one, as `sepcnn.backends.cuda_graph` does"""

@@ -21,9 +21,9 @@ NEAR_BITS = 40
 that were scaled or re-saved as JPEG differ in up to 22 bits (200 photographs of clothes)
 """
 NEAR_PIXELS = 0.03
-"""largest mean squared difference of near duplicates' thumbnails, as a share of their variance: of
-3,781 photographs of clothes, two pairs of different images are within `NEAR_BITS`, and they differ
-by 0.08 and more
+"""largest mean squared difference between the thumbnails of near duplicates, as a fraction of their
+variance. Among 3,781 photographs of clothes, two pairs of different images are within `NEAR_BITS`;
+they differ by at least 0.08.
 """
 FLAT_DEVIATION = 2.0
 """largest standard deviation of a thumbnail that counts as a single colour; the hash of such an
@@ -32,7 +32,7 @@ image is meaningless
 MAX_COMPARED = 100_000
 """near duplicates are not searched for among more images than this"""
 LEAK_SHARE = 0.01
-"""share of a split above which exact duplicates in another split are an error"""
+"""fraction of a split above which exact duplicates in another split are an error"""
 BLOCK = 2048
 """number of array images that are read and hashed at a time"""
 PAIRS_AT_ONCE = 1 << 25

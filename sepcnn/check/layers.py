@@ -18,8 +18,8 @@ STEM_REDUCTION, STEM_SIDE = 4, 16
 reported
 """
 LEAST_FIELD = 0.5
-"""smallest receptive field of the last feature map that is not reported, as a share of the image's
-side
+"""smallest receptive field of the last feature map that is not reported, as a fraction of the side
+of the image
 """
 
 

@@ -24,7 +24,7 @@ from sepcnn.training.state import FIRST_BAD_STEP, IMAGES, LOSS, check_finite, ch
 from sepcnn.wording import counted
 
 MEMORY_SHARE = 0.8
-"""share of the free memory above which a step is reported"""
+"""fraction of the free memory above which a step is reported"""
 WARM_UP, TIMED_STEPS, TIMED_SECONDS = 3, 20, 5.0
 """numbers of untimed and of timed steps, and the seconds after which no further step begins"""
 FLOAT_BYTES = 4

@@ -72,7 +72,7 @@ def best_metric_mismatches(train: Train, validated: bool) -> Iterator[Mismatch]:
     """A macro metric decides only if there are validation images: it is measured on no others."""
     if train.best.startswith("macro") and not validated:
         message = f"{train.best} is measured on validation images, but there are none"
-        hint = "give data.validation a share, or write best: accuracy"
+        hint = "set data.validation above 0, or write best: accuracy"
         yield Mismatch(message, hint, ("train", "best"))
 
 
@@ -103,11 +103,11 @@ def size_mismatches(data: Data, model: Model, graph: Graph) -> Iterator[Mismatch
         try:
             small = make_graph(model.layers, (height, width, shape[2]), graph.classes)
         except GraphError as error:
-            message = f"the net does not take {height}×{width} images: "
+            message = f"the model does not take {height}×{width} images: "
             message += f"{format_path(error.path)}: {error.message}"
             hint = "set 'multiple' to the factor by which the model shrinks an image"
             if not graphs:
-                hint = "let 'start' be a larger share"
+                hint = "set 'start' to a larger fraction"
             yield Mismatch(message, hint, ("data", "progressive_resizing"))
             return
         graphs.append(small)
@@ -143,6 +143,6 @@ def scaling_note(graph: Graph) -> str:
     if normalized or scaled:
         return ""
     return (
-        "the net receives pixels of 0 to 255: no Rescaling or Normalization layer scales them "
+        "the model receives pixels of 0 to 255: no Rescaling or Normalization layer scales them "
         "(Rescaling: {scale: 1/127.5, offset: -1} as first layer would)"
     )

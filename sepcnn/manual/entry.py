@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from sepcnn.config.json_schema import first_field
 from sepcnn.language.descriptions import field_descriptions
 from sepcnn.language.spec import Choice, Spec, to_plain
 from sepcnn.manual.value_description import describe, references
+from sepcnn.wording import first_sentence
 
 EXAMPLE_VALUES: dict[str, str | None] = {
     "activation": "relu",
@@ -100,9 +100,7 @@ class Entry:
 
     def summary(self) -> str:
         """Return the first sentence of the docstring."""
-        first = self.paragraphs()[0]
-        end = re.search(r"(?<!et al)\.(?= [A-Z`])", first)
-        return first[: end.end()] if end else first
+        return first_sentence(self.paragraphs()[0])
 
     def fields(self) -> list[Field]:
         """Return all fields: the entry's own, then those that its kind shares."""

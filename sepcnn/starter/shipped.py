@@ -21,6 +21,7 @@ from sepcnn.language import yaml_reader
 from sepcnn.language.edit import yaml_scalar
 from sepcnn.language.messages import nearest
 from sepcnn.language.node import Node
+from sepcnn.wording import first_sentence
 
 SUFFIX = ".yaml"
 
@@ -50,9 +51,7 @@ def read(name: str) -> str:
 def summary(text: str) -> str:
     """Return the first sentence of a config's header."""
     header = re.match(r"# yaml-language-server[^\n]*\n((?:#[^\n]*\n)*)", text)
-    words = " ".join(header[1].replace("#", " ").split()) if header else ""
-    # "et al. 2017" does not end a sentence.
-    return re.split(r"(?<=\.) (?=[A-Z])", words, maxsplit=1)[0]
+    return first_sentence(" ".join(header[1].replace("#", " ").split())) if header else ""
 
 
 def for_images(text: str, images: Path) -> str:

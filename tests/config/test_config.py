@@ -214,7 +214,7 @@ def test_a_note_tells_of_pixels_that_nothing_scales() -> None:
     for layers in (["- ReLU", "- BatchNormalization"], [branches]):
         assert len(notes_of(with_layers(*layers))) == 1
     assert notes_of(with_layers("- ReLU")) == [
-        "the net receives pixels of 0 to 255: no Rescaling or Normalization layer scales them "
+        "the model receives pixels of 0 to 255: no Rescaling or Normalization layer scales them "
         "(Rescaling: {scale: 1/127.5, offset: -1} as first layer would)"
     ]
 

@@ -219,7 +219,7 @@ def test_a_macro_metric_without_validation_images(tmp_path: Path) -> None:
         "there are none\n"
         "     21 |   best: macro_f1\n"
         "        |         ^^^^^^^^\n"
-        "   give data.validation a share, or write best: accuracy"
+        "   set data.validation above 0, or write best: accuracy"
     )
 
 

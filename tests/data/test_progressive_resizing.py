@@ -137,7 +137,7 @@ def written(folder: Path, layers: str, resizing: str) -> Path:
             "Conv2D: {filters: 8, kernel_size: 17}, GlobalAveragePooling2D, "
             "Dense: {units: 10, activation: softmax}",
             "data.progressive_resizing",
-            "the net does not take 16×16 images: model.layers[0].Conv2D: "
+            "the model does not take 16×16 images: model.layers[0].Conv2D: "
             "a 17×17 window does not fit the 16×16 input of this layer",
         ),
         (
@@ -145,7 +145,7 @@ def written(folder: Path, layers: str, resizing: str) -> Path:
             "shortcut: [AveragePooling2D: {pool_size: 1, strides: 2}]}]}, "
             "GlobalAveragePooling2D, Dense: {units: 10, activation: softmax}",
             "data.progressive_resizing",
-            "the net does not take 24×24 images: model.layers[0].Repeat.layers[0].Residual: "
+            "the model does not take 24×24 images: model.layers[0].Repeat.layers[0].Residual: "
             "the output of 'layers' is 1×1×3, but the shortcut is 2×2×3",
         ),
     ],

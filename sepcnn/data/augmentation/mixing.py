@@ -38,7 +38,7 @@ class MixingAugmentation(Augmentation):
     def mix(
         self, images: torch.Tensor, others: torch.Tensor, random: BatchRandom
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return mixed images, uint8 N×H×W×C, and the share of the first image: float32 [N]."""
+        """Return mixed images, uint8 N×H×W×C, and the fraction of the first image: float32 [N]."""
 
 
 def beta(count: int, alpha: float, random: BatchRandom) -> torch.Tensor:

@@ -24,7 +24,7 @@ class OperationRanges:
     shear: float
     """pixels sideways per pixel down"""
     translation: float
-    """share of the height or width"""
+    """fraction of the height or width"""
     degrees: float
     enhancement: float
     """brightness, colour, contrast and sharpness are multiplied by 1 ± this"""

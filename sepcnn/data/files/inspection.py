@@ -24,9 +24,9 @@ except ImportError:
     imagehash = None  # type: ignore[assignment]
 
 COMMON_SHARE = 0.1
-"""share of the images above which a property is common"""
+"""fraction of the images above which a property is common"""
 MAX_CUT = 0.5
-"""share of an image that may be cropped without a note"""
+"""fraction of an image that may be cropped without a note"""
 HASH_SIDE = 16
 """a perceptual hash has HASH_SIDE² bits"""
 THUMBNAIL_SIDE = 16

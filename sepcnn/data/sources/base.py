@@ -25,7 +25,7 @@ class Request:
     shape: ImageShape
     """height, width and channels of the model's input"""
     validation: float
-    """share of the training images to hold out if the data has no validation split"""
+    """fraction of the training images to hold out if the data has no validation split"""
     split_seed: int
     """seed that decides which images are held out"""
     progress: ProgressCallback = no_progress
@@ -62,7 +62,7 @@ class Source(Choice):
 
 
 def hold_out(split: InMemorySplit, request: Request) -> tuple[InMemorySplit, InMemorySplit | None]:
-    """Split off validation images: the same share of each class, drawn with ``split_seed``.
+    """Split off validation images: the same fraction of each class, drawn with ``split_seed``.
 
     Each class keeps at least one training image. Validation is None if no image is held out.
     """

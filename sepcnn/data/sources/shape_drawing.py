@@ -189,7 +189,7 @@ def _turn(x: Floats, y: Floats, angle: Floats) -> tuple[Floats, Floats]:
 
 
 def _coverage(distance: Floats, pixel: float) -> Floats:
-    """The share of each pixel inside the shape, from the distance of its centre to the edge."""
+    """The fraction of each pixel inside the shape, from the distance of its centre to the edge."""
     return (0.5 - distance / pixel).clip(0, 1)
 
 
