@@ -152,12 +152,21 @@ def convolve_transposed(
 ) -> torch.Tensor:
     """Call ``conv_transpose2d``; on a CPU with contiguous tensors and never in bfloat16.
 
-    Without AVX-512, torch 2.14 writes outside its result for channels_last tensors, and rounds
+    For channels_last tensors, torch 2.14 writes outside its result. Without AVX-512, it rounds
     bfloat16 sums after each kernel tap.
     """
     if x.device.type != "cpu":
         return functional.conv_transpose2d(x, weight, bias, *geometry)
     x = x.float() if x.dtype == torch.bfloat16 else x
     with torch.autocast("cpu", enabled=False):
-        x, weight = x.contiguous(), weight.contiguous()
+        x, weight = without_channels_last(x), without_channels_last(weight)
         return functional.conv_transpose2d(x, weight, bias, *geometry)
+
+
+def without_channels_last(x: torch.Tensor) -> torch.Tensor:
+    """Return a contiguous tensor that torch cannot take for channels_last.
+
+    With one channel or 1×1 pixels both formats have the same order in memory, so ``contiguous``
+    keeps the strides of channels_last. torch looks at the strides.
+    """
+    return x.contiguous().flatten().view(x.shape)
