@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sepcnn.data.files.decoding import SUFFIXES
 from sepcnn.data.files.labels import SPLIT_WORDS, nfc, read_labels
+from sepcnn.data.files.opening import SUFFIXES
 from sepcnn.errors import DataError
 
 CSV_HINT = "put the images of each class in a folder of that name, or give a CSV: labels: FILE"

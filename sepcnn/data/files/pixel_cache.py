@@ -17,8 +17,9 @@ import numpy as np
 
 from sepcnn.backends.machine import free_memory, processor_count
 from sepcnn.cache import cache_folder
-from sepcnn.data.files.decoding import DECODER, Resize, decoder, read_image
+from sepcnn.data.files.decoding import DECODER, decoder, read_image
 from sepcnn.data.files.locks import locked
+from sepcnn.data.files.resizing import Resize
 from sepcnn.data.files.row_file import (
     RowFile,
     RowIndex,

@@ -12,10 +12,10 @@ import torch
 
 from sepcnn.data.dataset import Dataset
 from sepcnn.data.files import decoding
-from sepcnn.data.files.decoding import Resize
 from sepcnn.data.files.listing import ImageFile, Listing, list_images
 from sepcnn.data.files.on_disk import OnDiskSplit
 from sepcnn.data.files.pixel_cache import DecodedImages, StoredFormat, decode
+from sepcnn.data.files.resizing import Resize
 from sepcnn.data.sources.base import Request, Source
 from sepcnn.errors import DataError
 from sepcnn.language.values import FilePath, ImageShape, Pair

@@ -13,7 +13,7 @@ from pydantic import PlainValidator, WithJsonSchema, model_validator
 from sepcnn.cache import DOWNLOADS, cache_folder
 from sepcnn.data.dataset import Dataset, InMemorySplit
 from sepcnn.data.files import decoding
-from sepcnn.data.files.decoding import Resize
+from sepcnn.data.files.resizing import Resize
 from sepcnn.data.sources.array_resizing import resized_split
 from sepcnn.data.sources.base import Request, Source, hold_out
 from sepcnn.data.sources.published.array_catalogue import ARRAY_SETS, EMNIST
