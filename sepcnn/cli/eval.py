@@ -16,6 +16,7 @@ from sepcnn.cli import console
 from sepcnn.cli.options import PATH, as_json, overrides
 from sepcnn.config.config import Config
 from sepcnn.data.dataset import SPLITS, Dataset
+from sepcnn.data.sources.base import LAST
 from sepcnn.errors import SepcnnError
 from sepcnn.language.mismatch import Mismatch
 from sepcnn.training import checkpoint, evaluation
@@ -61,14 +62,19 @@ def command(path: Path, split: str | None, overrides: tuple[str, ...], as_json: 
         ),
     )
     device = choose_device(settings, asked=any(o.startswith(DEVICE) for o in overrides))
-    dataset = open_data(settings, stored.class_names)
+    facts = stored.facts
+    # An older checkpoint has one fingerprint of all splits: they can only be compared together.
+    needs_all = split == ALL_SPLITS or "fingerprints" not in facts
+    needed = None if needs_all else split or LAST
+    dataset = open_data(settings, stored.class_names, needed)
     name = split or default_split(dataset)
     names = list(dataset.splits()) if name == ALL_SPLITS else [name]
     images = [dataset.split(split_name) for split_name in names]
-    count, total = sum(map(len, images)), sum(map(len, dataset.splits().values()))
-    if text := difference(dataset, names, stored.facts):
+    count, total = sum(map(len, images)), dataset.total()
+    if text := difference(dataset, names, facts):
         # Not if only the test split differs: --split all would include the training images.
-        if not split and count < total and dataset.changed_splits(["train"], stored.facts):
+        train_differs = "train" in dataset.splits() and dataset.changed_splits(["train"], facts)
+        if not split and train_differs and total is not None and count < total:
             text += f"; --split {ALL_SPLITS} evaluates all {total:,} images"
         console.notes([text])
     net = stored.net().to(device)
@@ -78,7 +84,8 @@ def command(path: Path, split: str | None, overrides: tuple[str, ...], as_json: 
         scope = {"split": name, "images": count, "total_images": total}
         console.data(json.dumps(finite({**scope, **asdict(result)})))
     else:
-        console.say(f"{stored.path} on {name}: {count:,} of {total:,} images")
+        of_all = "" if total is None else f" of {total:,}"
+        console.say(f"{stored.path} on {name}: {count:,}{of_all} images")
         show(result)
 
 
@@ -92,13 +99,14 @@ def choose_device(settings: Config, asked: bool) -> torch.device:
         return machine.choose_device("auto")
 
 
-def open_data(settings: Config, class_names: tuple[str, ...]) -> Dataset:
-    """Open the data set with the model's class indices. Its classes must be among the model's.
+def open_data(settings: Config, class_names: tuple[str, ...], split: str | None) -> Dataset:
+    """Open the data set, or only one split of it, with the model's class indices.
 
-    Prints a note if images of some classes are missing.
+    The classes of the data must be among those of the model. Prints a note if images of some
+    classes are missing.
     """
     with console.ReadingProgress() as progress:
-        dataset = settings.open_data(progress)
+        dataset = settings.open_data(progress, split)
     numbered = dataset.with_class_names(class_names)
     notes = list(dataset.notes)
     if missing := [name for name in class_names if name not in dataset.class_names]:

@@ -122,10 +122,12 @@ class Config(Spec):
             raise self._located(mismatch.below("train", "loss", loss.chosen_name))
         return graph
 
-    def open_data(self, progress: ProgressCallback = no_progress) -> Dataset:
-        """Read the images. Errors: `ConfigError` at the data source."""
-        data = self.data
-        request = Request(self.model.input_shape, data.validation, data.split_seed, progress)
+    def open_data(
+        self, progress: ProgressCallback = no_progress, split: str | None = None
+    ) -> Dataset:
+        """Read the images; only one split if it is named. Errors: `ConfigError` at the source."""
+        data, shape = self.data, self.model.input_shape
+        request = Request(shape, data.validation, data.split_seed, progress, split)
         try:
             return self.data.source.open(request)
         except DataError as error:

@@ -81,6 +81,24 @@ class InMemorySplit(Split):
         return InMemorySplit(self.images[indices], self.labels[indices])
 
 
+class UnopenedSplit(Split):
+    """A split that was not read, because a command needs only another one."""
+
+    def __init__(self, count: int | None = None) -> None:
+        """``count`` is the number of images; None if it is not known without reading files."""
+        self.count = count
+        self.labels = torch.empty(0, dtype=torch.int64)
+
+    def read(self, indices: torch.Tensor) -> Batch:
+        raise NotImplementedError
+
+    def to(self, device: torch.device) -> UnopenedSplit:
+        return self
+
+    def fingerprint(self) -> bytes:
+        raise NotImplementedError
+
+
 class RelabelledSplit(Split):
     """A split with other class numbers: label ``i`` becomes ``new_labels[i]``."""
 
@@ -107,7 +125,7 @@ class RelabelledSplit(Split):
 
 @dataclass(frozen=True)
 class Dataset:
-    """Class names and splits; ``train`` always exists."""
+    """Class names and splits; ``train`` always exists, but may be an `UnopenedSplit`."""
 
     class_names: tuple[str, ...]
     train: Split
@@ -119,8 +137,23 @@ class Dataset:
     """what decoded image files, for example Pillow 12.1.0; None for arrays"""
 
     def splits(self) -> dict[str, Split]:
-        """The existing splits by name, in the order train, val, test."""
-        return {name: split for name in SPLITS if (split := getattr(self, name)) is not None}
+        """The opened splits by name, in the order train, val, test."""
+        every = {name: getattr(self, name) for name in SPLITS}
+        return {
+            name: split
+            for name, split in every.items()
+            if split is not None and not isinstance(split, UnopenedSplit)
+        }
+
+    def total(self) -> int | None:
+        """The number of images of all splits; None if it is not known without reading files."""
+        total = 0
+        for split in (self.train, self.val, self.test):
+            count = split.count if isinstance(split, UnopenedSplit) else len(split or ())
+            if count is None:
+                return None
+            total += count
+        return total
 
     def split(self, name: str) -> Split:
         """A split by name. Errors: `DataError` if the data set does not have it."""
@@ -144,12 +177,10 @@ class Dataset:
             hint = f"its classes are {', '.join(class_names)}: leave out other images"
             raise DataError(message, hint)
         new_labels = torch.tensor([labels[name] for name in self.class_names])
-        train, val, test = (
-            split and RelabelledSplit(split, new_labels)
-            for split in (self.train, self.val, self.test)
-        )
-        assert train is not None
-        return replace(self, class_names=class_names, train=train, val=val, test=test)
+        splits: dict[str, Any] = {
+            name: RelabelledSplit(split, new_labels) for name, split in self.splits().items()
+        }
+        return replace(self, class_names=class_names, **splits)
 
     def summary(self) -> dict[str, Any]:
         """Class names, counts and fingerprints: what a checkpoint stores about its data."""

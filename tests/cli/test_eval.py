@@ -200,7 +200,24 @@ def test_a_split_that_the_run_did_not_have(invoke: Invoke, tmp_path: Path) -> No
     assert invoke("eval", run, "--split", "val")[2] == ""
     code, out, err = invoke("eval", run, "--set", f"data.source.Arrays.test={file}", "--json")
     assert (code, err) == (0, "note: the run had no test images\n")
-    assert scope(json.loads(out)) == ("test", 30, 190)
+    assert scope(json.loads(out)) == ("test", 30, None)
+
+
+def test_files_of_other_splits_are_not_needed(invoke: Invoke, tmp_path: Path) -> None:
+    config, run = write_config(tmp_path, epochs=1), tmp_path / "run"
+    train, test = tmp_path / "colours.npz", write_colours(tmp_path / "test.npz", 30)
+    files = ["--set", f"data.source={{Arrays: {{train: {train}, test: {test}}}}}"]
+    assert invoke("train", config, "--run-dir", run, *files)[0] == 0
+    everything = {name: measured(invoke, run, "--split", name) for name in ("test", "val")}
+    test.write_bytes(b"damaged")
+    assert measured(invoke, run, "--split", "val")["confusion"] == everything["val"]["confusion"]
+    code, _, err = invoke("eval", run)
+    assert code == 2
+    assert f"{test}: not a NumPy file" in err
+    write_colours(test, 30)
+    train.unlink()
+    assert measured(invoke, run)["confusion"] == everything["test"]["confusion"]
+    assert invoke("eval", run)[1].startswith(f"{run}/best.safetensors on test: 30 images\n")
 
 
 def test_a_checkpoint_of_an_older_sepcnn_is_compared_as_a_whole(trained: Path) -> None:

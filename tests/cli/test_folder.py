@@ -16,6 +16,7 @@ from sepcnn.cli import console
 from sepcnn.cli.progress import epoch_line
 from sepcnn.data.files import pixel_cache
 from sepcnn.data.files.decoding import read_image
+from sepcnn.data.files.row_file import RowFile
 from sepcnn.training import checkpoint
 from sepcnn.training.evaluation import load_predictor
 from sepcnn.training.records import EpochRecord, Scores
@@ -79,6 +80,28 @@ def test_a_folder_without_splits_is_evaluated_on_its_held_out_part(
     assert err == f"note: the val images differ from those of the run {note}"
     code, out, _ = invoke("eval", run, *later, "--split", "all")
     assert out.startswith(f"{run}/best.safetensors on all: 27 of 27 images\n")
+
+
+def test_eval_reads_only_the_images_of_its_split(
+    config: Path, tmp_path: Path, invoke: Invoke
+) -> None:
+    run, test = tmp_path / "run", tmp_path / "photos" / "test"
+    readable = ["--set", "data.source.Folder.skip_unreadable=false"]
+    assert invoke("train", config, "--run-dir", run, "--set", "train.epochs=1", *readable)[0] == 0
+    before = invoke("eval", run, "--split", "val", "--json")
+    (test / "red" / "000.jpg").write_bytes(b"damaged")
+    after = invoke("eval", run, "--split", "val", "--json")
+    assert (after[0], after[2]) == (before[0], before[2]) == (0, "")
+    scores = [json.loads(out)["confusion"] for _, out, _ in (before, after)]
+    assert scores[0] == scores[1]
+    assert json.loads(after[1])["total_images"] == 120
+    code, _, err = invoke("eval", run)
+    assert (code, "1 of 60 images cannot be read" in err) == (2, True)
+    # Decoding the images of one split keeps the others in the cache.
+    picture("red", 7).save(test / "red" / "000.jpg")
+    (row_file,) = (tmp_path / "cache").rglob("*.rows")
+    assert invoke("eval", run)[0] == 0
+    assert len(RowFile(row_file).index) == 120
 
 
 def epoch_lines(run: Path) -> list[str]:

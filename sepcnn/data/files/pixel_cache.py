@@ -100,11 +100,16 @@ class DecodedImages:
 
 
 def decode(
-    files: list[str], target: StoredFormat, source: str, progress: ProgressCallback
+    files: list[str],
+    target: StoredFormat,
+    source: str,
+    progress: ProgressCallback,
+    others: Iterable[str] = (),
 ) -> DecodedImages:
     """Decode ``files``, or take them from the cache if they have not changed.
 
-    ``source`` names the data set, which has its own cache file.
+    ``source`` names the data set, which has its own cache file. ``others`` are its other files:
+    they are not decoded, but stay in the cache.
     Errors: `DataError` if a file changes while it is read, or if there is not enough space for the
     images in the cache folder and in memory.
     """
@@ -120,7 +125,7 @@ def decode(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with locked(path.with_suffix(".lock"), f"decoding the images of {source}"):
-            return decode_into_cache(files, target, path, metadata, progress)
+            return decode_into_cache(files, target, path, metadata, progress, others)
     except (OSError, ValueError) as error:  # ValueError: the file was truncated just now
         reason = ((error.strerror if isinstance(error, OSError) else "") or str(error)).lower()
         return decode_into_memory(files, target, reason, progress)
@@ -157,12 +162,14 @@ def decode_into_cache(
     path: Path,
     metadata: dict[str, Any],
     progress: ProgressCallback,
+    others: Iterable[str] = (),
 ) -> DecodedImages:
-    """Decode changed files and copy the rows of the others into a new file. Errors: OSError."""
+    """Decode changed files and copy the other rows into a new file. Errors: OSError."""
     cached = open_rows(path)  # another process may have written it while this one waited
     fresh = changed_files(files, cached)
     left = set(fresh)
     kept = [file for file in files if file not in left]
+    kept += sorted(cached.index.row_numbers().keys() & others) if cached else []
     if shutil.disk_usage(path.parent).free < len(files) * target.row_bytes:
         raise OSError("not enough space")
     unreadable: dict[str, str] = {}

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from pydantic import PlainValidator, ValidationInfo, WithJsonSchema, model_validator
 
-from sepcnn.data.dataset import Dataset, InMemorySplit
+from sepcnn.data.dataset import Dataset, InMemorySplit, Split, UnopenedSplit
 from sepcnn.data.sources.base import Request, Source, hold_out
 from sepcnn.errors import DataError
 from sepcnn.language.messages import invalid, quote
@@ -85,29 +85,33 @@ class Arrays(Source):
         class_names: dict[Path, tuple[str, ...]] = {}
         splits: dict[str, InMemorySplit] = {}
         all_splits = read_arrays((self.path,)) if self.path else {}
-        for split in SPLIT_NAMES:
+        given = [split for split in SPLIT_NAMES if self.path or getattr(self, split)]
+        needed = given if self.path else request.needed(given)
+        for split in needed:
             files = (self.path,) if self.path else getattr(self, split)
-            if files is None:
-                continue
             arrays = all_splits or read_arrays(files)
             found = images_and_labels(arrays, split, files[0], only_split=self.path is None)
             if found is not None:
                 splits[split] = to_split(*found, request.shape, files[0])
                 if names := read_class_names(arrays, files[0]):
                     class_names[files[0]] = names
-        if "train" not in splits:
+        if self.path and "train" not in splits:
             raise DataError(
                 f"{self.path}: there are no training images", "store x_train and y_train"
             )
-        train, val, test = (splits.get(name) for name in SPLIT_NAMES)
-        assert train is not None
-        if val is None:
-            train, val = hold_out(train, request)
+        parts: dict[str, Split | None] = {
+            name: UnopenedSplit() for name in given if name not in needed
+        }
+        parts |= splits
+        if "train" in splits and "val" not in parts:
+            parts["train"], parts["val"] = hold_out(splits["train"], request)
         names = common_class_names(class_names, splits)
-        if len(names) == 1:
+        if len(names) == 1 and "train" in splits:
             message = f"{self.training_file}: there is only one class, '{names[0]}'"
             raise DataError(message, "a classifier needs at least two")
-        return Dataset(names, train, val, test)
+        train = parts["train"]
+        assert train is not None
+        return Dataset(names, train, parts.get("val"), parts.get("test"))
 
 
 def read_arrays(files: tuple[Path, ...]) -> dict[str, np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -10,12 +11,15 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from sepcnn.data.dataset import Dataset, InMemorySplit
+from sepcnn.data.dataset import SPLITS, Dataset, InMemorySplit
 from sepcnn.data.files import decoding
 from sepcnn.data.progress import ProgressCallback, no_progress
 from sepcnn.language.spec import Choice, Table
 from sepcnn.language.values import ImageShape
 from sepcnn.randomness import stream
+
+LAST = "last"
+"""in place of a split's name in a `Request`: test if there is such a split, else val, else train"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,20 @@ class Request:
     """seed that decides which images are held out"""
     progress: ProgressCallback = no_progress
     """called while images are read"""
+    split: str | None = None
+    """name of the only split that is needed, or `LAST`; None: all. A source may open more"""
+
+    def needed(self, existing: Iterable[str]) -> tuple[str, ...]:
+        """Return which of the ``existing`` splits to open.
+
+        Without a val split, validation images are held out from train. If the split of the request
+        does not exist, all splits are opened, so that the error can name them.
+        """
+        names = tuple(name for name in SPLITS if name in existing)
+        split = names[-1] if self.split == LAST else self.split
+        if split == "val" and "val" not in names:
+            split = "train"
+        return (split,) if split in names else names
 
 
 class Source(Choice):

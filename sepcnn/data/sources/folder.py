@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable
 from itertools import compress
 from pathlib import Path
 from typing import ClassVar
@@ -10,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from sepcnn.data.dataset import Dataset
+from sepcnn.data.dataset import Dataset, Split, UnopenedSplit
 from sepcnn.data.files import decoding
 from sepcnn.data.files.listing import ImageFile, Listing, list_images
 from sepcnn.data.files.on_disk import OnDiskSplit
@@ -75,8 +76,11 @@ class Folder(Source):
         self.check(request.shape)
         listing = list_images(self.path, self.labels)
         form = StoredFormat(self._stored(request.shape), self.resize)
-        paths = [file.location for file in listing.files]
-        decoded = decode(paths, form, self._source(), request.progress)
+        needed = request.needed({split_of(file) for file in listing.files})
+        opened = [file for file in listing.files if split_of(file) in needed]
+        paths = [file.location for file in opened]
+        others = {file.location for file in listing.files}.difference(paths)
+        decoded = decode(paths, form, self._source(), request.progress, others)
         notes = [decoded.note] if decoded.note else []
         if decoded.unreadable:
             notes.append(self._report_unreadable(decoded.unreadable, len(paths)))
@@ -84,18 +88,18 @@ class Folder(Source):
             first, count = listing.unlabelled[0], len(listing.unlabelled)
             notes.append(f"left out, not in the folder of a class: {first}{more(count - 1)}")
         row_numbers = decoded.row_numbers()
-        files = [file for file in listing.files if file.location in row_numbers]
-        check_classes(files, listing)
+        files = [file for file in opened if file.location in row_numbers]
+        check_classes(files, listing, needed)
         splits = split_files(files, request)
-        parts = {
+        parts: dict[str, Split] = {
             name: on_disk(splits[name], decoded, row_numbers, listing.class_names, form)
-            if splits.get(name)
-            else None
-            for name in ("train", "val", "test")
+            for name in splits
+            if splits[name]
         }
-        train = parts["train"]
-        assert train is not None
-        val, test, decoder = parts["val"], parts["test"], decoding.decoder()
+        unopened = Counter(split_of(file) for file in listing.files if split_of(file) not in needed)
+        parts |= {name: UnopenedSplit(count) for name, count in unopened.items()}
+        train, val, test = parts["train"], parts.get("val"), parts.get("test")
+        decoder = decoding.decoder()
         return Dataset(listing.class_names, train, val, test, tuple(notes), decoder)
 
     def _source(self) -> str:
@@ -117,10 +121,17 @@ def more(count: int) -> str:
     return f" and {count:,} more" if count > 0 else ""
 
 
-def check_classes(files: list[ImageFile], listing: Listing) -> None:
-    """Errors: `DataError` if a split has no readable image of a class."""
+def split_of(file: ImageFile) -> str:
+    """The split of a file; train if the images are not split."""
+    return file.split or "train"
+
+
+def check_classes(files: list[ImageFile], listing: Listing, splits: Collection[str]) -> None:
+    """Errors: `DataError` if one of the splits has no readable image of a class."""
     left = {(file.split, file.class_name) for file in files}
     for split, of_split in listing.counts().items():
+        if (split or "train") not in splits:
+            continue
         for name in of_split:
             if (split, name) not in left:
                 where = f" in {split}" if split else ""
@@ -131,8 +142,8 @@ def split_files(files: Iterable[ImageFile], request: Request) -> dict[str, list[
     """The files of each split; validation images are held out if there is no val split."""
     splits: dict[str, list[ImageFile]] = {}
     for file in files:
-        splits.setdefault(file.split or "train", []).append(file)
-    if "val" not in splits:
+        splits.setdefault(split_of(file), []).append(file)
+    if "train" in splits and "val" not in splits:
         splits["train"], splits["val"] = hold_out(splits["train"], request)
     return splits
 
