@@ -5,7 +5,7 @@
     config = sepcnn.load_config("configs/xception_mini.yaml")
     model = sepcnn.build(config)                     # a torch.nn.Module, images N×C×H×W
     predictor = sepcnn.load("runs/xception_mini/1")  # a trained model
-    probabilities = predictor.predict(images)        # images: uint8 N×H×W×C
+    probabilities = predictor.predict("photo.jpg")   # or an image of Pillow, an array, or a list
 
 Importing the package is fast: it imports torch only when one of these names is used.
 """
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from sepcnn.api import build, load, load_config
     from sepcnn.config.config import Config
     from sepcnn.errors import SepcnnError
-    from sepcnn.training.evaluation import Predictor
+    from sepcnn.training.prediction import Predictor
 
 _MODULES = {
     "Config": "sepcnn.config.config",
-    "Predictor": "sepcnn.training.evaluation",
+    "Predictor": "sepcnn.training.prediction",
     "SepcnnError": "sepcnn.errors",
     "build": "sepcnn.api",
     "load": "sepcnn.api",

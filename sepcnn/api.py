@@ -10,7 +10,7 @@ from sepcnn.config.loading import load_config as load_config_file
 from sepcnn.errors import InputError
 from sepcnn.nn import model
 from sepcnn.nn.model import Net
-from sepcnn.training.evaluation import load_predictor as load
+from sepcnn.training.prediction import load_predictor as load
 
 __all__ = ["build", "load", "load_config"]
 

@@ -14,8 +14,8 @@ from sepcnn.cli import console
 from sepcnn.cli.options import PATH, as_json
 from sepcnn.data.files.listing import find_images
 from sepcnn.errors import DataError
-from sepcnn.training import evaluation
-from sepcnn.training.evaluation import Predictor
+from sepcnn.training import prediction
+from sepcnn.training.prediction import Predictor
 
 FILES_PER_BATCH = 256
 
@@ -34,7 +34,7 @@ def command(checkpoint: Path, paths: tuple[Path, ...], top: int, as_json: bool) 
     and skipped; the exit code is then 1.
     """
     machine.keep_freed_memory()
-    predictor = evaluation.load_predictor(checkpoint)
+    predictor = prediction.load_predictor(checkpoint)
     results: list[dict[str, Any]] = []
     files: list[Path] = []
     for path in paths:

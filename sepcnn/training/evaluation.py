@@ -1,25 +1,20 @@
-"""Evaluation and prediction, in float32 and without gradients."""
+"""Evaluation, in float32 and without gradients."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.nn import functional
 
-from sepcnn.backends.machine import choose_device
-from sepcnn.config.config import Config
 from sepcnn.data.batch import centre_crop
 from sepcnn.data.dataset import Split
 from sepcnn.nn.layers.module import penalty
 from sepcnn.nn.losses import Loss
 from sepcnn.nn.model import Net
-from sepcnn.training import checkpoint, metrics
+from sepcnn.training import metrics
 from sepcnn.training.metrics import ClassMetrics
 from sepcnn.training.records import Scores
 
@@ -114,44 +109,3 @@ def evaluate(
         ece=metrics.calibration_error(probabilities, labels),
         images_per_second=len(labels) / seconds,
     )
-
-
-class Predictor:
-    """A trained model that classifies images."""
-
-    def __init__(
-        self, model: Net, class_names: tuple[str, ...], config: Config, device: str = "cpu"
-    ) -> None:
-        self.device = choose_device(device)
-        self.model = model.to(self.device)
-        self.class_names = class_names
-        self.config = config
-
-    @torch.no_grad()
-    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Class probabilities, float32 [N, classes], of images uint8 [N, H, W, C].
-
-        Height, width and channels are those of ``config.model.input_shape``.
-        Errors: ValueError for another shape or dtype.
-        """
-        shape = self.config.model.input_shape
-        images = np.ascontiguousarray(images)
-        if images.dtype != np.uint8 or images.shape[1:] != shape:
-            expected = "×".join(map(str, shape))
-            found = "×".join(map(str, images.shape))
-            message = f"expected uint8 N×{expected}, found {images.dtype} {found}"
-            raise ValueError(message)
-        probabilities = [
-            functional.softmax(self.model.logits(to_input(batch.to(self.device))), dim=1).cpu()
-            for batch in torch.tensor(images).split(batch_size(shape))
-        ]
-        return torch.cat(probabilities).numpy()
-
-
-def load_predictor(path: Path | str, device: str = "cpu") -> Predictor:
-    """Load a trained model from a checkpoint file or a run folder (the best, else the last).
-
-    ``device`` is auto, cpu, cuda, cuda:1 or mps. Errors: `CheckpointError`, `InputError`.
-    """
-    stored = checkpoint.read(checkpoint.locate(Path(path)))
-    return Predictor(stored.net(), stored.class_names, stored.config, device)

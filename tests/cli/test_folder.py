@@ -18,7 +18,7 @@ from sepcnn.data.files import pixel_cache
 from sepcnn.data.files.decoding import read_image
 from sepcnn.data.files.row_file import RowFile
 from sepcnn.training import checkpoint
-from sepcnn.training.evaluation import load_predictor
+from sepcnn.training.prediction import load_predictor
 from sepcnn.training.records import EpochRecord, Scores
 from tests.cli.conftest import Invoke
 from tests.pictures import picture, write_folder

@@ -1,23 +1,20 @@
-"""Evaluation and prediction of a net, and the public Python interface."""
+"""Evaluation of a net, and the public Python interface."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
 import sepcnn
-from sepcnn.backends.folding import folded
 from sepcnn.config.config import Config
 from sepcnn.config.loading import load_config
 from sepcnn.data.dataset import Dataset
 from sepcnn.nn.losses import CategoricalCrossentropy
 from sepcnn.nn.model import Net, build
 from sepcnn.training import evaluation
-from sepcnn.training.evaluation import Predictor
 from tests.runs import write_config
 
 
@@ -62,44 +59,6 @@ def test_batches_do_not_matter(net: Net, dataset: Dataset, monkeypatch: pytest.M
     monkeypatch.setattr(evaluation, "PIXELS_A_BATCH", 7 * 12 * 12)
     parts, _ = evaluation.logits_of(net, dataset.train)
     torch.testing.assert_close(parts, whole, rtol=1e-5, atol=1e-6)
-
-
-def test_predictor(net: Net, config: Config, dataset: Dataset) -> None:
-    predictor = Predictor(net.eval(), dataset.class_names, config)
-    images = dataset.train.read(torch.arange(5)).images.numpy()
-    probabilities = predictor.predict(images)
-    assert probabilities.shape == (5, 3)
-    assert probabilities.dtype == np.float32
-    np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-6)
-    assert predictor.predict(images[:0]).shape == (0, 3)
-    mirrored = predictor.predict(images[..., ::-1])  # a view with negative strides, as of OpenCV
-    np.testing.assert_array_equal(mirrored, predictor.predict(images[..., ::-1].copy()))
-
-
-def test_predictor_of_a_folded_net(net: Net, config: Config, dataset: Dataset) -> None:
-    images = dataset.train.read(torch.arange(64)).images
-    for _ in range(20):  # which move the statistics
-        net.train().logits(evaluation.to_input(images))
-    predictor = Predictor(net.eval(), dataset.class_names, config)
-    expected = predictor.predict(images.numpy())
-    predictor.model = folded(net)
-    assert "batch_normalization.weight" not in predictor.model.state_dict()
-    np.testing.assert_allclose(predictor.predict(images.numpy()), expected, rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("images", "found"),
-    [
-        (np.zeros((2, 12, 12, 3), np.float32), "float32 2×12×12×3"),
-        (np.zeros((12, 12, 3), np.uint8), "uint8 12×12×3"),
-        (np.zeros((2, 12, 13, 3), np.uint8), "uint8 2×12×13×3"),
-    ],
-    ids=["float", "one image", "size"],
-)
-def test_predictor_refuses(net: Net, config: Config, images: np.ndarray, found: str) -> None:
-    predictor = Predictor(net, ("a", "b", "c"), config)
-    with pytest.raises(ValueError, match=f"^expected uint8 N×12×12×3, found {found}$"):
-        predictor.predict(images)
 
 
 def test_the_public_names(tmp_path: Path) -> None:

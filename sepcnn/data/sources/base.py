@@ -67,12 +67,12 @@ class Source(Choice):
         Errors: `DataError` if it cannot.
         """
 
-    def read_image(self, path: Path, shape: ImageShape) -> np.ndarray:
+    def read_image(self, path: Path, shape: ImageShape, content: bytes | None = None) -> np.ndarray:
         """Read one image file as this source prepares it for the model: uint8 [H, W, C].
 
-        Errors: `DataError`.
+        ``content`` are the bytes of the file, if they are in memory. Errors: `DataError`.
         """
-        return decoding.read_image(path, shape)
+        return decoding.read_image(path, shape, content=content)
 
     @abstractmethod
     def open(self, request: Request) -> Dataset:

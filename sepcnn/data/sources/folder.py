@@ -67,8 +67,8 @@ class Folder(Source):
     def _stored(self, shape: ImageShape) -> ImageShape:
         return (*(self.stored_size or shape[:2]), shape[2])
 
-    def read_image(self, path: Path, shape: ImageShape) -> np.ndarray:
-        stored = decoding.read_image(path, self._stored(shape), self.resize)
+    def read_image(self, path: Path, shape: ImageShape, content: bytes | None = None) -> np.ndarray:
+        stored = decoding.read_image(path, self._stored(shape), self.resize, content=content)
         top, left = ((stored.shape[axis] - shape[axis]) // 2 for axis in (0, 1))
         return stored[top : top + shape[0], left : left + shape[1]]
 

@@ -96,8 +96,8 @@ class Torchvision(Source):
             message = f"expected 1 or 3 channels for {self.name}, {given}"
             raise DataError(message, f"write input_shape: {own}")
 
-    def read_image(self, path: Path, shape: ImageShape) -> np.ndarray:
-        return decoding.read_image(path, shape, self.resize)
+    def read_image(self, path: Path, shape: ImageShape, content: bytes | None = None) -> np.ndarray:
+        return decoding.read_image(path, shape, self.resize, content=content)
 
     def open(self, request: Request) -> Dataset:
         self.check(request.shape)

@@ -1,0 +1,135 @@
+"""Prediction: a trained model that classifies files, images of Pillow and arrays."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from sepcnn.backends.machine import choose_device, processor_count
+from sepcnn.config.config import Config
+from sepcnn.errors import DataError
+from sepcnn.nn.model import Net
+from sepcnn.training import checkpoint
+from sepcnn.training.evaluation import batch_size, to_input
+from sepcnn.training.model_input import Images, ModelInput, list_of_images
+
+QUEUED_PER_THREAD = 4
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Predictor:
+    """A trained model that classifies images."""
+
+    def __init__(
+        self, model: Net, class_names: tuple[str, ...], config: Config, device: str = "cpu"
+    ) -> None:
+        self.device = choose_device(device)
+        self.model = model.to(self.device)
+        self.class_names = class_names
+        self.config = config
+
+    def predict(self, images: Images) -> NDArray[np.float32]:
+        """Class probabilities of one image, float32 [classes], or of several, float32 [N, classes].
+
+        One image is a path (str or `Path`), an image of Pillow, or an array, uint8 [H, W] or
+        [H, W, C]. Several images are an array, uint8 [N, H, W, C], or a list or other iterable
+        whose items are one image each, of any size.
+
+        Images are read as in training: rotated upright, resized and converted to the model's
+        channels. An image of Pillow gives the same as its file if it was opened and not changed
+        or decoded yet. An array of exactly ``config.model.input_shape`` is used unchanged.
+
+        Errors: `DataError` for a file that cannot be read. ValueError for an array of another
+        shape or dtype, TypeError for another type; both messages end with what to do.
+        """
+        shape = self.config.model.input_shape
+        given, is_single = list_of_images(images, shape)
+        probabilities: list[NDArray[np.float32]] = []
+        if isinstance(given, np.ndarray) and given.dtype == np.uint8 and given.shape[1:] == shape:
+            size = batch_size(shape)
+            for start in range(0, len(given), size):
+                probabilities.extend(self._probabilities(given[start : start + size]))
+        else:
+            for row in self.predict_each(given):
+                if isinstance(row, DataError):
+                    raise row
+                probabilities.append(row)
+        if is_single:
+            return probabilities[0]
+        if not probabilities:
+            return np.empty((0, len(self.class_names)), np.float32)
+        return np.stack(probabilities)
+
+    def predict_each(self, images: Iterable[object]) -> Iterator[NDArray[np.float32] | DataError]:
+        """Yield the probabilities, float32 [classes], or the error of each image, in order.
+
+        At most a batch of images is in memory. Errors: as `predict`, except `DataError`.
+        """
+        shape = self.config.model.input_shape
+        reader = ModelInput(self.config.data.source, shape)
+        waiting: list[NDArray[np.uint8] | DataError] = []
+        readable = 0
+        for pixels in in_threads(reader.pixels_or_error, enumerate(images)):
+            waiting.append(pixels)
+            readable += not isinstance(pixels, DataError)
+            if readable == batch_size(shape):
+                yield from self._results(waiting)
+                waiting, readable = [], 0
+        yield from self._results(waiting)
+
+    def _results(
+        self, batch: list[NDArray[np.uint8] | DataError]
+    ) -> Iterator[NDArray[np.float32] | DataError]:
+        pixels = [image for image in batch if not isinstance(image, DataError)]
+        rows = iter(self._probabilities(np.stack(pixels)) if pixels else ())
+        for image in batch:
+            yield image if isinstance(image, DataError) else next(rows)
+
+    @torch.no_grad()
+    def _probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Class probabilities, float32 [N, classes], of one batch of the model's input shape."""
+        # torch does not take arrays with negative strides or without permission to write.
+        batch = torch.tensor(np.ascontiguousarray(images)).to(self.device)
+        probabilities = functional.softmax(self.model.logits(to_input(batch)), dim=1)
+        found: NDArray[np.float32] = probabilities.cpu().numpy()
+        return found
+
+
+def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Apply a function to items on all cores; yield the results in order.
+
+    Threads are enough, because Pillow releases the GIL while it decodes and resizes.
+    """
+    remaining, threads = iter(items), processor_count()
+    first = list(islice(remaining, 2))
+    if len(first) < 2:  # starting a pool takes longer than small images do
+        yield from map(function, first)
+        return
+    pool = ThreadPoolExecutor(threads)
+    waiting: deque[Future[Result]] = deque(pool.submit(function, item) for item in first)
+    try:
+        while waiting:
+            more = islice(remaining, max(0, QUEUED_PER_THREAD * threads - len(waiting)))
+            waiting.extend(pool.submit(function, item) for item in more)
+            yield waiting.popleft().result()
+    finally:  # do not wait for the rest after an interrupt
+        pool.shutdown(cancel_futures=True)
+
+
+def load_predictor(path: Path | str, device: str = "cpu") -> Predictor:
+    """Load a trained model from a checkpoint file or a run folder (the best, else the last).
+
+    ``device`` is auto, cpu, cuda, cuda:1 or mps. Errors: `CheckpointError`, `InputError`.
+    """
+    stored = checkpoint.read(checkpoint.locate(Path(path)))
+    return Predictor(stored.net(), stored.class_names, stored.config, device)
