@@ -13,6 +13,7 @@ from typing import Literal
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
+from sepcnn.language.characters import look_alike
 from sepcnn.language.descriptions import field_descriptions
 from sepcnn.language.edit import to_yaml
 
@@ -31,6 +32,8 @@ def unknown_name(message: str, name: str, known: Iterable[str]) -> PydanticCusto
     before_colon = name.partition(":")[0]
     if before_colon != name and before_colon in choices:
         hint = f"write a space after the colon of '{before_colon}:'"
+    elif latin := look_alike(name, choices):
+        hint = f"write '{latin[0]}': {latin[1]}"
     elif near := nearest(name, choices):
         hint = f"did you mean '{near}'?"
     return _refusal(message, hint, at="key")
@@ -144,6 +147,8 @@ def _translate(cls: type[BaseModel], detail: ErrorDetails) -> PydanticCustomErro
         options = [option.strip() for option in expected.replace(" or ", ", ").split(",")]
         near = difflib.get_close_matches(str(value), options, n=1)
         hint = f"did you mean '{near[0]}'?" if near else about
+        if latin := look_alike(str(value), options):
+            hint = f"write '{latin[0]}': {latin[1]}"
         return invalid(f"expected one of {', '.join(options)}; found {quote(value)}", hint)
     if kind in _BOUNDS:
         words, key = _BOUNDS[kind]

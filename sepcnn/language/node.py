@@ -18,6 +18,10 @@ FORBIDDEN = re.compile(
     "(?!\\A\ufeff)"
     "[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
+# Characters without width, and those that reverse the order of others, hide where an error is.
+UNSAFE_TO_SHOW = re.compile(
+    f"{FORBIDDEN.pattern}|[\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff]"
+)
 _PATH_NAME = r'[^\s.\[\]"]+'
 _PATH_PART = re.compile(
     rf'\[(?P<index>[0-9]{{1,9}})\]|(?P<dot>\.?)(?:(?P<name>{_PATH_NAME})|"(?P<quoted>(?:[^"]|"")*)")'
@@ -128,7 +132,7 @@ class Page:
         self.source, self.text = source, text
         self.starts = [int(text.startswith(BYTE_ORDER_MARK))]
         self.starts += [found.end() for found in LINE_BREAK.finditer(text)]
-        shown = FORBIDDEN.sub("\ufffd", text.removeprefix(BYTE_ORDER_MARK))
+        shown = UNSAFE_TO_SHOW.sub("\ufffd", text.removeprefix(BYTE_ORDER_MARK))
         self.lines = LINE_BREAK.split(shown)
 
     def location(self, start: int, end: int) -> Location:

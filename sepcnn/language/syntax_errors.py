@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from sepcnn.errors import Problem
+from sepcnn.language.characters import wrong_closing_quote
 from sepcnn.language.node import Page
 
 # Part of PyYAML's message, our message, and a hint. The first match is used.
@@ -51,7 +52,10 @@ def syntax_problem(page: Page, error: Any) -> Problem:
         words, message, hint = row
         if words in error.problem:
             if row in _UNFINISHED and error.context_mark:
-                place = page.location(error.context_mark.index, error.context_mark.index)
+                start = error.context_mark.index
+                if "found unexpected" in words and (found := wrong_closing_quote(page, start)):
+                    return found
+                place = page.location(start, start)
             return Problem(message, place, hint=hint)
     hint = "check the quotes, colons and indentation here"
     return Problem(f"this is not YAML: {error.problem}", place, hint=hint)

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from sepcnn.errors import ConfigError, Location, Problem
+from sepcnn.language.characters import character_problems, described, without_marks
 from sepcnn.language.node import FORBIDDEN, KeyPath, Node, Page, Scalar, children, format_path
 from sepcnn.language.syntax_errors import syntax_problem
 from sepcnn.wording import shell_command
@@ -72,12 +73,15 @@ def parse(text: str | bytes, source: str) -> Node:
     if len(page.text) > MAX_SIZE:
         message = f"a config has at most {MAX_SIZE:,} characters"
         raise config_error(message, Location(source, 1, 1), "check that this is the right file")
-    if found := FORBIDDEN.search(page.text):
-        message = f"the character U+{ord(found.group()):04X} is not allowed"
+    readable = without_marks(page.text)
+    if found := FORBIDDEN.search(readable):
+        message = f"the character {described(found.group())} is not allowed"
         raise config_error(
             message, page.location(found.start(), found.end()), "delete the character"
         )
-    builder = _Builder(page)
+    if problems := character_problems(page):
+        raise ConfigError(problems)
+    builder = _Builder(page, readable)
     try:
         root = builder.document()
     except yaml.MarkedYAMLError as error:
@@ -101,9 +105,10 @@ class _Builder:
     Problems that do not affect the structure are collected, so that all are reported at once.
     """
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: Page, readable: str) -> None:
+        """``readable`` is the text of the page without what PyYAML reads otherwise than editors."""
         self.page = page
-        self.loader: Any = yaml.BaseLoader(page.text)
+        self.loader: Any = yaml.BaseLoader(readable)
         self.problems: list[Problem] = []
         self.anchors: dict[str, Node | None] = {}  # None while the anchored value is being built
 

@@ -240,7 +240,11 @@ def test_whole_messages(text: str | bytes, message: str) -> None:
         ),
         ("a: \ud800", "1:4: the character U+D800 is not allowed", "delete the character"),
         ("a: 1\nb: \0", "2:4: the character U+0000 is not allowed", "delete the character"),
-        ("a: \u2028", "1:4: the character U+2028 is not allowed", "delete the character"),
+        (
+            "a: \u2028",
+            "1:4: the character U+2028 (line separator) is not allowed",
+            "delete the character",
+        ),
         ("a: " + "9" * 5000, "1:4: the number is too large", TOO_LARGE),
         ("a: 18446744073709551616", "1:4: the number is too large", TOO_LARGE),
         ("a: -1e999", "1:4: the number is too large", TOO_LARGE),
