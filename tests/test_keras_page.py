@@ -229,13 +229,3 @@ def test_activations_below_zero(name: str, fields: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         cls.model_validate(fields)
     assert f"`{name}`" in VALUES
-
-
-@pytest.mark.parametrize(
-    ("kind", "spelling"),
-    [("initializer", "GlorotUniform"), ("loss", "CategoricalCrossentropy"), ("optimizer", "adam")],
-)
-def test_spellings_that_keras_accepts_and_sepcnn_refuses(kind: str, spelling: str) -> None:
-    assert HOMES[kind].get(spelling) is not None
-    assert spelling not in next(table for table in TABLES if table.kind == kind)
-    assert f"`{spelling}`" in PAGE

@@ -99,9 +99,10 @@ def choice_of(table: Table, definitions: dict[str, Any]) -> dict[str, Any]:
             forms.append(own[first])
         summary = (inspect.getdoc(chosen) or "").split("\n")[0]
         named[name] = {"anyOf": forms, "description": summary}
+    named |= {spelling: named[name] for spelling, name in table.spellings.items()}
     return {
         "anyOf": [
-            {"enum": list(table)},
+            {"enum": list(named)},
             {
                 "type": "object",
                 "properties": named,

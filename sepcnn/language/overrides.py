@@ -107,7 +107,7 @@ class _Target:
             # Not a valid choice: reading the result reports the problem.
             return (*self.path, keys[0]), self._nested(None, None, keys[1:])
         chosen = cls.table.get(name)
-        if keys[0] == name:
+        if keys[0] == name or (chosen and cls.table.get(str(keys[0])) is chosen):
             keys = keys[1:]
         elif keys[0] in cls.table:
             where = format_path(tuple(self.path))

@@ -108,19 +108,33 @@ class Spec(BaseModel):
 
 
 class Table(Mapping[str, type["Choice"]]):
-    """The table of one kind: name in a config → class."""
+    """The table of one kind: name in a config → class.
+
+    Keras has a second spelling of many names, as ``L2`` for ``l2``. Such a spelling can be looked
+    up, but the table does not list it.
+    """
 
     def __init__(self, kind: str, several: str = "keep one") -> None:
         """``several`` is the hint if a config gives several where one is expected."""
         self.kind, self.several = kind, several
         self._entries: dict[str, type[Choice]] = {}
+        self.spellings: dict[str, str] = {}
+        """second spelling → name in the table"""
 
     def fill(self, entries: Mapping[str, type[Choice]]) -> None:
         """Fill the table. It is declared before its classes, since a block contains layers."""
         self._entries.update(entries)
 
+    def accept(self, spellings: Mapping[str, str]) -> None:
+        """Accept other spellings of names in the table."""
+        self.spellings.update(spellings)
+
+    def class_names(self) -> dict[str, str]:
+        """The name of each class, as a spelling of its name in the table."""
+        return {cls.__name__: self.name_of(cls) for cls in self.values()}
+
     def __getitem__(self, name: str) -> type[Choice]:
-        return self._entries[name]
+        return self._entries[self.spellings.get(name, name)]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)

@@ -150,3 +150,4 @@ CONSTRAINTS.fill(
         "unit_norm": UnitNorm,
     }
 )
+CONSTRAINTS.accept(CONSTRAINTS.class_names())

@@ -281,3 +281,7 @@ INITIALIZERS.fill(
         "uniform": RandomUniform,
     }
 )
+INITIALIZERS.accept(
+    INITIALIZERS.class_names()
+    | {"IdentityInitializer": "identity", "OrthogonalInitializer": "orthogonal"}
+)

@@ -215,3 +215,4 @@ LOSSES.fill(
         "binary_focal_crossentropy": BinaryFocalCrossentropy,
     }
 )
+LOSSES.accept(LOSSES.class_names() | dict.fromkeys(("bce", "BCE"), "binary_crossentropy"))

@@ -111,3 +111,4 @@ REGULARIZERS.fill(
         "orthogonal_regularizer": OrthogonalRegularizer,
     }
 )
+REGULARIZERS.accept(REGULARIZERS.class_names() | {"l1l2": "l1_l2"})

@@ -94,6 +94,14 @@ def at(config: Config, path: str) -> object:
             "optimizer.SGD.momentum",
             0.5,
         ),
+        # another spelling of Keras
+        (
+            "optimizer: sgd",
+            "train.optimizer.SGD.momentum=1/2",
+            "optimizer: {sgd: {momentum: 1/2}}",
+            "optimizer.SGD.momentum",
+            0.5,
+        ),
         # the first field
         (
             "optimizer: {SGD: 0.1} # o",

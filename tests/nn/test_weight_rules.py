@@ -264,9 +264,9 @@ def dense(field: str) -> str:
             "l2: multiplies the sum of squares",
         ),
         (
-            dense("kernel_regularizer: L2"),
+            dense("kernel_regularizer: L_2"),
             "[0].Dense.kernel_regularizer",
-            "unknown regularizer 'L2'",
+            "unknown regularizer 'L_2'",
             "did you mean 'l2'?",
         ),
         (
@@ -333,7 +333,7 @@ def dense(field: str) -> str:
     ],
     ids=[
         "negative",
-        "capital",
+        "misspelt",
         "orthogonal-bias",
         "axis",
         "axis-twice",

@@ -24,3 +24,4 @@ OPTIMIZERS.fill(
         "Lion": Lion,
     }
 )
+OPTIMIZERS.accept({name.lower(): name for name in OPTIMIZERS})
