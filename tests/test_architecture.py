@@ -19,7 +19,7 @@ from sepcnn.language.spec import Choice, Spec
 # floor do not import each other.
 FLOORS = [
     ["cli"],
-    ["api", "check", "benchmark", "manual", "preview", "starter"],
+    ["api", "check", "benchmark", "manual", "preview", "results", "starter"],
     ["training"],
     ["config"],
     ["data"],

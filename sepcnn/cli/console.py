@@ -52,6 +52,10 @@ def width(*, stderr: bool = False) -> int:
     return _console(stderr).width
 
 
+def output_is_terminal() -> bool:
+    return sys.stdout.isatty()
+
+
 def say(text: str = "") -> None:
     """Print a line of the result."""
     _console().print(Text(text))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,12 @@ from sepcnn.data.dataset import SPLITS, Dataset
 from sepcnn.data.sources.base import LAST
 from sepcnn.errors import SepcnnError
 from sepcnn.language.mismatch import Mismatch
+from sepcnn.results.csv_file import check_target
+from sepcnn.results.mistakes import write_mistakes
 from sepcnn.training import checkpoint, evaluation
 from sepcnn.training.evaluation import Evaluation
 from sepcnn.training.records import finite
+from sepcnn.wording import counted
 
 DEVICE = "train.device"
 ALL_SPLITS = "all"
@@ -43,15 +45,29 @@ MEAN_OF_CLASSES = "mean of the classes"
     type=click.Choice([*SPLITS, ALL_SPLITS]),
     help="The split to evaluate, or all. Default: test, else val, else train.",
 )
+@click.option(
+    "--errors",
+    type=PATH,
+    metavar="FILE",
+    help="Write the images that are classified wrongly to a CSV file.",
+)
 @overrides
 @as_json
-def command(path: Path, split: str | None, overrides: tuple[str, ...], as_json: bool) -> None:
+def command(
+    path: Path,
+    split: str | None,
+    errors: Path | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Evaluate a trained model: loss, accuracy, per-class metrics, confusion matrix, calibration.
 
     For a run folder, the best checkpoint is used, or the last if there is no best one. --set can
     change values of data and train.device, for instance to evaluate other images. --split all
     evaluates the images of all splits.
     """
+    if errors is not None:
+        check_target(errors, "--errors")
     machine.keep_freed_memory()
     stored = checkpoint.read(checkpoint.locate(path))
     settings = stored.config.with_overrides(
@@ -80,13 +96,19 @@ def command(path: Path, split: str | None, overrides: tuple[str, ...], as_json: 
     net = stored.net().to(device)
     on_device = [split_images.to(device) for split_images in images]
     result = evaluation.evaluate(net, on_device, settings.train.loss, stored.class_names)
+    if errors is not None:
+        splits = dict(zip(names, images, strict=True))
+        write_mistakes(errors, result.mistakes, splits, stored.class_names)
     if as_json:
         scope = {"split": name, "images": count, "total_images": total}
-        console.data(json.dumps(finite({**scope, **asdict(result)})))
+        console.data(json.dumps(finite({**scope, **result.to_json()})))
     else:
         of_all = "" if total is None else f" of {total:,}"
         console.say(f"{stored.path} on {name}: {count:,}{of_all} images")
         show(result)
+        if errors is not None:
+            wrong = counted(len(result.mistakes), "image")
+            console.say(f"wrote {errors}: {wrong} classified wrongly")
 
 
 def choose_device(settings: Config, asked: bool) -> torch.device:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,20 @@ from sepcnn.cli import console
 from sepcnn.cli.options import PATH, as_json
 from sepcnn.data.files.listing import find_images
 from sepcnn.errors import DataError
+from sepcnn.results.copies import UNSURE, SortedCopies, check_folders, outside
+from sepcnn.results.csv_file import (
+    check_target,
+    path_cell,
+    probability_cell,
+    text_cell,
+    write_csv,
+)
 from sepcnn.training import prediction
 from sepcnn.training.prediction import Predictor
+from sepcnn.wording import counted
 
-FILES_PER_BATCH = 256
+Result = dict[str, Any]
+"""path and predictions or error, and copied_to with --copy-to"""
 
 
 @click.command(name="predict")
@@ -26,54 +38,111 @@ FILES_PER_BATCH = 256
 @click.option(
     "--top", type=click.IntRange(min=1), default=1, help="Number of classes per image. Default: 1."
 )
+@click.option("--csv", type=PATH, metavar="FILE", help="Write the result to a CSV file.")
+@click.option(
+    "--copy-to",
+    type=PATH,
+    metavar="DIR",
+    help="Copy each image to a folder of DIR that is named by its class.",
+)
+@click.option(
+    "--min-probability",
+    type=click.FloatRange(0, 1),
+    help="With --copy-to: images whose class is less probable go to the folder unsure.",
+)
 @as_json
-def command(checkpoint: Path, paths: tuple[Path, ...], top: int, as_json: bool) -> int:
+def command(
+    checkpoint: Path,
+    paths: tuple[Path, ...],
+    top: int,
+    csv: Path | None,
+    copy_to: Path | None,
+    min_probability: float | None,
+    as_json: bool,
+) -> int:
     """Predict the class of image files, or of all image files in folders.
 
     Images are rotated upright and resized as for training. A file that cannot be read is reported
-    and skipped; the exit code is then 1.
+    and skipped; the exit code is then 1. With --csv or --copy-to, the predictions are not printed.
     """
+    if min_probability is not None and copy_to is None:
+        raise click.UsageError("--min-probability needs --copy-to DIR")
+    if csv is not None:
+        check_target(csv, "--csv")
     machine.keep_freed_memory()
     predictor = prediction.load_predictor(checkpoint)
-    results: list[dict[str, Any]] = []
-    files: list[Path] = []
-    for path in paths:
-        try:
-            files += find_images(path)
-        except DataError as error:
-            results.append({"path": str(path), "error": error.message})
-    for first in range(0, len(files), FILES_PER_BATCH):
-        results += predictions(predictor, files[first : first + FILES_PER_BATCH], top)
+    copies = None
+    if copy_to is not None:
+        check_folders(copy_to, paths)
+        copies = SortedCopies(copy_to, predictor.class_names)
+    files, errors = list_files(paths, copy_to)
+    prints = not (as_json or csv or copies)
+    results: list[Result] = []
+    failed = False
+    try:
+        for result in in_order(errors, predict(predictor, files, top, prints)):
+            failed |= "error" in result
+            if copies and "error" not in result:
+                best = result["predictions"][0]
+                is_sure = best["probability"] >= (min_probability or 0)
+                copied = copies.add(Path(result["path"]), best["name"] if is_sure else None)
+                result["copied_to"] = str(copied)
+            if not as_json:
+                show(result, prints)
+            if as_json or csv or copies:
+                results.append(result)
+    except KeyboardInterrupt:
+        if copies:
+            made = counted(copies.copied, "image")
+            console.note(f"interrupted: {made} copied; repeat the command to continue")
+        raise
+    if csv is not None:
+        write_results(csv, results, top)
     if as_json:
         console.data(json.dumps(results))
     else:
-        show(results)
-    return 1 if any("error" in result for result in results) else 0
+        if copies:
+            show_copies(copies, results)
+        if csv is not None:
+            console.say(f"wrote {csv}: {counted(len(results), 'image')}")
+    return 1 if failed else 0
 
 
-def predictions(predictor: Predictor, files: list[Path], top: int) -> list[dict[str, Any]]:
-    """Return the result of each file, in order."""
-    config = predictor.config
-    pixels: dict[Path, np.ndarray] = {}
-    errors: dict[Path, str] = {}
-    for file in files:
+def list_files(paths: tuple[Path, ...], copy_to: Path | None) -> tuple[list[Path], list[Result]]:
+    """Return the image files, and the errors of paths that have none."""
+    files: list[Path] = []
+    errors: list[Result] = []
+    for path in paths:
         try:
-            pixels[file] = config.data.source.read_image(file, config.model.input_shape)
+            found = find_images(path)
         except DataError as error:
-            errors[file] = error.message
-    guesses: dict[Path, list[dict[str, Any]]] = {}
-    if pixels:
-        probabilities = predictor.predict(np.stack(list(pixels.values())))
-        guesses = {
-            file: ranking(row, predictor.class_names, top)
-            for file, row in zip(pixels, probabilities, strict=True)
-        }
-    return [
-        {"path": str(file), "error": errors[file]}
-        if file in errors
-        else {"path": str(file), "predictions": guesses[file]}
-        for file in files
-    ]
+            errors.append({"path": str(path), "error": error.message})
+            continue
+        kept = outside(found, copy_to, path) if copy_to else found
+        if left := len(found) - len(kept):
+            console.notes([f"left out: {counted(left, 'image')} in {copy_to}"])
+        files += kept
+    return files, errors
+
+
+def predict(predictor: Predictor, files: list[Path], top: int, prints: bool) -> Iterator[Result]:
+    """Yield the result of each file, in order, and show the progress unless results do."""
+    rows = predictor.predict_each(files)
+    with console.ReadingProgress() as progress:
+        for number, (file, row) in enumerate(zip(files, rows, strict=True)):
+            if isinstance(row, DataError):
+                progress.close()
+                yield {"path": str(file), "error": row.message}
+            else:
+                guesses = ranking(row, predictor.class_names, top)
+                yield {"path": str(file), "predictions": guesses}
+            if not (prints and console.output_is_terminal()):
+                progress(number + 1, len(files))
+
+
+def in_order(errors: list[Result], results: Iterator[Result]) -> Iterator[Result]:
+    yield from errors
+    yield from results
 
 
 def ranking(row: np.ndarray, names: tuple[str, ...], top: int) -> list[dict[str, Any]]:
@@ -82,12 +151,42 @@ def ranking(row: np.ndarray, names: tuple[str, ...], top: int) -> list[dict[str,
     return [{"name": names[index], "probability": float(row[index])} for index in order]
 
 
-def show(results: list[dict[str, Any]]) -> None:
-    for result in results:
-        if "error" in result:
-            console.note(f"not read: {result['error']}")
-            continue
+def show(result: Result, prints: bool) -> None:
+    """Print an error, and the predictions if ``prints``."""
+    if "error" in result:
+        console.note(f"not read: {result['error']}")
+    elif prints:
         guesses = [
             f"{g['name']} {console.percent(g['probability'])}" for g in result["predictions"]
         ]
         console.say(f"{result['path']}  {', '.join(guesses)}")
+
+
+def show_copies(copies: SortedCopies, results: list[Result]) -> None:
+    """Print the number of images in each folder of copies."""
+    folders = Counter(Path(r["copied_to"]).parent for r in results if "copied_to" in r)
+    for folder, count in sorted(folders.items()):
+        console.say(f"{folder}  {counted(count, 'image')}")
+    for class_name, name in (*copies.folders.items(), (UNSURE, copies.unsure)):
+        if name != class_name and copies.root / name in folders:
+            console.notes([f"the images of '{class_name}' are in the folder {name}"])
+    if copies.already_there:
+        console.notes([f"{counted(copies.already_there, 'image')} had been copied before"])
+
+
+def write_results(path: Path, results: list[Result], top: int) -> None:
+    """Write the results to a CSV file, one row per image. Errors: `StorageError`."""
+    most = max((len(r.get("predictions", ())) for r in results), default=top)
+    header = ["path", "predicted", "probability"]
+    header += [f"{name}_{n}" for n in range(2, most + 1) for name in ("predicted", "probability")]
+    header += ["copied_to"] * any("copied_to" in r for r in results) + ["error"]
+    rows = []
+    for result in results:
+        cells = [path_cell(result["path"])]
+        for guess in result.get("predictions", ()):
+            cells += [text_cell(guess["name"]), probability_cell(guess["probability"])]
+        cells += [""] * (1 + 2 * most - len(cells))
+        if "copied_to" in header:
+            cells.append(path_cell(result.get("copied_to", "")))
+        rows.append([*cells, text_cell(result.get("error", ""))])
+    write_csv(path, header, rows)

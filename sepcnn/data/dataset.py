@@ -43,19 +43,32 @@ class Split(ABC):
     def fingerprint(self) -> bytes:
         """A hash of all images and labels, in order."""
 
+    @abstractmethod
+    def origin(self, index: int) -> str | int:
+        """The path of the file of an image, or its position in the array that it came from."""
+
 
 class InMemorySplit(Split):
     """A split in memory, as one tensor, uint8 [N, H, W, C]."""
 
     def __init__(
-        self, images: torch.Tensor, labels: torch.Tensor, identity: str | None = None
+        self,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        identity: str | None = None,
+        positions: torch.Tensor | None = None,
     ) -> None:
-        """``identity`` replaces the images in the fingerprint if they may differ by machine."""
+        """``identity`` replaces the images in the fingerprint if they may differ by machine.
+
+        ``positions``, int64 [N], are those in the array that the images came from; None if the
+        split is the whole array.
+        """
         assert images.dtype == torch.uint8
         assert images.shape[:1] == labels.shape
         self.images = images
         self.labels = labels
         self.identity = identity
+        self.positions = torch.arange(len(labels)) if positions is None else positions
         self._device_labels = labels.to(images.device)
 
     @property
@@ -67,7 +80,7 @@ class InMemorySplit(Split):
         return Batch(self.images[indices], self._device_labels[indices])
 
     def to(self, device: torch.device) -> InMemorySplit:
-        return InMemorySplit(self.images.to(device), self.labels, self.identity)
+        return InMemorySplit(self.images.to(device), self.labels, self.identity, self.positions)
 
     def fingerprint(self) -> bytes:
         if self.identity is not None:
@@ -78,7 +91,12 @@ class InMemorySplit(Split):
 
     def take(self, indices: torch.Tensor) -> InMemorySplit:
         """The split of the images at ``indices``."""
-        return InMemorySplit(self.images[indices], self.labels[indices])
+        return InMemorySplit(
+            self.images[indices], self.labels[indices], positions=self.positions[indices]
+        )
+
+    def origin(self, index: int) -> int:
+        return int(self.positions[index])
 
 
 class UnopenedSplit(Split):
@@ -96,6 +114,9 @@ class UnopenedSplit(Split):
         return self
 
     def fingerprint(self) -> bytes:
+        raise NotImplementedError
+
+    def origin(self, index: int) -> str | int:
         raise NotImplementedError
 
 
@@ -121,6 +142,9 @@ class RelabelledSplit(Split):
     def fingerprint(self) -> bytes:
         """The fingerprint with the original labels, to compare with that in a checkpoint."""
         return self.split.fingerprint()
+
+    def origin(self, index: int) -> str | int:
+        return self.split.origin(index)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch.nn import functional
@@ -20,6 +21,18 @@ from sepcnn.training.records import Scores
 
 PIXELS_A_BATCH = 1 << 20
 """pixels per evaluation batch, about: fast enough, and small in memory"""
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """An image that is classified wrongly."""
+
+    index: int
+    """of the image, in the evaluated splits together"""
+    label: int
+    predicted: int
+    probability: float
+    """of the predicted class"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +54,12 @@ class Evaluation:
     ece: float
     """expected calibration error"""
     images_per_second: float
+    mistakes: list[Mistake]
+    """the most probable ones first"""
+
+    def to_json(self) -> dict[str, Any]:
+        """The metrics, without the mistakes."""
+        return {key: value for key, value in asdict(self).items() if key != "mistakes"}
 
 
 def to_input(images: torch.Tensor) -> torch.Tensor:
@@ -108,4 +127,14 @@ def evaluate(
         confusion=confusion.tolist(),
         ece=metrics.calibration_error(probabilities, labels),
         images_per_second=len(labels) / seconds,
+        mistakes=mistakes_of(probabilities, labels),
     )
+
+
+def mistakes_of(probabilities: torch.Tensor, labels: torch.Tensor) -> list[Mistake]:
+    """The images that are classified wrongly, the most probable mistakes first."""
+    highest, predicted = probabilities.max(dim=1)
+    wrong = (predicted != labels).nonzero().flatten()
+    wrong = wrong[highest[wrong].argsort(descending=True, stable=True)]
+    columns = (wrong, labels[wrong], predicted[wrong], highest[wrong])
+    return [Mistake(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]

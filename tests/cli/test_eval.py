@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from pathlib import Path
@@ -9,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import sepcnn
 from sepcnn.cli.eval import name_length
 from sepcnn.training import checkpoint
 from tests.cli.conftest import Invoke
-from tests.runs import epochs, write_colours, write_config
+from tests.pictures import picture, write_folder
+from tests.runs import LAYERS, epochs, write_colours, write_config
 
 
 def measured(invoke: Invoke, *arguments: str | Path) -> dict[str, object]:
@@ -291,3 +294,68 @@ def test_invalid_arguments(
 ) -> None:
     code, out, err = invoke("eval", trained / "run", *arguments)
     assert (code, out, err) == (2, "", message)
+
+
+def read_errors(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_errors_of_arrays_have_their_index(tmp_path: Path, invoke: Invoke) -> None:
+    config = write_config(tmp_path, epochs=1)
+    assert invoke("train", config, "--run-dir", tmp_path / "run")[0] == 0
+    table = tmp_path / "errors.csv"
+    code, out, _ = invoke("eval", tmp_path / "run", "--split", "all", "--errors", table)
+    assert code == 0
+    rows = read_errors(table)
+    assert out.endswith(f"wrote {table}: {len(rows)} images classified wrongly\n")
+    assert len(rows) > 20
+    assert list(rows[0]) == ["index", "true", "predicted", "probability", "split"]
+    arrays = np.load(tmp_path / "colours.npz")
+    probabilities = [float(row["probability"]) for row in rows]
+    assert probabilities == sorted(probabilities, reverse=True)
+    predictor = sepcnn.load(tmp_path / "run")
+    assert {row["split"] for row in rows} >= {"train", "val"}
+    for row in rows:  # validation images are held out from x_train
+        images = "test" if row["split"] == "test" else "train"
+        index = int(row["index"])
+        assert row["true"] == arrays["class_names"][arrays[f"y_{images}"][index]]
+        found = predictor.predict(arrays[f"x_{images}"][index])
+        assert row["predicted"] == predictor.class_names[found.argmax()] != row["true"]
+        assert float(row["probability"]) == pytest.approx(found.max(), rel=1e-4)
+
+
+def test_errors_of_files_have_their_path(
+    tmp_path: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    write_folder(tmp_path / "photos")
+    wrong = tmp_path / "photos" / "red" / "=wrong,1.jpg"
+    picture("blue", 3).save(wrong)
+    config = tmp_path / "photos.yaml"
+    config.write_text(
+        f"model:\n  input_shape: [12, 12, 3]\n  layers:\n{LAYERS}"
+        "data: {source: {Folder: photos}, validation: 0.2}\n"
+        "train: {epochs: 8, batch_size: 8, device: cpu, optimizer: {Adam: 0.02}}\n"
+    )
+    assert invoke("train", config, "--run-dir", tmp_path / "run")[0] == 0
+    table = tmp_path / "errors.csv"
+    for _ in range(2):
+        code, out, _ = invoke(
+            "eval", tmp_path / "run", "--split", "all", "--errors", table, "--json"
+        )
+        assert code == 0
+        assert "mistakes" not in json.loads(out)
+        row = next(row for row in read_errors(table) if row["path"] == str(wrong))
+        assert (row["true"], row["predicted"]) == ("red", "blue")
+
+
+def test_an_errors_file_that_cannot_be_written_is_found_first(
+    trained: Path, invoke: Invoke
+) -> None:
+    best = trained / "run" / "best.safetensors"
+    before = best.read_bytes()
+    code, out, err = invoke("eval", trained / "run", "--errors", best)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: --errors: {best} exists, and only files named .csv")
+    assert best.read_bytes() == before

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -60,3 +66,144 @@ def test_a_missing_checkpoint(pictures: Path, invoke: Invoke) -> None:
     code, _, err = invoke("predict", "nowhere", pictures)
     assert code == 2
     assert err == "error: there is no checkpoint nowhere\n   check the path\n"
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_csv_has_a_row_per_image(
+    trained: Path, pictures: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(pictures / "a.png", pictures / "=1+1,x.png")
+    table = pictures / "result.csv"
+    monkeypatch.chdir(pictures)
+    code, out, err = invoke(
+        "predict", trained / "run", "=1+1,x.png", pictures, "--csv", table, "--top", "2"
+    )
+    assert code == 1
+    assert out == f"wrote {table}: 6 images\n"
+    assert err == f"not read: {pictures}/broken.png: not an image file\n"
+    rows = read_csv(table)
+    assert list(rows[0]) == [
+        "path", "predicted", "probability", "predicted_2", "probability_2", "error"
+    ]  # fmt: skip
+    assert rows[0]["path"] == "./=1+1,x.png"
+    by_name = {Path(row["path"]).name: row for row in rows}
+    assert by_name["a.png"]["predicted"] == "red"
+    assert by_name["broken.png"]["predicted"] == by_name["broken.png"]["probability"] == ""
+    assert by_name["broken.png"]["error"].endswith("not an image file")
+
+    _, out, _ = invoke("predict", trained / "run", pictures, "--top", "2", "--json")
+    for result in json.loads(out):
+        for guess, end in zip(result.get("predictions", []), ("", "_2"), strict=False):
+            row = by_name[Path(result["path"]).name]
+            assert row[f"predicted{end}"] == guess["name"]
+            assert float(row[f"probability{end}"]) == pytest.approx(guess["probability"], rel=1e-5)
+
+
+def test_a_csv_that_cannot_be_written_is_found_first(
+    trained: Path, pictures: Path, invoke: Invoke
+) -> None:
+    code, out, err = invoke("predict", trained / "run", pictures, "--csv", pictures / "a.png")
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: --csv: {pictures}/a.png exists, and only files named .csv")
+    with Image.open(pictures / "a.png") as image:
+        assert image.size == (40, 30)
+
+
+def files_in(folder: Path) -> list[str]:
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def test_copies_are_sorted_by_class(
+    trained: Path, pictures: Path, tmp_path: Path, invoke: Invoke
+) -> None:
+    (pictures / "other").mkdir()
+    Image.new("RGB", (30, 30), (230, 70, 50)).save(pictures / "other" / "a.png")
+    target, table = tmp_path / "sorted", tmp_path / "a.csv"
+    arguments = ("predict", trained / "run", pictures, "--copy-to", target, "--csv", table)
+    code, out, err = invoke(*arguments)
+    assert code == 1
+    assert out == (
+        f"{target}/blue  1 image\n{target}/green  1 image\n{target}/red  2 images\n"
+        f"wrote {table}: 5 images\n"
+    )
+    assert files_in(target) == ["blue/c.PNG", "green/b.jpg", "red/a (2).png", "red/a.png"]
+    for row in read_csv(table):
+        if not row["error"]:
+            assert Path(row["copied_to"]).read_bytes() == Path(row["path"]).read_bytes()
+    before = files_in(target)
+    code, _, err = invoke(*arguments, "--json")
+    assert files_in(target) == before
+    code, _, err = invoke(*arguments)
+    assert err.endswith("note: 4 images had been copied before\n")
+    assert files_in(target) == before
+
+
+def test_images_with_a_low_probability_are_unsure(
+    trained: Path, pictures: Path, tmp_path: Path, invoke: Invoke
+) -> None:
+    target = tmp_path / "sorted"
+    arguments = ("predict", trained / "run", pictures, "--copy-to", target)
+    invoke(*arguments, "--min-probability", "1")
+    found = {Path(name).parent.name for name in files_in(target)}
+    probabilities = json.loads(invoke("predict", trained / "run", pictures, "--json")[1])
+    best = [r["predictions"][0]["probability"] for r in probabilities if "error" not in r]
+    assert ("unsure" in found) == any(p < 1 for p in best)
+    code, _, err = invoke("predict", trained / "run", pictures, "--min-probability", "0.5")
+    assert code == 2
+    assert "--min-probability needs --copy-to DIR" in err
+
+
+def test_copies_inside_of_the_source_are_not_read(
+    trained: Path, pictures: Path, invoke: Invoke
+) -> None:
+    target = pictures / "sorted"
+    arguments = ("predict", trained / "run", pictures, "--copy-to", target)
+    invoke(*arguments)
+    before = files_in(target)
+    assert len(before) == 3
+    _, _, err = invoke(*arguments)
+    assert f"note: left out: 3 images in {target}\n" in err
+    assert files_in(target) == before
+    code, _, err = invoke("predict", trained / "run", pictures, "--copy-to", pictures)
+    assert code == 2
+    assert err == (
+        f"error: --copy-to: {pictures} is the folder of the images\n"
+        f"   give another folder, for example {pictures}/sorted\n"
+    )
+
+
+def test_results_are_printed_as_they_come(trained: Path, pictures: Path, tmp_path: Path) -> None:
+    """And Ctrl-C leaves complete copies only, which a second call continues."""
+    many = tmp_path / "many"
+    many.mkdir()
+    for number in range(3000):
+        os.link(pictures / "a.png", many / f"{number}.png")
+    code = "import sys; from sepcnn.cli.main import main; main(sys.argv[1:])"
+    command = [sys.executable, "-c", code, "predict", str(trained / "run"), str(many)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stdout.readline().startswith(f"{many}/0.png  red".encode())
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 130
+
+    target = tmp_path / "sorted"
+    command += ["--copy-to", str(target), "--csv", str(tmp_path / "a.csv")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while not (target / "red").exists():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.stderr
+        assert "repeat the command to continue" in process.stderr.read()
+        assert process.wait() == 130
+    copied = list((target / "red").iterdir())
+    assert 0 < len(copied) < 3000
+    original = (pictures / "a.png").read_bytes()
+    assert all(path.read_bytes() == original for path in copied)
+    assert not (tmp_path / "a.csv").exists()
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    assert len(list((target / "red").iterdir())) == 3000

@@ -74,3 +74,6 @@ class OnDiskSplit(Split):
             text = f"{name}\0{self.rows.index.digest(number)}\0{label}\n"
             digest.update(text.encode(errors="surrogateescape"))
         return digest.digest()
+
+    def origin(self, index: int) -> str:
+        return self.rows.index[int(self.row_numbers[index])].path

@@ -43,7 +43,7 @@ def resized_split(split: InMemorySplit, shape: ImageShape, resize: Resize) -> In
         )  # broadcasts 1 channel to 3
     # Processors round differently, so the original images give the fingerprint.
     identity = f"{split.fingerprint().hex()} {shape} {resize}"
-    return InMemorySplit(fitted, split.labels, identity)
+    return InMemorySplit(fitted, split.labels, identity, split.positions)
 
 
 def grey(images: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,1 @@
+"""Files made from predictions: tables, and copies of images sorted by class."""
