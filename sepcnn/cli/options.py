@@ -19,7 +19,8 @@ def overrides(command: Command) -> Command:
         "overrides",
         metavar="KEY=VALUE",
         multiple=True,
-        help="Override a config value, as in --set train.epochs=20. Can be repeated.",
+        help="Override a config value, as in --set train.epochs=20. Can be repeated. A relative "
+        "path starts at the working directory, in the file at its folder.",
     )(command)
 
 

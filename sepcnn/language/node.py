@@ -11,6 +11,11 @@ from sepcnn.errors import Location
 Scalar = None | bool | int | float | str
 KeyPath = tuple[str | int, ...]
 
+
+class CommandLineText(str):
+    """A text given with ``--set``: a relative path in it starts at the working directory."""
+
+
 BYTE_ORDER_MARK = "\ufeff"
 LINE_BREAK = re.compile(r"\r\n|\n|\r")
 # Characters that YAML forbids, and those that PyYAML, unlike editors, reads as line breaks.

@@ -15,7 +15,15 @@ from pydantic_core import PydanticCustomError
 
 from sepcnn.errors import ConfigError, Location
 from sepcnn.language.edit import graft, splice, to_yaml, yaml_scalar
-from sepcnn.language.node import FORBIDDEN, KeyPath, Node, format_path, parse_path
+from sepcnn.language.node import (
+    FORBIDDEN,
+    CommandLineText,
+    KeyPath,
+    Node,
+    children,
+    format_path,
+    parse_path,
+)
 from sepcnn.language.spec import Choice, Spec, specs_in
 from sepcnn.language.yaml_reader import config_error, parse
 
@@ -36,8 +44,12 @@ def apply_override(text: str, node: Node, override: str, cls: type[Spec]) -> tup
         if found := _inside(cls, keys[0]):
             hint = f"did you mean {format_path((found, *keys))}?"
             raise config_error(f"unknown key '{keys[0]}'", None, hint)
-        path, value = _Target(_on_one_line(value)).into(node, cls, keys)
-        child = _relocated(parse(value, "value"), place)
+        given = _on_one_line(value)
+        path, value = _Target(given).into(node, cls, keys)
+        # A value of the file in the short form becomes a field next to the new one.
+        texts: set[str] = {text for text in _texts(node) if isinstance(text, CommandLineText)}
+        texts |= _texts(parse(given, "value"))
+        child = _relocated(parse(value, "value"), place, texts)
         return splice(text, path, value), graft(node, path, child)
     except ConfigError as error:
         problems = [replace(p, location=place) for p in error.problems]
@@ -61,13 +73,21 @@ def _on_one_line(value: str) -> str:
     return f"{{{text}}}" if isinstance(node.value, dict) and text[0] != "{" else text
 
 
-def _relocated(node: Node, place: Location) -> Node:
-    """The same values, all with the same position."""
+def _texts(node: Node) -> set[str]:
+    """All values that are texts."""
+    own = {node.value} if isinstance(node.value, str) else set()
+    return own.union(*map(_texts, children(node)))
+
+
+def _relocated(node: Node, place: Location, texts: set[str]) -> Node:
+    """The same values, all with the same position; ``texts`` are marked as `CommandLineText`."""
     value = node.value
-    if isinstance(value, dict):
-        value = {key: _relocated(child, place) for key, child in value.items()}
+    if isinstance(value, str):
+        value = CommandLineText(value) if value in texts else value
+    elif isinstance(value, dict):
+        value = {key: _relocated(child, place, texts) for key, child in value.items()}
     elif isinstance(value, list):
-        value = [_relocated(child, place) for child in value]
+        value = [_relocated(child, place, texts) for child in value]
     return replace(node, value=value, location=place, keys=dict.fromkeys(node.keys, place))
 
 

@@ -17,6 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from sepcnn.language.data_format import read_image
 from sepcnn.language.messages import invalid, quote
+from sepcnn.language.node import CommandLineText
 from sepcnn.language.spec import Context
 
 
@@ -224,8 +225,10 @@ def read_path(value: object, info: ValidationInfo) -> Path:
         raise invalid(
             f"there is no home folder for {quote(value)}", "write the full path"
         ) from None
-    return (Context.of(info).folder / path).absolute()
+    folder = Path() if isinstance(value, CommandLineText) else Context.of(info).folder
+    return (folder / path).absolute()
 
 
 FilePath = Annotated[Path, PlainValidator(read_path), WithJsonSchema({"type": "string"})]
-"""a path; ``~`` is the home folder, and relative paths start at the folder of the config"""
+"""a path; ``~`` is the home folder. Relative paths start at the folder of the config, or at the
+working directory if the path is given with ``--set``"""

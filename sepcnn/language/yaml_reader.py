@@ -67,8 +67,12 @@ def read_file(path: pathlib.Path) -> tuple[str, Node]:
     return text, root
 
 
-def parse(text: str | bytes, source: str) -> Node:
-    """Parse a text with one YAML value. Errors name the text `source`. Errors: `ConfigError`."""
+def parse(text: str | bytes, source: str, *, look_alikes: bool = False) -> Node:
+    """Parse a text with one YAML value. Errors name the text `source`.
+
+    ``look_alikes`` allows misleading characters, as in a text that an older sepcnn has read.
+    Errors: `ConfigError`.
+    """
     page = Page(source, text if isinstance(text, str) else _decode(text, source))
     if len(page.text) > MAX_SIZE:
         message = f"a config has at most {MAX_SIZE:,} characters"
@@ -79,7 +83,7 @@ def parse(text: str | bytes, source: str) -> Node:
         raise config_error(
             message, page.location(found.start(), found.end()), "delete the character"
         )
-    if problems := character_problems(page):
+    if not look_alikes and (problems := character_problems(page)):
         raise ConfigError(problems)
     builder = _Builder(page, readable)
     try:

@@ -180,7 +180,7 @@ def config_of(header: dict[str, Any]) -> Config:
     written = header["config"]
     if not written["text"]:
         return config
-    node = parse(written["text"], written["name"])
+    node = parse(written["text"], written["name"], look_alikes=True)
     return config.with_origin(
         Origin(written["name"], written["text"], node, tuple(written["overrides"]))
     )

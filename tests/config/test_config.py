@@ -18,6 +18,7 @@ from sepcnn.config.loading import config_from_node, load_config, notes
 from sepcnn.config.sections import Model
 from sepcnn.errors import ConfigError, Problem
 from sepcnn.language.data_format import DataFormat
+from sepcnn.language.mismatch import Mismatch
 from sepcnn.language.spec import Spec, read_spec
 from sepcnn.language.values import ImageShape
 from sepcnn.language.yaml_reader import parse
@@ -53,6 +54,33 @@ def resolved(config: Config, path: str) -> Any:
     for part in path.split("."):
         value = value[int(part)] if isinstance(value, list) else value[part]
     return value
+
+
+def test_relative_paths_of_overrides_start_at_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    path = tmp_path / "c.yaml"
+    layers = "[Flatten, Dense: {units: auto, activation: softmax}]"
+    path.write_text(
+        f"model: {{input_shape: [8, 8, 3], layers: {layers}}}\ndata: {{source: {{Folder: photos}}}}"
+    )
+    override = "data.source.Folder.path=photos"
+    for text in (override, "data.source=Folder: photos", "data={source: {Folder: photos}}"):
+        config = load_config(path, [text])
+        assert resolved(config, "data.source.Folder.path") == str(tmp_path / "here" / "photos")
+    config = load_config(path, ["data.source.Folder.labels=a.csv"])
+    assert resolved(config, "data.source.Folder.path") == str(tmp_path / "photos")
+    assert resolved(config, "data.source.Folder.labels") == str(tmp_path / "here" / "a.csv")
+    config = load_config(path, ["data.source=Folder: photos", "data.source.labels=a.csv"])
+    assert resolved(config, "data.source.Folder.path") == str(tmp_path / "here" / "photos")
+    config = load_config(path, ["data.source={Arrays: {train: [a.npy, b.npy]}}"])
+    here = [str(tmp_path / "here" / name) for name in ("a.npy", "b.npy")]
+    assert resolved(config, "data.source.Arrays.train") == here
+    # A stored config, as in eval and --resume.
+    stored = load_config(path).with_overrides([override], lambda key: True, Mismatch("no"))
+    assert resolved(stored, "data.source.Folder.path") == str(tmp_path / "here" / "photos")
 
 
 # ── broken configs ────────────────────────────────────────────────────────────────────────────

@@ -270,7 +270,7 @@ def test_overrides_of_layers(
             "data.source.Arrays.path=a.npz",
             "data: {source: {Arrays: {path: a.npz}}}",
             "data.source.Arrays.path",
-            "/here/a.npz",
+            str(Path.cwd() / "a.npz"),
         ),
         ("data.validation=1/5", "data: {validation: 1/5}", "data.validation", 0.2),
         (
