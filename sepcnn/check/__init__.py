@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from sepcnn.check import classes, duplicates, images, inspection, layers, step
+from sepcnn.check import classes, duplicates, images, inspection, layers, normalization, step
 from sepcnn.check.base import CheckContext, Finding
 
 CHECKS: dict[str, Callable[[CheckContext], Iterable[Finding]]] = {
@@ -19,6 +19,7 @@ CHECKS: dict[str, Callable[[CheckContext], Iterable[Finding]]] = {
     "stem": layers.stem,
     "single pixel": layers.single_pixel,
     "receptive field": layers.receptive_field,
+    "moving statistics": normalization.moving_statistics,
     "top k": classes.top_k,
     "batch size": classes.batch_size,
     "memory": step.memory,

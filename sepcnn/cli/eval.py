@@ -13,6 +13,7 @@ import torch
 from sepcnn.backends import machine
 from sepcnn.cli import console
 from sepcnn.cli.options import PATH, as_json, overrides
+from sepcnn.cli.recalibration import NOTHING_WRITTEN, recalibrate_net
 from sepcnn.config.config import Config
 from sepcnn.data.dataset import SPLITS, Dataset
 from sepcnn.data.sources.base import LAST
@@ -21,6 +22,7 @@ from sepcnn.language.mismatch import Mismatch
 from sepcnn.results.csv_file import check_target
 from sepcnn.results.mistakes import write_mistakes
 from sepcnn.training import checkpoint, evaluation
+from sepcnn.training.checkpoint import BEST
 from sepcnn.training.evaluation import Evaluation
 from sepcnn.training.records import finite
 from sepcnn.wording import counted
@@ -28,6 +30,10 @@ from sepcnn.wording import counted
 DEVICE = "train.device"
 ALL_SPLITS = "all"
 """in place of a split's name: every image, as for a folder that was not used in training"""
+EVALUATED, RECALIBRATED = (BEST, checkpoint.LAST), (checkpoint.LAST, BEST)
+"""checkpoints of a run folder, the first that exists. The statistics to re-estimate may have chosen
+a wrong epoch as the best
+"""
 MAX_CLASSES_SHOWN = 20
 """the confusion matrix of more classes is printed only with --json"""
 SHORTEST_NAME = 8
@@ -51,12 +57,26 @@ MEAN_OF_CLASSES = "mean of the classes"
     metavar="FILE",
     help="Write the images that are classified wrongly to a CSV file.",
 )
+@click.option(
+    "--recalibrate",
+    "recalibrates",
+    is_flag=True,
+    help="Re-estimate the moving statistics of BatchNormalization from training images first.",
+)
+@click.option(
+    "--out",
+    type=PATH,
+    metavar="FILE",
+    help="With --recalibrate: write a new checkpoint that has these statistics.",
+)
 @overrides
 @as_json
 def command(
     path: Path,
     split: str | None,
     errors: Path | None,
+    recalibrates: bool,
+    out: Path | None,
     overrides: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -64,12 +84,17 @@ def command(
 
     For a run folder, the best checkpoint is used, or the last if there is no best one. --set can
     change values of data and train.device, for instance to evaluate other images. --split all
-    evaluates the images of all splits.
+    evaluates the images of all splits. --recalibrate prefers the last checkpoint, because the
+    statistics that it replaces may have chosen a wrong best one; it changes no file.
     """
     if errors is not None:
         check_target(errors, "--errors")
+    if out is not None:
+        if not recalibrates:
+            raise click.UsageError("--out needs --recalibrate")
+        checkpoint.check_unused(out)
     machine.keep_freed_memory()
-    stored = checkpoint.read(checkpoint.locate(path))
+    stored = checkpoint.read(checkpoint.locate(path, RECALIBRATED if recalibrates else EVALUATED))
     settings = stored.config.with_overrides(
         overrides,
         lambda key: key.startswith("data.") or key == DEVICE,
@@ -80,35 +105,50 @@ def command(
     device = choose_device(settings, asked=any(o.startswith(DEVICE) for o in overrides))
     facts = stored.facts
     # An older checkpoint has one fingerprint of all splits: they can only be compared together.
-    needs_all = split == ALL_SPLITS or "fingerprints" not in facts
+    needs_all = split == ALL_SPLITS or recalibrates or "fingerprints" not in facts
     needed = None if needs_all else split or LAST
     dataset = open_data(settings, stored.class_names, needed)
     name = split or default_split(dataset)
     names = list(dataset.splits()) if name == ALL_SPLITS else [name]
     images = [dataset.split(split_name) for split_name in names]
     count, total = sum(map(len, images)), dataset.total()
-    if text := difference(dataset, names, facts):
+    read = sorted({*names, "train"}, key=SPLITS.index) if recalibrates else names
+    if text := difference(dataset, read, facts):
         # Not if only the test split differs: --split all would include the training images.
         train_differs = "train" in dataset.splits() and dataset.changed_splits(["train"], facts)
         if not split and train_differs and total is not None and count < total:
             text += f"; --split {ALL_SPLITS} evaluates all {total:,} images"
         console.notes([text])
+    if source := facts.get(checkpoint.RECALIBRATED):
+        images_used = counted(source["images"], "training image")
+        console.notes([f"the moving statistics were re-estimated from {images_used}"])
     net = stored.net().to(device)
     on_device = [split_images.to(device) for split_images in images]
+    recalibration = None
+    if recalibrates:
+        before = evaluation.evaluate(net, on_device, settings.train.loss, stored.class_names)
+        recalibration = recalibrate_net(net, dataset, settings, before)
     result = evaluation.evaluate(net, on_device, settings.train.loss, stored.class_names)
     if errors is not None:
         splits = dict(zip(names, images, strict=True))
         write_mistakes(errors, result.mistakes, splits, stored.class_names)
+    if recalibration and out is not None:
+        checkpoint.save_recalibrated(out, stored, net, recalibration.source)
     if as_json:
         scope = {"split": name, "images": count, "total_images": total}
+        scope |= recalibration.to_json() if recalibration else {}
         console.data(json.dumps(finite({**scope, **result.to_json()})))
     else:
         of_all = "" if total is None else f" of {total:,}"
         console.say(f"{stored.path} on {name}: {count:,}{of_all} images")
+        if recalibration:
+            console.say(recalibration.describe())
         show(result)
         if errors is not None:
             wrong = counted(len(result.mistakes), "image")
             console.say(f"wrote {errors}: {wrong} classified wrongly")
+        if recalibration:
+            console.say(f"wrote {out}" if out else NOTHING_WRITTEN)
 
 
 def choose_device(settings: Config, asked: bool) -> torch.device:

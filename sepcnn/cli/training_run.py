@@ -8,17 +8,22 @@ from sepcnn.backends import machine
 from sepcnn.cli import console, progress
 from sepcnn.cli.signals import StopRequest
 from sepcnn.data.class_balance import is_imbalanced
+from sepcnn.data.dataset import Dataset
 from sepcnn.errors import DivergedError
 from sepcnn.training import checkpoint, loop, session
+from sepcnn.training.moving_statistics import compare_statistics
 from sepcnn.training.records import EpochRecord
 from sepcnn.training.run_folder import Run
 from sepcnn.training.session import Session
 from sepcnn.training.state import State
 from sepcnn.training.step import TrainingStep
-from sepcnn.wording import shell_command
+from sepcnn.training.warm_up import ChanceLevel
+from sepcnn.wording import counted, shell_command
 from sepcnn.world import World
 
 INTERRUPTED = 130
+LARGE_GAP = 0.1
+"""difference of accuracies above which the moving statistics explain validation at chance"""
 
 
 def train_run(
@@ -50,6 +55,7 @@ def train(session: Session, stop: StopRequest) -> int:
     if len(state.epochs) >= options.epochs:
         console.note(f"finished already; train longer with --set train.epochs={2 * options.epochs}")
     macro = macro_metric(session)
+    chance = chance_level(session.dataset)
     display = progress.Display(options.epochs, steps, options.batch_size, state.step, macro)
     stop.deferred = True
     try:
@@ -63,6 +69,8 @@ def train(session: Session, stop: StopRequest) -> int:
                     run.record_epoch(record)
                     run.save(state, best=best)
                     display.epoch(record, best)
+                    if chance and chance.begins_to_be_stuck(state.epochs, options.epochs):
+                        display.note(reason_for_chance(session))
                 elif not stop.requested:  # after SIGHUP the terminal is closed
                     if display.is_due():
                         scores = loop.running_scores(state, world)
@@ -103,6 +111,32 @@ def macro_metric(session: Session) -> str | None:
     if best.startswith("macro"):
         return best
     return "macro_recall" if is_imbalanced(data.train.labels, len(data.class_names)) else None
+
+
+def chance_level(dataset: Dataset) -> ChanceLevel | None:
+    """Return the accuracy of a constant prediction; None without validation images."""
+    return ChanceLevel.of(dataset.train.labels, dataset.val.labels) if dataset.val else None
+
+
+def reason_for_chance(session: Session) -> str:
+    """Measure why validation stays at chance, and return the result as a note."""
+    net, train = session.state.model, session.dataset.train
+    compared = compare_statistics(net, train, session.config)
+    moving, batch = console.percent(compared.moving), console.percent(compared.batch)
+    images = counted(compared.images, "training image")
+    if compared.batch - compared.moving < LARGE_GAP:
+        return (
+            f"validation stays at chance, but evaluation of {images} gives an accuracy of "
+            f"{moving}: compare the validation images and their labels with the training images"
+        )
+    last = session.run.folder / checkpoint.LAST
+    command = shell_command("eval", last, "--recalibrate")
+    return (
+        f"validation stays at chance: the accuracy on the same {images} is {batch} with the "
+        f"statistics of each batch, but {moving} with the moving statistics of "
+        "BatchNormalization, which evaluation uses; more steps or a lower momentum warm them up, "
+        f"and {command} re-estimates them"
+    )
 
 
 def print_result(run: Run, state: State, macro: str | None) -> None:

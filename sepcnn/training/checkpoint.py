@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from safetensors.torch import save as to_safetensors
 import sepcnn
 from sepcnn.atomic_file import replace_file
 from sepcnn.config.config import Config, Origin
-from sepcnn.errors import CheckpointError, ConfigError
+from sepcnn.errors import CheckpointError, ConfigError, InputError, StorageError
 from sepcnn.language.yaml_reader import parse
 from sepcnn.nn.model import Net, build
 from sepcnn.training.records import EpochRecord, epoch_from_json, to_json
@@ -31,6 +32,9 @@ FORMAT = 1
 HEADER = "sepcnn"
 LAST, BEST = "last.safetensors", "best.safetensors"
 """file names of the checkpoints in a run folder"""
+SUFFIX = ".safetensors"
+RECALIBRATED = "recalibrated"
+"""among the facts: the images from which the moving statistics were re-estimated, if they were"""
 
 
 @dataclass(frozen=True)
@@ -84,8 +88,50 @@ def save(
 
     Errors: `StorageError`; `DivergedError` for weights that are not finite, which are never saved.
     """
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors().items()}
+    tensors = on_cpu(state.tensors())
     check_finite(state, tensors)
+    _write(path, config, facts, machine, state.step, state.epochs, tensors)
+
+
+def save_recalibrated(path: Path, stored: Checkpoint, net: Net, source: dict[str, Any]) -> None:
+    """Write a checkpoint again, with the weights and statistics of ``net`` in place of its own.
+
+    ``source`` describes the images that the statistics come from. It is stored among the facts.
+    Errors: `InputError` if the file exists, `StorageError`.
+    """
+    check_unused(path)
+    weights = {f"model/{name}": tensor for name, tensor in net.state_dict().items()}
+    tensors = {**stored.tensors, **on_cpu(weights)}
+    facts = {**stored.facts, RECALIBRATED: source}
+    _write(path, stored.config, facts, stored.machine, stored.step, stored.epochs, tensors)
+
+
+def check_unused(path: Path) -> None:
+    """Check the path of a new checkpoint. Errors: `InputError`."""
+    if path.suffix != SUFFIX:
+        raise InputError(f"{path} is not the name of a checkpoint", f"end it in {SUFFIX}")
+    try:
+        if path.exists() or path.is_symlink():
+            raise InputError(f"{path} exists already", "choose another file")
+        if not path.parent.is_dir():
+            raise InputError(f"there is no folder {path.parent}", "make it first")
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        raise StorageError.of(path, error) from None
+
+
+def on_cpu(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _write(
+    path: Path,
+    config: Config,
+    facts: dict[str, Any],
+    machine: dict[str, Any],
+    step: int,
+    epochs: list[EpochRecord],
+    tensors: dict[str, torch.Tensor],
+) -> None:
     origin = config.origin
     header = {
         "format": FORMAT,
@@ -98,8 +144,8 @@ def save(
         "data": facts,
         "machine": machine,
         "versions": versions(),
-        "step": state.step,
-        "epochs": [to_json(record) for record in state.epochs],
+        "step": step,
+        "epochs": [to_json(record) for record in epochs],
     }
     header["hash"] = content_hash(header, tensors)
     replace_file(path, to_safetensors(tensors, {HEADER: json.dumps(header)}))
@@ -186,10 +232,10 @@ def config_of(header: dict[str, Any]) -> Config:
     )
 
 
-def locate(path: Path) -> Path:
+def locate(path: Path, names: Sequence[str] = (BEST, LAST)) -> Path:
     """The checkpoint file for a path: the file itself, or of a run folder the best, else the last.
 
-    Errors: `CheckpointError`.
+    ``names`` is another order. Errors: `CheckpointError`.
     """
     try:
         if not path.is_dir():
@@ -197,7 +243,7 @@ def locate(path: Path) -> Path:
                 hint = "give the run folder that sepcnn train printed, as in runs/starter/1"
                 raise CheckpointError(f"{path} is a config, not a trained model", hint)
             return path
-        for name in (BEST, LAST):
+        for name in names:
             if (path / name).exists():
                 return path / name
     except OSError as error:  # a name that is too long, a folder that may not be entered

@@ -25,6 +25,7 @@ from sepcnn.nn.model import Net
 from sepcnn.training import checkpoint, loop, run_folder
 from sepcnn.training.run_folder import Run
 from sepcnn.training.state import State, new_state
+from sepcnn.training.warm_up import cold_statistics
 from sepcnn.wording import counted, shell_command
 
 Tell = Callable[[str], None]
@@ -82,7 +83,10 @@ def start(
     dataset = open_data(config, tell, progress)
     loading.check_data(config, dataset)
     tell(describe_data(config, dataset))
-    steps = config.train.epochs * loop.steps_per_epoch(config, dataset.train)
+    steps_per_epoch = loop.steps_per_epoch(config, dataset.train)
+    if cold := cold_statistics(graph, config.train, steps_per_epoch):
+        _tell_notes(tell, [f"{cold.message}; {cold.hint}"])
+    steps = config.train.epochs * steps_per_epoch
     if config.train.compile == "auto" and machine.compiling_pays(hardware.device, steps):
         hardware = replace(hardware, form="compiled")
         tell("compiled with torch.compile: the first step waits for it, about a minute")
