@@ -13,10 +13,10 @@ import click
 
 from sepcnn.atomic_file import replace_file
 from sepcnn.backends import machine
+from sepcnn.backends.background_load import BackgroundLoad
 from sepcnn.backends.machine import Machine
 from sepcnn.benchmark import speed
 from sepcnn.benchmark import tune as tuning
-from sepcnn.benchmark.background_load import BackgroundLoad
 from sepcnn.benchmark.inference import InferenceForm, InferenceSpeed, measure_inference
 from sepcnn.benchmark.measurement import MedianRange
 from sepcnn.benchmark.plain_torch import NAME, PlainTorchProcess

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from sepcnn.backends import machine
+from sepcnn.backends.background_load import BackgroundLoad
+from sepcnn.backends.short_waits import ShortWaits
 from sepcnn.cli import console, progress
 from sepcnn.cli.signals import StopRequest
 from sepcnn.data.class_balance import is_imbalanced
@@ -34,17 +36,33 @@ def train_run(
 ) -> int:
     """Start or resume a run and train it to its end. Return the exit code."""
     machine.keep_freed_memory()
-    with StopRequest() as stop:
+    with StopRequest() as stop, BackgroundLoad() as load:
         with console.ReadingProgress() as reading:
             if resume is not None:
                 prepared = session.resume(resume, overrides, reading.note, reading)
             else:
                 assert config_path is not None
                 prepared = session.start(config_path, run_dir, overrides, reading.note, reading)
+        threads = prepared.run.machine.threads
+        load.measure()
+        console.notes(load_notes(load, threads))
         try:
-            return train(prepared, stop)
+            with ShortWaits(threads):
+                return train(prepared, stop)
         finally:
             prepared.run.lock.release()
+
+
+def load_notes(load: BackgroundLoad, threads: int) -> list[str]:
+    """Return a note if other programs use processors that the threads of the run need."""
+    if not load.delays(threads):
+        return []
+    count = machine.processor_count()
+    text = f"other programs use {load.processors:.1f} of {counted(count, 'processor')}"
+    left = max(1, round(count - (load.processors or 0.0)))
+    if left < threads:
+        text += f": OMP_NUM_THREADS={left} leaves these to them"
+    return [text]
 
 
 def train(session: Session, stop: StopRequest) -> int:

@@ -25,6 +25,7 @@ from sepcnn.nn.model import Net
 from sepcnn.training import checkpoint, loop, run_folder
 from sepcnn.training.run_folder import Run
 from sepcnn.training.state import State, new_state
+from sepcnn.training.thread_choice import choose_threads
 from sepcnn.training.warm_up import cold_statistics
 from sepcnn.wording import counted, shell_command
 
@@ -118,6 +119,7 @@ def resume(
             f"only {', '.join(RESUMABLE)} and the location of the images; start a new run instead",
         ),
     )
+    threads = torch.get_num_threads()
     hardware = choose_machine(config, stored.machine)
     tell(f"resuming {folder} at step {stored.step:,} on {hardware.describe()}")
     before, now = stored.machine["device"], str(hardware.device)
@@ -131,10 +133,23 @@ def resume(
     facts = dataset.summary()
     if facts["fingerprint"] != stored.facts["fingerprint"]:
         raise _other_data(folder, dataset, stored.facts)
+    hardware = choose_threads(threads, hardware, stored, config, dataset)
+    if threads != stored.machine["threads"] and hardware.device.type == "cpu":
+        tell(_about_threads(hardware.threads, threads))
     state = stored.state(config, hardware.device)
     run = Run(folder, config, facts, hardware, lock)
     run.resume(state)
     return Session(run, dataset, state)
+
+
+def _about_threads(chosen: int, available: int) -> str:
+    """Return a note on the threads of a resumed run, if it began with another number."""
+    if chosen == available:
+        return f"note: now with {counted(chosen, 'thread')}; the numbers of this run stay the same"
+    return (
+        f"note: still with {counted(chosen, 'thread')}: "
+        f"with {available} the last digits of this run would differ"
+    )
 
 
 def _tell_notes(tell: Tell, notes: list[str]) -> None:
@@ -182,11 +197,13 @@ def choose_machine(config: Config, before: dict[str, Any] | None = None) -> Mach
         precision, form = before["precision"], before.get("form")
         fused, compiled = form == "fused", form == "compiled"
         graphs = before.get("graphs", False)
-        machine.use_threads(before["threads"])
     try:
         chosen = machine.choose_machine(options.device, precision, fused and not compiled)
     except SepcnnError as error:
         raise config.problem(("train", "device"), error.message, error.hint) from None
+    if before and chosen.device.type == "cpu":
+        machine.use_threads(before["threads"])
+        chosen = replace(chosen, threads=before["threads"])
     if compiled and machine.supports_compile(chosen.device):
         chosen = replace(chosen, form="compiled")
     elif compiled and not before:

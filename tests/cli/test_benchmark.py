@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from sepcnn.backends import machine
+from sepcnn.backends.background_load import BackgroundLoad
 from sepcnn.backends.native import library
 from sepcnn.benchmark import measurement, tune
-from sepcnn.benchmark.background_load import BackgroundLoad
 from sepcnn.benchmark.measurement import MedianRange
 from sepcnn.benchmark.tune import SpeedSettings, Trial, TuningResult
 from tests.cli.conftest import Invoke

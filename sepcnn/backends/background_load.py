@@ -1,4 +1,4 @@
-"""Measure how many processors other programs use during a benchmark."""
+"""Measure how many processors other programs use."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ IDLE = (3, 4, 8, 9)
 """columns of the first line to leave out: idle, waiting for disks, and guests, which are also
 counted elsewhere
 """
+MIN_LOAD = 0.25
+"""processors that other programs take from the threads of a run, above which they delay it"""
 
 
 class BackgroundLoad:
@@ -29,11 +31,21 @@ class BackgroundLoad:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.measure()
+
+    def measure(self) -> float | None:
+        """Set and return ``processors``, the average since the begin of the block."""
         begin, busy_before, own_before = self._begin
         busy = _all_seconds()
         if busy_before is not None and busy is not None:
             others = busy - busy_before - (_own_seconds() - own_before)
             self.processors = max(0.0, others) / (time.perf_counter() - begin)
+        return self.processors
+
+    def delays(self, threads: int) -> bool:
+        """Whether others use processors that ``threads`` threads of this process need."""
+        total = os.cpu_count() or 1
+        return self.processors is not None and self.processors - (total - threads) > MIN_LOAD
 
 
 def _all_seconds() -> float | None:

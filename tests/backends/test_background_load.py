@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sepcnn.benchmark import background_load
-from sepcnn.benchmark.background_load import BackgroundLoad
+from sepcnn.backends import background_load
+from sepcnn.backends.background_load import BackgroundLoad
 
 counts = pytest.mark.skipif(not background_load.STATISTICS.exists(), reason="needs /proc/stat")
 BUSY = "while True: pass"
