@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
 
 
 def counted(count: int, noun: str) -> str:
     """Return a count with its noun: ``1 image``, ``2,000 images``, ``0 classes``."""
     plural = "" if count == 1 else "es" if noun.endswith("s") else "s"
     return f"{count:,} {noun}{plural}"
+
+
+def listed(names: Sequence[str], most: int = 20) -> str:
+    """Return names with commas, at most ``most`` of them: ``cat, dog and 998 more``."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def shell_command(*words: object) -> str:

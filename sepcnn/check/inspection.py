@@ -10,7 +10,6 @@ from sepcnn.config.config import Config
 from sepcnn.config.loading import check_data
 from sepcnn.data.dataset import Dataset
 from sepcnn.data.files.inspection import InspectedImage, ListedImage, inspect_images
-from sepcnn.data.files.listing import list_images
 from sepcnn.data.progress import ProgressCallback, no_progress
 from sepcnn.data.sources.base import Request
 from sepcnn.data.sources.folder import Folder, split_files
@@ -39,7 +38,7 @@ def examine_files(config: Config, progress: ProgressCallback) -> tuple[Inspected
     if not isinstance(source, Folder):
         return ()
     try:
-        listing = list_images(source.path, source.labels)
+        listing = source.listing()
     except DataError:  # `open_dataset` reports it
         return ()
     request = Request(config.model.input_shape, data.validation, data.split_seed)

@@ -17,7 +17,7 @@ from sepcnn.cli import console
 from sepcnn.cli.options import PATH, as_json, overrides
 from sepcnn.config import loading
 from sepcnn.training.session import choose_machine, describe_data
-from sepcnn.wording import counted
+from sepcnn.wording import counted, listed
 
 FAILED = 1
 MAX_FILES = 4
@@ -77,10 +77,11 @@ def show(path: Path, context: CheckContext, findings: list[Finding]) -> None:
 
 
 def title(path: Path, context: CheckContext) -> str:
-    """Return a line that describes the data set."""
+    """Return lines that describe the data set."""
     if context.dataset is None:
         return f"{path}: the images could not be opened"
-    return f"{path}: {describe_data(context.config, context.dataset)}"
+    classes = f"classes: {listed(context.dataset.class_names)}"
+    return f"{path}: {describe_data(context.config, context.dataset)}\n{classes}"
 
 
 def common_folder(findings: list[Finding]) -> str:

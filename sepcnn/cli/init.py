@@ -14,22 +14,39 @@ from sepcnn.cli import console
 from sepcnn.cli.options import PATH
 from sepcnn.config.json_schema import schema
 from sepcnn.config.loading import load_config
-from sepcnn.data.files.listing import walk_images
+from sepcnn.data.files.folder_tree import read_tree
+from sepcnn.data.files.listing import Listing
+from sepcnn.data.files.reading import LayoutError, is_layout
 from sepcnn.errors import DataError, InputError, StorageError
 from sepcnn.language.node import FORBIDDEN
 from sepcnn.manual.terminal import columns
 from sepcnn.starter import config_text, shipped, survey
-from sepcnn.wording import counted, shell_command
+from sepcnn.wording import counted, listed, shell_command
 
 STARTER = "starter.yaml"
 SCHEMA = "sepcnn.schema.json"
+CONFIG_SUFFIXES = {".yaml", ".yml", ".json"}
+"""files that do not count as images that cannot be read"""
 
 
 @click.command(name="init")
 @click.argument("folder", metavar="[DIR]", type=PATH, required=False)
 @click.option("--like", "name", metavar="NAME", help="Copy the shipped config of this name.")
+@click.option(
+    "--layout",
+    metavar="LEVELS",
+    help="Meaning of the folders in DIR, as in the field layout of Folder: class, split/class …",
+)
+@click.option(
+    "--exclude",
+    metavar="PATTERN",
+    multiple=True,
+    help="Files or folders in DIR to leave out, as in the field exclude of Folder.",
+)
 @click.option("--list", "lists", is_flag=True, help="List the shipped configs.")
-def command(folder: Path | None, name: str | None, lists: bool) -> None:
+def command(
+    folder: Path | None, name: str | None, layout: str | None, exclude: tuple[str, ...], lists: bool
+) -> None:
     """Write a commented config and its JSON schema.
 
     If DIR has one folder of images per class: write a config named after DIR (photos/ gives
@@ -45,11 +62,13 @@ def command(folder: Path | None, name: str | None, lists: bool) -> None:
         return
     if folder is not None and os.path.isfile(folder):
         raise InputError(f"{folder} is a file", "give the folder that contains the images")
-    images = folder if folder is not None and has_images(folder) else None
+    options: dict[str, object] = {"layout": layout} if layout else {}
+    options |= {"exclude": list(exclude)} if exclude else {}
+    listing = list_folder(folder, layout, exclude) if folder is not None else None
     if name is not None:
-        write_copy(name.removesuffix(shipped.SUFFIX), folder, images)
-    elif images:
-        write_for_images(images)
+        write_copy(name.removesuffix(shipped.SUFFIX), folder, listing, options)
+    elif folder is not None and listing:
+        write_for_images(folder, listing, options)
     else:
         write_starter(folder)
 
@@ -62,12 +81,42 @@ def list_shipped() -> None:
     )
 
 
-def write_for_images(folder: Path) -> None:
+def list_folder(folder: Path, layout: str | None, exclude: tuple[str, ...]) -> Listing | None:
+    """List the images of a folder; None if there is no such folder, or nothing in it but configs.
+
+    Errors: `DataError` if it has other files, but no images sorted into classes.
+    """
+    if layout and not is_layout(layout):
+        raise InputError(
+            f"--layout {layout}: expected levels of folders",
+            "as in class, split/class or any/class",
+        )
+    try:
+        if not folder.is_dir():
+            return None
+    except OSError:  # writing into the folder raises the error that is shown
+        return None
+    tree = read_tree(folder, exclude)
+    left_out = tree.all_left_out()
+    if not tree.count:
+        if set(left_out.suffixes) <= CONFIG_SUFFIXES and not left_out.excluded:
+            return None
+        message = f"{folder}: there is no image that can be read; {left_out.notes()[0]}"
+        hint = f"without DIR, {shell_command('init')} writes a config for built-in images"
+        raise DataError(message, hint)
+    try:
+        return survey.list_folder(folder, layout, exclude)
+    except LayoutError as error:
+        hint = f"{error.hint} (options of init: --layout, --exclude)"
+        raise LayoutError(error.message, hint) from None
+
+
+def write_for_images(folder: Path, listing: Listing, options: dict[str, object]) -> None:
     with console.ReadingProgress() as progress:
-        facts = survey.gather(folder, progress)
+        facts = survey.gather(folder, listing, progress)
     path = Path(f"{folder.resolve().name or 'images'}.yaml")
-    write(path, config_text.write(facts, str(folder)))
-    report_images(path, facts.train, facts.classes)
+    write(path, config_text.write(facts, str(folder), options))
+    report_images(path, listing)
     say_next(path, checks=True)
 
 
@@ -85,16 +134,19 @@ def write_starter(folder: Path | None) -> None:
     say_next(path)
 
 
-def write_copy(name: str, folder: Path | None, images: Path | None) -> None:
-    """Write a copy of a shipped config, which reads ``images`` unless they are None."""
+def write_copy(
+    name: str, folder: Path | None, listing: Listing | None, options: dict[str, object]
+) -> None:
+    """Write a copy of a shipped config, which reads the images of ``folder`` if it has any."""
     text, path = shipped.read(name), Path(f"{name}{shipped.SUFFIX}")
-    if images:
-        train, classes = survey.count(images)
-        comment = f"A copy of {name} for the images in {images}. "
+    if folder is not None and listing:
+        if not survey.is_readable(listing):
+            raise survey.no_readable(folder)
+        comment = f"A copy of {name} for the images in {folder}. "
         comment += "Results below were measured on other images."
-        write(path, with_comment(shipped.for_images(text, images), comment))
-        report_images(path, train, classes)
-        if mismatch := shipped.class_mismatch(load_config(path), classes):
+        write(path, with_comment(shipped.for_images(text, folder, options), comment))
+        report_images(path, listing)
+        if mismatch := shipped.class_mismatch(load_config(path), len(listing.class_names)):
             console.note(f"note: change the last layers: {mismatch}")
         say_next(path, checks=True)
         return
@@ -111,8 +163,13 @@ def write_copy(name: str, folder: Path | None, images: Path | None) -> None:
     say_next(path)
 
 
-def report_images(path: Path, train: int, classes: int) -> None:
-    console.say(f"wrote {path}: {counted(train, 'training image')} of {counted(classes, 'class')}")
+def report_images(path: Path, listing: Listing) -> None:
+    train, classes = survey.train_count(listing), listing.class_names
+    console.say(
+        f"wrote {path}: {counted(train, 'training image')} of {counted(len(classes), 'class')}"
+    )
+    console.say(f"classes: {listed(classes)}")
+    console.notes(listing.notes())
 
 
 def say_next(path: Path, *, checks: bool = False) -> None:
@@ -129,13 +186,6 @@ def with_comment(text: str, comment: str) -> str:
     first, rest = text.split("\n", 1)
     comment = FORBIDDEN.sub("\ufffd", " ".join(comment.splitlines()))
     return f"{first}\n# {comment}\n{rest}"
-
-
-def has_images(folder: Path) -> bool:
-    try:
-        return folder.is_dir() and next(walk_images(folder), None) is not None
-    except (DataError, OSError):  # writing into the folder raises the error that is shown
-        return False
 
 
 def write(path: Path, text: str) -> None:

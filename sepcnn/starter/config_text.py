@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
-from sepcnn.language.edit import yaml_scalar
+from sepcnn.language.edit import to_yaml, yaml_scalar
 from sepcnn.starter.survey import Facts, square_side
 from sepcnn.wording import counted
 
@@ -22,8 +23,11 @@ steps"""
 COMMENT_COLUMN = 50
 
 
-def write(facts: Facts, folder: str) -> str:
-    """Return the text of the config, which reads the images in ``folder``."""
+def write(facts: Facts, folder: str, options: Mapping[str, object] | None = None) -> str:
+    """Return the text of the config, which reads the images in ``folder``.
+
+    ``options`` are further fields of Folder.
+    """
     lines = [
         "# yaml-language-server: $schema=sepcnn.schema.json",
         f"# Written by sepcnn init for {counted(facts.train, 'training image')} of "
@@ -31,7 +35,7 @@ def write(facts: Facts, folder: str) -> str:
         "",
         *model(facts),
         "",
-        *data(facts, folder),
+        *data(facts, folder, options or {}),
         "",
         *train(facts),
     ]
@@ -126,20 +130,25 @@ def residual(filters: int, after: tuple[int, int]) -> list[str]:
     ]
 
 
-def data(facts: Facts, folder: str) -> list[str]:
+def data(facts: Facts, folder: str, options: Mapping[str, object]) -> list[str]:
     lines = [line("data:", "the images")]
     if facts.long:
         lines += [
             line("  source:", "the data source"),
             line("    Folder:", "a folder for each class"),
             line(f"      path: {yaml_scalar(folder)}", "the folder of images"),
+            *(
+                line(f"      {key}: {to_yaml(value)}", "given to init")
+                for key, value in options.items()
+            ),
             line("      resize: letterbox", "many images are long: black bars instead of a crop"),
         ]
     else:
         why = "a folder for each class"
         if facts.lost >= NOTABLE_CROP:
             why += f"; the crop to the input removes {100 * facts.lost:.0f} % of an image"
-        lines.append(line(f"  source: {{Folder: {yaml_scalar(folder)}}}", why))
+        fields = to_yaml({"path": folder, **options}) if options else yaml_scalar(folder)
+        lines.append(line(f"  source: {{Folder: {fields}}}", why))
     if facts.held_out:
         share = 0.2 if facts.train < FEW_IMAGES else 0.1
         lines.append(line(f"  validation: {share}", "share of the images held out for validation"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -18,7 +18,7 @@ from sepcnn.config.config import Config
 from sepcnn.config.loading import config_from_node
 from sepcnn.errors import ConfigError, InputError
 from sepcnn.language import yaml_reader
-from sepcnn.language.edit import yaml_scalar
+from sepcnn.language.edit import to_yaml
 from sepcnn.language.messages import nearest
 from sepcnn.language.node import Node
 from sepcnn.wording import first_sentence
@@ -54,9 +54,10 @@ def summary(text: str) -> str:
     return first_sentence(" ".join(header[1].replace("#", " ").split())) if header else ""
 
 
-def for_images(text: str, images: Path) -> str:
+def for_images(text: str, images: Path, options: Mapping[str, object] | None = None) -> str:
     """Return a shipped config changed to read the images in a folder, with its comments.
 
+    ``options`` are further fields of Folder.
     If the last layer is Dense, it gets ``units: auto``, which fits any number of classes.
     """
     source = _source(yaml_reader.parse(text, "shipped config"))
@@ -64,10 +65,13 @@ def for_images(text: str, images: Path) -> str:
     if not keeps_source and "\n" not in text[source.start : source.end]:
         # The comment after the source describes the one that is replaced.
         text = text[: source.end] + re.sub(r"\A[ \t]*#[^\n]*", "", text[source.end :])
-    path = yaml_scalar(str(images))
-    override = f"data.source.path={path}" if keeps_source else f"data.source={{Folder: {path}}}"
+    fields = {"path": str(images), **(options or {})}
+    if keeps_source:
+        changes = [f"data.source.{key}={to_yaml(value)}" for key, value in fields.items()]
+    else:
+        changes = [f"data.source={{Folder: {to_yaml(fields if options else str(images))}}}"]
     node = yaml_reader.parse(text, "shipped config")
-    overrides = [override, *_any_classes(node)]
+    overrides = [*changes, *_any_classes(node)]
     config = config_from_node(text, node, "shipped config", Path(), overrides)
     assert config.origin
     return config.origin.text

@@ -15,6 +15,7 @@ from sepcnn.data.files.inspection import (
     MAX_CUT,
     ImageProperties,
     ListedImage,
+    inspect_image,
     inspect_images,
 )
 from sepcnn.data.files.listing import Listing, list_images
@@ -41,7 +42,7 @@ ALIKE = 1.15
 class Facts:
     """The facts that decide about the config."""
 
-    classes: int
+    class_names: tuple[str, ...]
     train: int
     """number of training images, including those that will be held out for validation"""
     counts: tuple[int, ...]
@@ -60,6 +61,11 @@ class Facts:
     """mean share of an image that the crop to the input removes"""
 
     @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_names)
+
+    @property
     def input_size(self) -> tuple[int, int]:
         """Height and width."""
         return input_size(self.side, self.proportions)
@@ -74,23 +80,34 @@ class Facts:
         return max(self.counts) >= NOTABLE_IMBALANCE * min(self.counts)
 
 
-def gather(folder: Path, progress: ProgressCallback = no_progress) -> Facts:
-    """Survey a folder. Errors: `DataError` if it has no images sorted into classes, if none can be
-    read, or if a config cannot contain its name.
+def list_folder(folder: Path, layout: str | None = None, exclude: Sequence[str] = ()) -> Listing:
+    """List the images of a folder for a config.
+
+    Errors: `DataError` if it has no images sorted into classes, or if a config cannot contain its
+    name; `LayoutError` if it can be read in several ways.
     """
-    listing = _list(folder)
+    try:
+        parse(f"path: {yaml_scalar(str(folder))}", str(folder))
+    except ConfigError:
+        message = f"{str(folder)!a}: the name has a character that a config cannot contain"
+        raise DataError(message, "rename the folder") from None
+    return list_images(folder, None, layout, exclude)
+
+
+def gather(folder: Path, listing: Listing, progress: ProgressCallback = no_progress) -> Facts:
+    """Survey the images of a folder. Errors: `DataError` if none of them can be read."""
     counts = listing.counts()
     train_counts = counts.get("train") or counts[None]
     looks = sample(listing, progress)
     if not looks:
-        raise DataError(f"{folder}: none of the images can be read", "check the files")
+        raise no_readable(folder)
     proportions = common_proportions(looks)
     cut = sum(look.share_cut(1, proportions) > MAX_CUT for look in looks) / len(looks)
     decisive = max if cut > COMMON_SHARE else min  # letterbox fits the longer side into the input
     side = round(median(decisive(look.size) for look in looks))
     height, width = input_size(side, proportions)
     return Facts(
-        classes=len(listing.class_names),
+        class_names=listing.class_names,
         train=sum(train_counts.values()),
         counts=tuple(train_counts.values()),
         held_out="val" not in counts,
@@ -102,29 +119,30 @@ def gather(folder: Path, progress: ProgressCallback = no_progress) -> Facts:
     )
 
 
-def count(folder: Path) -> tuple[int, int]:
-    """Return the number of training images and of classes. Errors: as `gather`."""
-    listing = _list(folder)
+def no_readable(folder: Path) -> DataError:
+    return DataError(f"{folder}: none of the images can be read", "check the files")
+
+
+def train_count(listing: Listing) -> int:
+    """The number of training images, including those that will be held out for validation."""
     counts = listing.counts()
-    train_counts = counts.get("train") or counts[None]
-    return sum(train_counts.values()), len(listing.class_names)
+    return sum((counts.get("train") or counts[None]).values())
 
 
-def _list(folder: Path) -> Listing:
-    try:
-        parse(f"path: {yaml_scalar(str(folder))}", str(folder))
-    except ConfigError:
-        message = f"{str(folder)!a}: the name has a character that a config cannot contain"
-        raise DataError(message, "rename the folder") from None
-    return list_images(folder)
+def is_readable(listing: Listing) -> bool:
+    """Whether one of the images, of at most `MOST_LOOKED_AT`, can be read."""
+    return any(inspect_image(image, 3).properties for image in _chosen(listing))
 
 
 def sample(listing: Listing, progress: ProgressCallback) -> list[ImageProperties]:
     """Read every n-th image, at most `MOST_LOOKED_AT`; those that cannot be read are left out."""
-    step = math.ceil(len(listing.files) / MOST_LOOKED_AT)
-    images = [ListedImage(f.path, f.split or "train", f.class_name) for f in listing.files[::step]]
-    pictures = inspect_images(images, 3, progress)
+    pictures = inspect_images(_chosen(listing), 3, progress)
     return [picture.properties for picture in pictures if picture.properties]
+
+
+def _chosen(listing: Listing) -> list[ListedImage]:
+    step = math.ceil(len(listing.files) / MOST_LOOKED_AT)
+    return [ListedImage(f.path, f.split or "train", f.class_name) for f in listing.files[::step]]
 
 
 def common_proportions(looks: Sequence[ImageProperties]) -> float:

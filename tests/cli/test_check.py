@@ -20,7 +20,9 @@ def test_no_problems(invoke: Invoke, tmp_path: Path) -> None:
     path = write_config(tmp_path)
     code, out, err = invoke("check", path)
     assert (code, err) == (0, "")
-    assert out.startswith(f"{path}: Folder: 2 classes, 40 train, 8 val\n\nnotes\n  top k: ")
+    assert out.startswith(
+        f"{path}: Folder: 2 classes, 40 train, 8 val\nclasses: cat, dog\n\nnotes\n  top k: "
+    )
     assert out.endswith("\n\n0 errors, 0 warnings, 2 notes: ready to train\n")
 
 
@@ -35,6 +37,7 @@ def test_errors_come_first_with_some_of_their_files(invoke: Invoke, tmp_path: Pa
     assert out.startswith(
         f"""\
 {path}: Folder: 2 classes, 41 train, 8 val
+classes: cat, dog
 images in {root}/train
 
 error

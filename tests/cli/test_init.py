@@ -23,7 +23,7 @@ def test_init_check_and_train(
     assert code == 0
     assert out.startswith(
         "wrote my photos.yaml: 60 training images of 2 classes\n"
-        "next: sepcnn check 'my photos.yaml'      # looks for problems"
+        "classes: cat, dog\nnext: sepcnn check 'my photos.yaml'      # looks for problems"
     )
     assert "source: {Folder: my photos}" in Path("my photos.yaml").read_text()
     assert check(Path("my photos.yaml")) == []
@@ -153,7 +153,8 @@ def test_a_copy_for_a_folder_of_images(
     write_photos(Path("my photos"), cat=30, dog=30, bird=30)
     code, out, err = invoke("init", "--like", "xception_mini", "my photos")
     assert (code, err) == (0, "")
-    assert out.startswith("wrote xception_mini.yaml: 90 training images of 3 classes\nnext: ")
+    assert out.startswith("wrote xception_mini.yaml: 90 training images of 3 classes\n")
+    assert "\nclasses: bird, cat, dog\nnext: " in out
     text = Path("xception_mini.yaml").read_text()
     assert text.splitlines()[1].startswith("# A copy of xception_mini for the images in my photos.")
     assert "source: {Folder: my photos}" in text

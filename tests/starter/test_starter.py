@@ -18,7 +18,11 @@ CLOTHING = SHARED_DATA / "clothing10_side128"
 
 
 def facts(**changes: object) -> Facts:
-    usual: dict[str, object] = {"classes": 3, "train": 300, "counts": (100, 100, 100)}
+    usual: dict[str, object] = {
+        "class_names": ("a", "b", "c"),
+        "train": 300,
+        "counts": (100, 100, 100),
+    }
     usual |= {"held_out": True, "side": 128, "grey": False}
     usual |= {"proportions": 1.0, "cut": 0.0, "lost": 0.0}
     return Facts(**{**usual, **changes})  # type: ignore[arg-type]
@@ -103,18 +107,18 @@ def test_the_config_contains_the_path(path: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", ["a\x07", "a\udce9"])  # a bell, and a byte that is no UTF-8
 def test_names_that_a_config_cannot_contain_are_errors(path: str) -> None:
     with pytest.raises(DataError, match="the name has a character that a config cannot contain"):
-        survey.gather(Path(path))
+        survey.list_folder(Path(path))
 
 
 def test_the_survey_of_a_folder(tmp_path: Path) -> None:
     root = write_photos(tmp_path / "photos", train__cat=9, train__dog=3, valid__cat=2, valid__dog=2)
-    found = survey.gather(root)
+    found = survey.gather(root, survey.list_folder(root))
     assert (found.classes, found.train, found.counts, found.held_out) == (2, 12, (9, 3), False)
     assert (found.side, found.grey, found.cut, found.uneven) == (80, False, 0.0, True)
     assert (found.proportions, found.lost) == (1, pytest.approx(1 / 6))  # 96 × 80: nearly square
     for path in root.rglob("*.png"):
         photo(1, (50, 200), grey=True).save(path)
-    found = survey.gather(root)
+    found = survey.gather(root, survey.list_folder(root))
     assert (found.side, found.grey, found.proportions, found.cut) == (50, True, 0.25, 0)
     assert found.input_size == (96, 24)
     assert not found.long
@@ -124,13 +128,13 @@ def test_images_of_different_proportions_get_a_square_input(tmp_path: Path) -> N
     """One in ten images may differ. If a crop would remove much, the images get black bars."""
     root = write_photos(tmp_path / "photos", (80, 40), cat=10, dog=10)
     for number, proportions in enumerate((2, 2, 2, 1)):
-        assert survey.gather(root).proportions == proportions
+        assert survey.gather(root, survey.list_folder(root)).proportions == proportions
         photo(number, (40, 80)).save(root / "cat" / f"{number}.png")
     for path in (root / "cat").glob("*.png"):
         photo(1, (20, 80)).save(path)
     for path in (root / "dog").glob("*.png"):
         photo(1, (90, 30)).save(path)
-    found = survey.gather(root)
+    found = survey.gather(root, survey.list_folder(root))
     assert (found.proportions, found.cut, found.long) == (1, 1, True)
     assert "longer side is about 85; colour" in config_text.write(found, "photos")
 
@@ -140,12 +144,12 @@ def test_a_folder_without_readable_images_is_an_error(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "a.png").write_text("no image")
     with pytest.raises(DataError, match=re.escape("none of the images can be read")):
-        survey.gather(tmp_path)
+        survey.gather(tmp_path, survey.list_folder(tmp_path))
 
 
 @pytest.mark.skipif(not CLOTHING.exists(), reason="needs ../shared/data/clothing10_side128")
 def test_real_photographs() -> None:
-    found = survey.gather(CLOTHING)
+    found = survey.gather(CLOTHING, survey.list_folder(CLOTHING))
     assert (found.classes, found.train, found.held_out) == (10, 3068, False)
     assert (found.input_size, found.grey, found.uneven) == ((128, 128), False, True)
     assert found.lost == pytest.approx(0.25, abs=0.01)  # 3 of 4 are 171 × 128

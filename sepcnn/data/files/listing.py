@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from sepcnn.data.files.labels import SPLIT_WORDS, nfc, read_labels
-from sepcnn.data.files.opening import SUFFIXES
+from sepcnn.data.files.folder_tree import Patterns, read_tree
+from sepcnn.data.files.image_names import is_image, skipped_as
+from sepcnn.data.files.labels import nfc, read_labels
+from sepcnn.data.files.layout import read_layout
+from sepcnn.data.files.left_out import LeftOut
 from sepcnn.errors import DataError
 
-CSV_HINT = "put the images of each class in a folder of that name, or give a CSV: labels: FILE"
+USUAL_LAYOUTS = ("", "class", "split/class")
+"""layouts that need no note"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +46,14 @@ class Listing:
     """in natural order: 2 before 10"""
     files: tuple[ImageFile, ...]
     """sorted by name"""
-    unlabelled: tuple[Path, ...] = ()
-    """images next to the folders of the classes, which are left out"""
+    unlabelled: tuple[str, ...] = ()
+    """paths of images next to the folders of the classes, which are left out"""
+    left_out: LeftOut = field(default_factory=LeftOut, compare=False)
+    """files that are not read"""
+    unused_patterns: tuple[str, ...] = ()
+    """patterns of ``exclude`` that match nothing"""
+    layout: str = ""
+    """how the folders are read, one word per level, if that was found out; else empty"""
 
     def counts(self) -> dict[str | None, dict[str, int]]:
         """The number of images of each class in each split."""
@@ -54,28 +63,85 @@ class Listing:
             of_split[file.class_name] += 1
         return counts
 
+    def notes(self) -> list[str]:
+        """What the user should know: files that are left out, and an unusual layout."""
+        notes = []
+        if self.layout not in USUAL_LAYOUTS:
+            notes.append(f"the folders are read as {self.layout} (layout of Folder)")
+        if self.unlabelled:
+            more = f" and {len(self.unlabelled) - 1:,} more" if len(self.unlabelled) > 1 else ""
+            first = self.unlabelled[0]
+            notes.append(f"left out, not in the folder of a class: {first}{more}")
+        if self.unused_patterns:
+            notes.append(f"exclude matches nothing: {', '.join(self.unused_patterns)}")
+        return notes + self.left_out.notes()
 
-def list_images(root: Path, labels: Path | None = None) -> Listing:
+
+def list_images(
+    root: Path,
+    labels: Path | None = None,
+    layout: str | None = None,
+    exclude: Sequence[str] = (),
+) -> Listing:
     """List the images of folders named by class, with or without train, val and test, or of a CSV.
 
-    Errors: `DataError`.
+    Errors: `DataError`; `LayoutError` if the folders can be read in several ways.
     """
     check_folder(root)
-    if labels is None:
-        files, unlabelled = _list_folders(root)
-    else:
-        rows = read_labels(labels, root)
-        files, unlabelled = (
-            [ImageFile(str(r.path), r.name, r.name, r.label, r.split) for r in rows],
-            [],
-        )
-        if not files:
-            raise DataError(f"{labels}: there are no images")
+    listed = (
+        _of_folders(root, layout, exclude) if labels is None else _of_csv(root, labels, exclude)
+    )
+    files = sorted(listed.files, key=lambda file: (file.name, file.location))
     names = tuple(sorted({file.class_name for file in files}, key=natural_key))
-    files.sort(key=lambda file: (file.name, file.location))
-    listing = Listing(names, tuple(files), tuple(unlabelled))
+    unused = tuple(pattern for pattern in exclude if nfc(pattern) not in listed.left_out.excluded)
+    listing = replace(listed, class_names=names, files=tuple(files), unused_patterns=unused)
     _check(listing, labels or root)
     return listing
+
+
+def _of_folders(root: Path, layout: str | None, exclude: Sequence[str]) -> Listing:
+    tree = read_tree(root, exclude)
+    reading = read_layout(tree, layout)
+    start = len(os.path.join(root, ""))
+    files = []
+    for one in reading.classes:
+        inside = len(os.path.join(one.tree.location, ""))
+        for folder in one.tree.walk():
+            for location in folder.images:
+                path = location.replace(os.sep, "/")  # Path.relative_to takes ten times as long
+                name, key = nfc(path[start:]), nfc(path[inside:])
+                files.append(ImageFile(location, name, key, one.class_name, one.split))
+    left_out = tree.all_left_out()
+    unlabelled = tuple(sorted(reading.unlabelled))
+    layout = "" if layout else reading.layout
+    return Listing((), tuple(files), unlabelled, left_out, layout=layout)
+
+
+def _of_csv(root: Path, labels: Path, exclude: Sequence[str]) -> Listing:
+    """The images of a CSV; those next to them that it does not list are counted."""
+    rows = read_labels(labels, root)
+    patterns = Patterns(root, exclude)
+    left_out, files = LeftOut(), []
+    for row in rows:
+        if pattern := patterns.match_path(row.name):
+            left_out.excluded[pattern] += 1
+        else:
+            files.append(ImageFile(str(row.path), row.name, row.name, row.label, row.split))
+    if not files:
+        raise DataError(f"{labels}: there are no images")
+    listed = {os.path.normpath(row.path) for row in rows}
+    for folder in {os.path.dirname(location) for location in listed}:
+        try:
+            left_out.unlisted += sum(
+                is_image(entry.name, entry.path) and entry.path not in listed
+                for entry in os.scandir(folder)
+                if not skipped_as(entry.name)
+                and entry.is_file()
+                and not patterns.match(entry.path, False)
+            )
+        except OSError:
+            continue  # reading the images reports the error
+    return Listing((), tuple(files), left_out=left_out)
 
 
 def find_images(path: Path) -> list[Path]:
@@ -83,17 +149,25 @@ def find_images(path: Path) -> list[Path]:
 
     Errors: `DataError` if the file does not exist or the folder has no images.
     """
+    return find_images_and_rest(path)[0]
+
+
+def find_images_and_rest(path: Path) -> tuple[list[Path], LeftOut]:
+    """The images as in `find_images`, and what is left out."""
     try:
         if not path.exists():
             raise DataError(f"there is no file or folder {path}", "check the path")
         if not path.is_dir():
-            return [path]
+            return [path], LeftOut()
     except OSError as error:  # for example a name that is too long, no permission
         raise DataError(f"{path}: {(error.strerror or str(error)).lower()}") from None
-    found = sorted(walk_images(path))
-    if not found:
-        raise DataError(f"there is no image in {path}", f"looked for {', '.join(sorted(SUFFIXES))}")
-    return found
+    tree = read_tree(path)
+    left_out = tree.all_left_out()
+    if not tree.count:
+        hint = left_out.notes()[0] if left_out.suffixes else "the folder has no files"
+        raise DataError(f"there is no image in {path}", hint)
+    found = [image for folder in tree.walk() for image in folder.images]
+    return sorted(map(Path, found)), left_out
 
 
 def check_folder(root: Path) -> None:
@@ -144,124 +218,3 @@ def natural_key(name: str) -> tuple[list[tuple[int, str]], str]:
     parts = re.split(r"(\d+)", name.casefold())
     parts[1::2] = [number.lstrip("0") for number in parts[1::2]]
     return [(len(p) if i % 2 else 0, p) for i, p in enumerate(parts)], name
-
-
-# ── folders ───────────────────────────────────────────────────────────────────────────────────
-
-
-def _list_folders(root: Path) -> tuple[list[ImageFile], list[Path]]:
-    folders, unlabelled = _scan(root)
-    if not folders:
-        if unlabelled:
-            message = f"{root}: there are images, but no folders named by class"
-            raise DataError(message, CSV_HINT)
-        raise DataError(f"{root}: there are no images", CSV_HINT)
-    splits = _split_folders(root, folders)
-    if not splits:
-        return [file for folder in folders for file in _list_class(folder, None, root)], unlabelled
-    files = []
-    for split, folder in splits.items():
-        classes, images = _scan(folder)
-        if not classes:
-            what = "are images, but no folders named by class" if images else "is nothing"
-            raise DataError(f"{folder}: there {what}", CSV_HINT)
-        unlabelled += images
-        files += [file for one in classes for file in _list_class(one, split, root)]
-    return files, unlabelled
-
-
-def _split_folders(root: Path, folders: list[Path]) -> dict[str, Path]:
-    """The folder of each split; empty if the folders are classes."""
-    splits: dict[str, Path] = {}
-    others = []
-    for folder in folders:
-        split = SPLIT_WORDS.get(nfc(folder.name).casefold())
-        if split is None:
-            others.append(folder)
-        elif split in splits:
-            message = f"{root}: found both '{splits[split].name}' and '{folder.name}'"
-            raise DataError(message, f"merge them into one folder {split}")
-        else:
-            splits[split] = folder
-    # A class may be called train, next to ship and car: then the folder itself has the images.
-    if others and not any(_scan(folder)[0] for folder in splits.values()):
-        return {}
-    for folder in others if splits else ():
-        if next(walk_images(folder), None):
-            named = " and ".join(f"'{one.name}'" for one in splits.values())
-            message = f"{root}: '{folder.name}' is next to {named}: is it a class or a split?"
-            raise DataError(message, "move or rename it")
-    return splits
-
-
-def _list_class(folder: Path, split: str | None, root: Path) -> list[ImageFile]:
-    """The images of a class and its subfolders. Errors: `DataError` if there are none."""
-    files, class_name = [], nfc(folder.name)
-    above, inside = (len(os.path.join(base, "")) for base in (root, folder))
-    # A symbolic link to a parent folder would add the images of other classes.
-    for path in walk_images(folder, (_device_and_inode(root), _device_and_inode(folder.parent))):
-        location = str(path)
-        text = location.replace(os.sep, "/")  # Path.relative_to takes ten times as long
-        name, key = nfc(text[above:]), nfc(text[inside:])
-        files.append(ImageFile(location, name, key, class_name, split))
-    if not files:
-        hint = "add images, or remove the folder"
-        raise DataError(f"{folder}: there are no images of this class", hint)
-    return files
-
-
-def walk_images(folder: Path, above: tuple[tuple[int, int], ...] = ()) -> Iterator[Path]:
-    """Yield the images of a folder and its subfolders; links are followed, but not in cycles.
-
-    ``above``: device and inode of folders that are not entered. Errors: `DataError`.
-    """
-    waiting = [(folder, above)]  # no recursion, because folders may be nested a thousand deep
-    while waiting:
-        folder, above = waiting.pop()
-        here = _device_and_inode(folder)
-        if here in above:
-            continue
-        folders, images = _scan(folder)
-        yield from images
-        above = (*above, here)
-        waiting += [(inner, above) for inner in reversed(folders)]
-
-
-def _device_and_inode(folder: Path) -> tuple[int, int]:
-    """Identify a folder independently of symbolic links. Errors: `DataError`."""
-    try:
-        status = folder.stat()
-    except OSError as error:
-        raise DataError(f"{folder}: {(error.strerror or str(error)).lower()}") from None
-    return status.st_dev, status.st_ino
-
-
-def _scan(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The subfolders and image files of a folder, sorted, without hidden ones.
-
-    A broken link counts as an image, so that reading it reports the error. Errors: `DataError`.
-    """
-    folders, images = [], []
-    try:
-        with os.scandir(folder) as entries:
-            for entry in sorted(entries, key=lambda entry: entry.name):
-                if entry.name.startswith("."):
-                    continue
-                if _is_folder(entry):
-                    folders.append(folder / entry.name)
-                elif os.path.splitext(entry.name)[1].lower() in SUFFIXES and (
-                    entry.is_symlink() or entry.is_file()
-                ):
-                    images.append(folder / entry.name)
-    except OSError as error:
-        raise DataError(f"{folder}: {(error.strerror or str(error)).lower()}") from None
-    return folders, images
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            return False
-        raise

@@ -15,13 +15,13 @@ from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
 from sepcnn.backends.machine import free_memory
+from sepcnn.data.files import heic
 from sepcnn.errors import DataError
 
 # Pillow warns above its pixel limit and raises above twice the limit; here both are errors.
 warnings.simplefilter("error", Image.DecompressionBombWarning)
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "AVIF", "JPEG2000")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "AVIF", "JPEG2000", "HEIF")
 """formats of Pillow that are read, independent of the file name"""
 
 BYTES_PER_PIXEL = 12
@@ -32,11 +32,12 @@ MIN_PIXEL_BUDGET = 100_000_000
 
 @cache
 def formats() -> tuple[str, ...]:
-    """The `FORMATS` that the installed Pillow supports.
+    """The `FORMATS` that the installed Pillow supports; HEIF only with pillow-heif.
 
     Other formats are excluded because Pillow starts another program for one of them, EPS.
     """
     Image.init()
+    heic.register()
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 

@@ -18,6 +18,7 @@ from sepcnn.data.files.on_disk import OnDiskSplit
 from sepcnn.data.files.pixel_cache import DecodedImages, StoredFormat, decode
 from sepcnn.data.files.resizing import Resize
 from sepcnn.data.sources.base import Request, Source
+from sepcnn.data.sources.folder_values import Layout, Patterns
 from sepcnn.errors import DataError
 from sepcnn.language.values import FilePath, ImageShape, Pair
 from sepcnn.randomness import key
@@ -27,13 +28,14 @@ MAX_SHOWN = 10
 
 
 class Folder(Source):
-    """Image files: JPEG, PNG, WebP, GIF, BMP, TIFF, PPM.
+    """Image files: JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, AVIF, JPEG 2000; HEIC with an extra.
 
     ``path`` contains one folder per class, or folders train, val (or valid, validation) and test
-    that each contain one folder per class. Or ``labels`` is a CSV with the label of each file. Its
-    columns are path (or file, filename, image), label (or class) and optionally split. Images are
-    rotated upright according to EXIF and decoded once into the user's cache folder
-    (`sepcnn cache`).
+    that each contain one folder per class, or classes that each contain such folders. If the names
+    of the folders allow several readings, ``layout`` must name one. Or ``labels`` is a CSV with the
+    label of each file. Its columns are path (or file, filename, image), label (or class) and
+    optionally split. Images are rotated upright according to EXIF and decoded once into the user's
+    cache folder (`sepcnn cache`).
 
     Without a validation split, an image is held out if a hash of its name (within the folder of its
     class) and of ``data.split_seed`` is below ``data.validation``. So an image stays in its split
@@ -41,12 +43,18 @@ class Folder(Source):
     stays in training as long as it is the only one.
     """
 
-    location_fields: ClassVar[tuple[str, ...]] = ("path", "labels")
+    location_fields: ClassVar[tuple[str, ...]] = ("path", "labels", "layout", "exclude")
 
     path: FilePath
     """folder of the images"""
     labels: FilePath | None = None
     """CSV file of paths, relative to the folder, and labels"""
+    layout: Layout | None = None
+    """meaning of the folders, one word per level, as in split/class: class, split, or any for a
+    level without meaning; default: found by the names of the folders"""
+    exclude: Patterns = ()
+    """files and folders to leave out: names such as seg_pred or *_mask.png, or paths below path
+    such as cats/old*"""
     resize: Resize = "crop"
     """if the aspect ratio differs from the model's input: crop keeps the centre, letterbox adds
     black bars, stretch distorts"""
@@ -57,6 +65,8 @@ class Folder(Source):
     """leave out images that cannot be read"""
 
     def check(self, shape: ImageShape) -> None:
+        if self.labels and self.layout:
+            raise DataError("layout is about folders named by class, but labels is given")
         height, width, _ = self._stored(shape)
         if height < shape[0] or width < shape[1]:
             message = (
@@ -74,7 +84,7 @@ class Folder(Source):
 
     def open(self, request: Request) -> Dataset:
         self.check(request.shape)
-        listing = list_images(self.path, self.labels)
+        listing = self.listing()
         form = StoredFormat(self._stored(request.shape), self.resize)
         needed = request.needed({split_of(file) for file in listing.files})
         opened = [file for file in listing.files if split_of(file) in needed]
@@ -84,9 +94,7 @@ class Folder(Source):
         notes = [decoded.note] if decoded.note else []
         if decoded.unreadable:
             notes.append(self._report_unreadable(decoded.unreadable, len(paths)))
-        if listing.unlabelled:
-            first, count = listing.unlabelled[0], len(listing.unlabelled)
-            notes.append(f"left out, not in the folder of a class: {first}{more(count - 1)}")
+        notes += listing.notes()
         row_numbers = decoded.row_numbers()
         files = [file for file in opened if file.location in row_numbers]
         check_classes(files, listing, needed)
@@ -101,6 +109,10 @@ class Folder(Source):
         train, val, test = parts["train"], parts.get("val"), parts.get("test")
         decoder = decoding.decoder()
         return Dataset(listing.class_names, train, val, test, tuple(notes), decoder)
+
+    def listing(self) -> Listing:
+        """List the images without opening them. Errors: `DataError`."""
+        return list_images(self.path, self.labels, self.layout, self.exclude)
 
     def _source(self) -> str:
         """A name for the folder and its CSV, which have their own cache file."""

@@ -15,8 +15,8 @@ from PIL import Image
 from PIL.GifImagePlugin import GifImageFile
 
 from sepcnn.data.files.decoding import read_image
+from sepcnn.data.files.image_names import image_suffixes
 from sepcnn.data.files.listing import find_images
-from sepcnn.data.files.opening import SUFFIXES
 from sepcnn.data.files.pixel_values import ORIENTATION
 from sepcnn.data.files.resizing import Resize
 from sepcnn.errors import DataError
@@ -390,7 +390,7 @@ def test_the_thinnest_images_are_read(
     assert (found == 9).any()
 
 
-@pytest.mark.parametrize("suffix", sorted(SUFFIXES))
+@pytest.mark.parametrize("suffix", sorted(image_suffixes()))
 def test_files_with_every_listed_suffix_can_be_read(tmp_path: Path, suffix: str) -> None:
     image = grey(50) if suffix == ".pgm" else Image.new("RGB", (SIZE, SIZE), (50, 50, 50))
     path = saved(tmp_path / f"a{suffix}", image)

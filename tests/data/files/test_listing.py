@@ -78,7 +78,7 @@ def test_hidden_and_other_files_are_left_out(tmp_path: Path) -> None:
 
 def test_images_next_to_the_class_folders_are_reported(tmp_path: Path) -> None:
     listing = list_images(fill(tmp_path, "a/1.jpg", "b/1.jpg", "preview.png"))
-    assert listing.unlabelled == (tmp_path / "preview.png",)
+    assert listing.unlabelled == (str(tmp_path / "preview.png"),)
     assert len(listing.files) == 2
 
 
@@ -154,8 +154,8 @@ def test_folders_nested_a_thousand_deep(tmp_path: Path) -> None:
     [
         pytest.param(
             ["notes.txt"],
-            "ROOT: there are no images\n   put the images of each class in a folder of that name, "
-            "or give a CSV: labels: FILE",
+            "ROOT: there are no images that can be read; left out: 1 file: .txt 1\n   put the "
+            "images of each class in a folder of that name, or give a CSV: labels: FILE",
             id="empty",
         ),
         pytest.param(
@@ -177,7 +177,8 @@ def test_folders_nested_a_thousand_deep(tmp_path: Path) -> None:
         ),
         pytest.param(
             ["a/1.jpg", "b/notes.txt"],
-            "ROOT/b: there are no images of this class\n   add images, or remove the folder",
+            "ROOT/b: there are no images of this class\n   add images, or exclude: b; "
+            "left out: 1 file: .txt 1",
             id="empty-class",
         ),
         pytest.param(
@@ -193,12 +194,14 @@ def test_folders_nested_a_thousand_deep(tmp_path: Path) -> None:
         ),
         pytest.param(
             ["val/a/1.jpg", "train/a/1.jpg", "Validation/a/1.jpg"],
-            "ROOT: found both 'Validation' and 'val'\n   merge them into one folder val",
+            "ROOT: found both 'Validation' and 'val'\n   merge them into one folder val, "
+            "or set layout: split/class to use both",
             id="validation-twice",
         ),
         pytest.param(
             ["train/a/1.jpg", "train/b/1.jpg", "extra/1.jpg"],
-            "ROOT: 'extra' is next to 'train': is it a class or a split?\n   move or rename it",
+            "ROOT: 'extra' is next to 'train': is it a class or a split?\n   move or rename "
+            "it, exclude: extra, or set layout: class if all of them are classes",
             id="neither",
         ),
     ],
@@ -267,7 +270,7 @@ def test_a_folder_without_images(tmp_path: Path) -> None:
         find_images(tmp_path)
     assert str(caught.value) == (
         f"there is no image in {tmp_path}\n"
-        "   looked for .bmp, .gif, .jpeg, .jpg, .pgm, .png, .ppm, .tif, .tiff, .webp"
+        "   left out: 1 file: .txt 1; hidden or of the system: .hidden.png 1"
     )
 
 
