@@ -28,7 +28,7 @@ FLOORS = [
     ["language"],
     ["cache", "randomness", "world"],
     ["atomic_file"],
-    ["errors", "wording"],
+    ["errors", "file_kind", "wording"],
 ]
 ONLY_IMPORTER = {
     "yaml": "language.yaml_reader",

@@ -23,6 +23,7 @@ import sepcnn
 from sepcnn.atomic_file import replace_file
 from sepcnn.config.config import Config, Origin
 from sepcnn.errors import CheckpointError, ConfigError, InputError, StorageError
+from sepcnn.file_kind import SAFETENSORS, complaint, identify, missing_link
 from sepcnn.language.yaml_reader import parse
 from sepcnn.nn.model import Net, build
 from sepcnn.training.records import EpochRecord, epoch_from_json, to_json
@@ -179,8 +180,13 @@ def read(path: Path) -> Checkpoint:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
-        raise CheckpointError(f"there is no checkpoint {path}", "check the path") from None
+        hint = missing_link(path) or "check the path"
+        raise CheckpointError(f"there is no checkpoint {path}", hint) from None
     except (OSError, SafetensorError, ValueError) as error:
+        kind = identify(path)
+        if kind and kind != SAFETENSORS:
+            hint = "give a run folder or a .safetensors file of a run"
+            raise CheckpointError(complaint(path, "a checkpoint"), hint) from None
         message = f"{path}: not a complete checkpoint ({error})"
         raise CheckpointError(message, "it is damaged, or another kind of file") from None
     if HEADER not in metadata:

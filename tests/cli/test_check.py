@@ -41,7 +41,7 @@ classes: cat, dog
 images in {root}/train
 
 error
-  unreadable: 6 images cannot be read (first error: not an image file)
+  unreadable: 6 images cannot be read (first error: not an image file: it is text, 'no image')
     → remove or replace them, or set skip_unreadable
       cat/broken0.png
       cat/broken1.png

@@ -202,7 +202,7 @@ def test_unreadable_photos_are_an_error_at_the_source(config: Path, tmp_path: Pa
     assert result.returncode == 2
     first, second, *_, hint = result.stderr.splitlines()[1:]
     assert first == (f"{config}:{line}:5: data.source.Folder: 1 of 121 images cannot be read:")
-    assert second == f"   {bad}: not an image file"
+    assert second == f"   {bad}: not an image file: it is text, 'no image'"
     assert hint == "   fix or remove them, or set skip_unreadable: true"
 
 

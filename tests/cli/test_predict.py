@@ -36,7 +36,8 @@ def test_json(trained: Path, pictures: Path, invoke: Invoke) -> None:
     assert code == 1  # one file was not read
     results = {Path(row["path"]).name: row for row in json.loads(out)}
     assert list(results) == ["a.png", "b.jpg", "broken.png", "c.PNG"]
-    assert results["broken.png"]["error"] == f"{pictures}/broken.png: not an image file"
+    error = "not an image file: it is text, 'no picture'"
+    assert results["broken.png"]["error"] == f"{pictures}/broken.png: {error}"
     for name, colour in (("a.png", "red"), ("b.jpg", "green"), ("c.PNG", "blue")):
         guesses = results[name]["predictions"]
         assert guesses[0]["name"] == colour

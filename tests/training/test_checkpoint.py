@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 
 import pytest
@@ -133,14 +134,32 @@ def test_one_changed_bit_of_a_weight(file: Path) -> None:
 def test_a_file_that_is_cut_off(file: Path, share: float) -> None:
     content = file.read_bytes()
     file.write_bytes(content[: int(len(content) * share)])
-    assert message(file).startswith("not a complete checkpoint (")
+    start = "not a complete checkpoint (" if share else "not a checkpoint: it is empty (0 bytes)"
+    assert message(file).startswith(start)
 
 
-@pytest.mark.parametrize("content", [b"", b"model:\n  - a", b"PK\x03\x04" + bytes(100)])
-def test_another_kind_of_file(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"model:\n  - a", "text, 'model:'"),
+        (b"PK\x03\x04" + bytes(100), "a zip archive; unpack it"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer; run git lfs pull"),
+        (b"\x89HDF\r\n\x1a\n\0", "an HDF5 file, as of Keras"),
+        (pickle.dumps({}), "a pickled Python object; sepcnn reads no pickled files"),
+    ],
+)
+def test_another_kind_of_file(tmp_path: Path, content: bytes, kind: str) -> None:
     path = tmp_path / "other"
     path.write_bytes(content)
-    assert message(path).startswith("not a complete checkpoint (")
+    first, hint = message(path).split("\n")
+    assert first == f"not a checkpoint: it is {kind}"
+    assert hint == "   give a run folder or a .safetensors file of a run"
+
+
+def test_a_link_to_a_checkpoint_that_is_elsewhere(tmp_path: Path) -> None:
+    path = tmp_path / "last.safetensors"
+    path.symlink_to(".git/annex/objects/a/b")
+    assert message(path).endswith("\n   its content is not here; run git annex get")
 
 
 def test_a_foreign_safetensors_file(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def read_image(
     Errors: `DataError` if the file is not an image, is truncated or is too large.
     """
     height, width, channels = shape
-    with reading_errors(path), open_image(path, content) as image:
+    with reading_errors(path, content), open_image(path, content) as image:
         # With draft, a JPEG is decoded at a fraction of its size.
         side = 2 * max(width, height)  # the photo may be rotated by 90°
         image.draft("RGB" if channels > 1 else "L", (side, side))

@@ -17,6 +17,7 @@ from sepcnn.backends.machine import processor_count
 from sepcnn.data.files.decoding import read_image
 from sepcnn.data.progress import ProgressCallback, no_progress
 from sepcnn.errors import DataError
+from sepcnn.file_kind import system_error
 
 try:
     import imagehash
@@ -106,7 +107,7 @@ def inspect_image(entry: ListedImage, channels: int) -> InspectedImage:
     except DataError as problem:
         error = problem.message
     except OSError as problem:  # the file vanished meanwhile
-        error = f"{entry.path}: {(problem.strerror or str(problem)).lower()}"
+        error = f"{entry.path}: {system_error(entry.path, problem)}"
     return InspectedImage(entry.path, entry.split, entry.class_name, properties, error)
 
 

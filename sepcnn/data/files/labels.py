@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sepcnn.errors import DataError
+from sepcnn.file_kind import EMPTY, complaint, identify
 
 PATH_COLUMNS = ("path", "file", "filename", "image")
 LABEL_COLUMNS = ("label", "class")
@@ -44,6 +45,8 @@ def read_labels(table: Path, folder: Path) -> list[LabelRow]:
 
     Errors: `DataError` with the line.
     """
+    if is_other_kind(table):
+        raise DataError(complaint(table, "a CSV file"))
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
             first = file.readline()
@@ -59,6 +62,12 @@ def read_labels(table: Path, folder: Path) -> list[LabelRow]:
         raise DataError(f"{table}: not a readable CSV ({error})") from None
     except OSError as error:
         raise DataError(f"{table}: {(error.strerror or str(error)).lower()}") from None
+
+
+def is_other_kind(table: Path) -> bool:
+    """Return whether a file is of a known kind that is not a table of text."""
+    kind = identify(table)
+    return kind is not None and kind != EMPTY and not kind.is_text
 
 
 def _rows(lines: Iterator[list[str]], table: Path, folder: Path) -> Iterator[LabelRow]:

@@ -16,7 +16,9 @@ from PIL.ImageFile import ImageFile
 
 from sepcnn.backends.machine import free_memory
 from sepcnn.data.files import heic
+from sepcnn.data.files.damage import reading_error, refuse_other_pixels
 from sepcnn.errors import DataError
+from sepcnn.file_kind import complaint, missing_link
 
 # Pillow warns above its pixel limit and raises above twice the limit; here both are errors.
 warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -52,24 +54,30 @@ def open_image(path: Path, content: bytes | None = None) -> Iterator[ImageFile]:
     if content is None and not stat.S_ISREG(path.stat().st_mode):
         raise DataError(f"{path}: not a regular file")
     with Image.open(path if content is None else io.BytesIO(content), formats=formats()) as image:
+        refuse_other_pixels(image, path)
         yield image
 
 
 @contextmanager
-def reading_errors(path: Path) -> Iterator[None]:
-    """Convert every exception of the block to a `DataError` that names the file."""
+def reading_errors(path: Path, content: bytes | None = None) -> Iterator[None]:
+    """Convert every exception of the block to a `DataError` that names the file.
+
+    ``content`` are the bytes of the file, if they are in memory already.
+    """
     try:
         yield
     except DataError:
         raise
     except UnidentifiedImageError:
-        raise DataError(f"{path}: not an image file") from None
+        raise DataError(complaint(path, "an image file", content)) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise DataError(f"{path}: too many pixels to be read safely") from None
     except FileNotFoundError:
-        raise DataError(f"there is no file {path}") from None
+        reason = missing_link(path)
+        raise DataError(f"there is no file {path}" + (f": {reason}" if reason else "")) from None
     except Exception as error:  # decoders raise many kinds for damaged bytes
-        raise DataError(f"{path}: cannot be read ({error})") from None
+        reason = reading_error(path, content, error)
+        raise DataError(f"{path}: cannot be read ({reason})") from None
 
 
 class PixelBudget:

@@ -30,6 +30,7 @@ from sepcnn.data.files.row_file import (
 )
 from sepcnn.data.progress import ProgressCallback
 from sepcnn.errors import DataError
+from sepcnn.file_kind import system_error
 
 SUBFOLDER = "images"
 """below the cache folder"""
@@ -256,7 +257,7 @@ def read_file(file: str, target: StoredFormat) -> tuple[SourceFile, bytes] | str
     except DataError as error:
         return error.message
     except OSError as error:
-        return f"{file}: {(error.strerror or str(error)).lower()}"
+        return f"{file}: {system_error(Path(file), error)}"
     if file_version(before) != file_version(after):
         message = f"{file} changed while it was read"
         raise DataError(message, "run the command again when nothing writes to the folder")

@@ -12,6 +12,7 @@ from pydantic import PlainValidator, ValidationInfo, WithJsonSchema, model_valid
 from sepcnn.data.dataset import Dataset, InMemorySplit, Split, UnopenedSplit
 from sepcnn.data.sources.base import Request, Source, hold_out
 from sepcnn.errors import DataError
+from sepcnn.file_kind import complaint
 from sepcnn.language.messages import invalid, quote
 from sepcnn.language.values import FilePath, read_path
 from sepcnn.wording import counted
@@ -141,7 +142,7 @@ def read_file(path: Path) -> np.ndarray | dict[str, np.ndarray]:
         # Opened here because np.load does not close a damaged file.
         with path.open("rb") as file:
             if file.read(2) not in (b"PK", b"\x93N"):
-                raise DataError(f"{path}: not a NumPy file", hint)
+                raise DataError(complaint(path, "a NumPy file"), hint)
             file.seek(0)
             loaded = np.load(file, allow_pickle=False)
             if isinstance(loaded, np.ndarray):

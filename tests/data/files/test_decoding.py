@@ -223,11 +223,23 @@ def test_only_regular_files_are_opened(tmp_path: Path, monkeypatch: pytest.Monke
             assert complaint(Path(name)) == f"{name}: not a regular file"
 
 
-@pytest.mark.parametrize("content", [b"", b"not an image\n"], ids=["empty", "text"])
-def test_a_file_that_is_not_an_image(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"", "empty (0 bytes); download or copy it again"),
+        (b"404: Not Found\n", "text, '404: Not Found'"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer; run git lfs pull"),
+    ],
+    ids=["empty", "text", "lfs"],
+)
+def test_a_file_that_is_not_an_image(tmp_path: Path, content: bytes, kind: str) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(content)
-    assert complaint(path) == f"{path}: not an image file"
+    expected = f"{path}: not an image file: it is {kind}"
+    assert complaint(path) == expected
+    with pytest.raises(DataError) as error:
+        read_image(path, SHAPE, content=content)
+    assert error.value.message == expected
 
 
 def test_no_other_program_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,7 +248,8 @@ def test_no_other_program_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *a, **k: started.append(a))
     path = tmp_path / "a.jpg"
     path.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n%%EOF\n")
-    assert complaint(path) == f"{path}: not an image file"
+    expected = "not an image file: it is a PostScript file; export it as JPEG or PNG"
+    assert complaint(path) == f"{path}: {expected}"
     assert not started
 
 
@@ -246,9 +259,11 @@ def test_a_truncated_file(tmp_path: Path, name: str) -> None:
     path = saved(tmp_path / name, Image.fromarray(noise))
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(OSError, match=r".") as reason, Image.open(path) as image:
+    with pytest.raises(OSError, match=r".") as error, Image.open(path) as image:
         image.load()
-    assert complaint(path) == f"{path}: cannot be read ({reason.value})"
+    cut = "the file is cut off; download or copy it again"
+    reason = error.value if name == "a.tif" else cut
+    assert complaint(path) == f"{path}: cannot be read ({reason})"
 
 
 def test_any_damage_is_a_data_error(tmp_path: Path) -> None:

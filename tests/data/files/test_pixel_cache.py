@@ -18,6 +18,7 @@ from sepcnn.data.files import pixel_cache
 from sepcnn.data.files.pixel_cache import DecodedImages, StoredFormat, decode
 from sepcnn.data.progress import no_progress
 from sepcnn.errors import DataError
+from sepcnn.file_kind import COPY_AGAIN
 from tests.pictures import picture, write_folder
 from tests.runs import environment
 
@@ -168,7 +169,9 @@ def test_a_file_that_changes_while_it_is_read(
 def test_unreadable_images_do_not_rewrite_the_cache(files: list[Path], home: Path) -> None:
     files[2].write_bytes(b"")
     good = files[:2] + files[3:]
-    assert decode_all(files).unreadable == {str(files[2]): f"{files[2]}: not an image file"}
+    assert decode_all(files).unreadable == {
+        str(files[2]): f"{files[2]}: not an image file: it is empty (0 bytes); {COPY_AGAIN}"
+    }
     before = rows_file(home).stat().st_ino
     result = decode_all(files)
     assert list(result.unreadable) == [str(files[2])]

@@ -212,11 +212,19 @@ def test_a_missing_file_of_a_pair(tmp_path: Path) -> None:
     assert complaint(arrays(train=pair)) == f"there is no file {pair[1]}\n   check the path"
 
 
-@pytest.mark.parametrize("content", [b"", b"x,y\n1,2\n"], ids=["empty", "text"])
-def test_a_file_that_is_not_a_numpy_file(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"", "empty (0 bytes); download or copy it again"),
+        (b"x,y\n1,2\n", "text, 'x,y'"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer; run git lfs pull"),
+    ],
+    ids=["empty", "text", "lfs"],
+)
+def test_a_file_that_is_not_a_numpy_file(tmp_path: Path, content: bytes, kind: str) -> None:
     path = tmp_path / "table.npz"
     path.write_bytes(content)
-    assert complaint(arrays(path=path)) == f"{path}: not a NumPy file{READABLE}"
+    assert complaint(arrays(path=path)) == f"{path}: not a NumPy file: it is {kind}{READABLE}"
 
 
 def test_a_folder(tmp_path: Path) -> None:

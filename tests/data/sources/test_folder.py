@@ -272,8 +272,13 @@ def test_all_unreadable_images_are_named(root: Path) -> None:
     for _ in range(2):  # the second time from the cache
         first, second, third, fourth, hint = complaint(root).split("\n")
         assert first == "3 of 37 images cannot be read:"
-        assert second == "   ROOT/blue/000.jpg: not an image file"
-        assert third == "   ROOT/green/013.png: no such file or directory"
+        assert second == "   ROOT/blue/000.jpg: not an image file: it is text, 'no image'"
+        assert (
+            third
+            == f"   ROOT/green/013.png: no such file: it is a link to {root}/gone.png".replace(
+                str(root), "ROOT"
+            )
+        )
         assert fourth.startswith("   ROOT/red/001.jpg: cannot be read (")
         assert hint == "   fix or remove them, or set skip_unreadable: true"
 
@@ -297,7 +302,9 @@ def test_at_most_ten_files_are_listed(tmp_path: Path) -> None:
     lines = complaint(root).split("\n")
     assert lines[0] == "12 of 15 images cannot be read:"
     assert len(lines) == 12
-    assert lines[10].endswith(": not an image file and 2 more")
+    assert lines[10].endswith(
+        ": not an image file: it is empty (0 bytes); download or copy it again and 2 more"
+    )
 
 
 def test_a_class_without_a_readable_image_is_refused(root: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sepcnn.data.files.locks import locked
 from sepcnn.errors import DataError, StorageError
+from sepcnn.file_kind import identify
 
 BLOCK_BYTES = 1 << 18
 TIMEOUT_SECONDS = 20.0
@@ -63,8 +64,14 @@ def verify(path: Path, md5: str) -> None:
     except OSError as error:
         raise DataError(f"{path}: {(error.strerror or str(error)).lower()}") from None
     if found != md5:
-        message = f"{path}: not the published file: its md5 is {found}, not {md5}"
+        message = f"{path}: not the published file: its md5 is {found}, not {md5}{_kind(path)}"
         raise DataError(message, "delete it to download it again with download: true")
+
+
+def _kind(path: Path) -> str:
+    """The end of a message about a file that is not the published one."""
+    kind = identify(path)
+    return f"; it is {kind.name}" if kind else ""
 
 
 def lock_of(path: Path) -> Path:
@@ -123,9 +130,10 @@ def _from_mirror(
             found = md5_of(part)
             if found == remote.md5:
                 return
+            kind = _kind(part)
             part.unlink()
             if not before:
-                raise TransferError(f"not the published file: its md5 is {found}")
+                raise TransferError(f"not the published file: its md5 is {found}{kind}")
         elif part.stat().st_size <= before:
             raise TransferError("the transfer was interrupted")
 

@@ -146,7 +146,7 @@ def test_all_mirrors_fail(tmp_path: Path) -> None:
         f"   {addresses[0]}a.bin: 404 not found\n"
         f"   {addresses[1]}a.bin: connection refused\n"
         f"   {addresses[2]}a.bin: not the published file: its md5 is "
-        f"{hashlib.md5(wrong).hexdigest()}\n"
+        f"{hashlib.md5(wrong).hexdigest()}; it is text, 'an error page'\n"
         f"   without a network, put the file at {tmp_path}/set/a.bin  (md5 {MD5})"
     )
     assert not (tmp_path / "set" / "a.bin").exists()
@@ -156,7 +156,7 @@ def test_a_file_that_is_not_the_published_one(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(b"?")
     assert complaint(lambda: verify(path, MD5)) == (
-        f"{path}: not the published file: its md5 is {md5_of(path)}, not {MD5}\n"
+        f"{path}: not the published file: its md5 is {md5_of(path)}, not {MD5}; it is text, '?'\n"
         "   delete it to download it again with download: true"
     )
 
