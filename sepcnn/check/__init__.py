@@ -14,6 +14,7 @@ CHECKS: dict[str, Callable[[CheckContext], Iterable[Finding]]] = {
     "validation": classes.no_validation,
     "class counts": classes.class_counts,
     "colours": images.colours,
+    "pixel values": images.pixel_values,
     "sizes": images.sizes,
     "scaling": layers.scaling,
     "stem": layers.stem,

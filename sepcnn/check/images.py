@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sized
 
 from sepcnn.check.base import CheckContext, Finding, Severity, images
 from sepcnn.data.files.inspection import COMMON_SHARE, MAX_CUT, InspectedImage
+from sepcnn.data.files.value_range import suspicions
+from sepcnn.data.sources.folder import Folder, setting_hint
 from sepcnn.wording import counted
 
 READ_ERROR = "cannot be read ("
@@ -23,7 +25,8 @@ def unreadable(context: CheckContext) -> Iterator[Finding]:
             reason = reason.removeprefix(READ_ERROR).removesuffix(")")
         first = "first error: " if len(broken) > 1 else ""
         message = f"{images(len(broken))} cannot be read ({first}{reason})"
-        hint = "they are skipped" if skipped else "remove or replace them, or set skip_unreadable"
+        remedy = setting_hint(broken[0].error) or "remove or replace them"
+        hint = "they are skipped" if skipped else f"{remedy}, or set skip_unreadable"
         yield Finding("unreadable", severity, message, hint, paths(broken))
 
 
@@ -50,6 +53,17 @@ def colours(context: CheckContext) -> Iterator[Finding]:
         message = f"{some(grey, seen)} {verb} grey, the others are in colour"
         hint = "if one class is mostly grey, the model may rely on it: try RandomGrayscale"
         yield Finding("colour", "note", message, hint, paths(grey))
+
+
+def pixel_values(context: CheckContext) -> Iterator[Finding]:
+    """Report pixel values that use a small part of the range in force, or exceed it."""
+    source = context.config.data.source
+    if not isinstance(source, Folder):
+        return
+    seen = [picture.properties.values for picture in context.pictures if picture.properties]
+    measured = [values for values in seen if values]
+    for message, hint in suspicions(measured, source.rules().value_range):
+        yield Finding("pixel_values", "warning", message, hint)
 
 
 def sizes(context: CheckContext) -> Iterator[Finding]:

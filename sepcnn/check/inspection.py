@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from sepcnn.backends.machine import Machine
 from sepcnn.check.base import CheckContext, Finding
@@ -10,6 +11,7 @@ from sepcnn.config.config import Config
 from sepcnn.config.loading import check_data
 from sepcnn.data.dataset import Dataset
 from sepcnn.data.files.inspection import InspectedImage, ListedImage, inspect_images
+from sepcnn.data.files.value_range import NOTE
 from sepcnn.data.progress import ProgressCallback, no_progress
 from sepcnn.data.sources.base import Request
 from sepcnn.data.sources.folder import Folder, split_files
@@ -25,6 +27,7 @@ def inspect_config(
     Problems of the data are collected in the result, not raised.
     """
     problems: list[SepcnnError] = []
+    config = measure_range(config)
     pictures = examine_files(config, progress)
     dataset = open_dataset(config, pictures, progress, problems)
     classes = len(dataset.class_names) if dataset else config.known_classes
@@ -32,21 +35,36 @@ def inspect_config(
     return CheckContext(config, machine, pictures, dataset, graph, tuple(problems))
 
 
+def measure_range(config: Config) -> Config:
+    """Replace ``value_range: auto`` by what is measured, so that it is measured once."""
+    source = config.data.source
+    if not isinstance(source, Folder) or source.value_range != "auto":
+        return config
+    with suppress(DataError):  # `open_dataset` reports it
+        training = split_files(source.listing().files, request_of(config))
+        rules = source.rules(training["train"], config.model.input_shape[2])
+        return config.with_source(source.model_copy(update={"value_range": rules.value_range}))
+    return config
+
+
+def request_of(config: Config) -> Request:
+    return Request(config.model.input_shape, config.data.validation, config.data.split_seed)
+
+
 def examine_files(config: Config, progress: ProgressCallback) -> tuple[InspectedImage, ...]:
     """Examine each image file; empty if the source is not a folder or cannot be listed."""
-    data, source = config.data, config.data.source
+    source, channels = config.data.source, config.model.input_shape[2]
     if not isinstance(source, Folder):
         return ()
     try:
         listing = source.listing()
     except DataError:  # `open_dataset` reports it
         return ()
-    request = Request(config.model.input_shape, data.validation, data.split_seed)
-    splits = split_files(listing.files, request)
+    splits = split_files(listing.files, request_of(config))
     entries = [
         ListedImage(f.path, name, f.class_name) for name, files in splits.items() for f in files
     ]
-    return inspect_images(entries, config.model.input_shape[2], progress)
+    return inspect_images(entries, channels, progress, source.rules())
 
 
 def open_dataset(
@@ -58,10 +76,7 @@ def open_dataset(
     """Open the data set without unreadable files, which have a check of their own."""
     if not all(picture.properties for picture in pictures):
         source = config.data.source.model_copy(update={"skip_unreadable": True})
-        data = config.data.model_copy(update={"source": source})
-        origin = config.origin
-        config = config.model_copy(update={"data": data})
-        config = config.with_origin(origin) if origin else config
+        config = config.with_source(source)
     try:
         dataset = config.open_data(progress)
     except SepcnnError as error:
@@ -86,7 +101,7 @@ def graph_of(config: Config, classes: int | None, problems: list[SepcnnError]) -
 def data_problems(context: CheckContext) -> Iterator[Finding]:
     """Report problems that prevent training, and the notes of the data source.
 
-    Unreadable files are left to `sepcnn.check.images.unreadable`.
+    Unreadable files and pixel values are left to `sepcnn.check.images`.
     """
     for error in context.problems:
         if isinstance(error, ConfigError):
@@ -98,5 +113,6 @@ def data_problems(context: CheckContext) -> Iterator[Finding]:
             yield Finding("data", "error", error.message, error.hint)
     unreadable = any(not picture.properties for picture in context.pictures)
     for text in context.dataset.notes if context.dataset else ():
-        if not (unreadable and "cannot be read" in text):
+        repeated = unreadable and "cannot be read" in text
+        if not repeated and not (context.pictures and text.startswith(NOTE)):
             yield Finding("data", "note", text)

@@ -16,7 +16,7 @@ from sepcnn.config.layer_defaults import with_defaults
 from sepcnn.config.sections import Data, Model, Train
 from sepcnn.data.dataset import Dataset
 from sepcnn.data.progress import ProgressCallback, no_progress
-from sepcnn.data.sources.base import Request
+from sepcnn.data.sources.base import Request, Source
 from sepcnn.errors import ConfigError, DataError, InputError, Problem
 from sepcnn.language import yaml_reader
 from sepcnn.language.data_format import CHANNELS_FIRST
@@ -77,6 +77,15 @@ class Config(Spec):
                 message = f"--set {override}: {forbidden.message} {key}"
                 raise InputError(message, forbidden.hint)
             config = config._with_override(override)
+        return config.with_source(config.data.source.trained_as(self.data.source))
+
+    def with_source(self, source: Source) -> Config:
+        """The same config with another data source; its text stays as it is."""
+        if source is self.data.source:
+            return self
+        data = self.data.model_copy(update={"source": source})
+        config = self.model_copy(update={"data": data})
+        config._origin = self._origin
         return config
 
     def _with_override(self, override: str) -> Config:

@@ -159,6 +159,8 @@ class Dataset:
     """remarks on the images for the user, which are not errors"""
     decoder: str | None = None
     """what decoded image files, for example Pillow 12.1.0; None for arrays"""
+    value_range: tuple[float, float] | None = None
+    """values of the image files that became 0 and 255; None is the full range of their type"""
 
     def splits(self) -> dict[str, Split]:
         """The opened splits by name, in the order train, val, test."""
@@ -218,6 +220,7 @@ class Dataset:
             "fingerprint": digest.hexdigest(),
             "fingerprints": {name: value.hex() for name, value in fingerprints.items()},
             "decoder": self.decoder,
+            "value_range": self.value_range and list(self.value_range),
         }
 
     def decoder_change(self, summary: dict[str, Any]) -> str | None:

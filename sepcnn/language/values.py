@@ -165,6 +165,32 @@ ImageShape = Annotated[
 ]
 
 
+def _value_range(value: object) -> tuple[float, float] | Literal["auto"] | None:
+    if value is None or value == "auto":
+        return value
+    pair = numbers(value)
+    if isinstance(value, list | tuple) and len(pair) == 2 and pair[0] < pair[1]:
+        return (pair[0], pair[1])
+    message = f"expected [low, high] with low < high, or auto, found {quote(value)}"
+    raise invalid(message, "for 12-bit data write [0, 4095]")
+
+
+ValueRange = Annotated[
+    tuple[float, float] | Literal["auto"] | None,
+    PlainValidator(_value_range),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "array", "items": number_schema(), "minItems": 2, "maxItems": 2},
+                {"const": "auto"},
+                {"type": "null"},
+            ]
+        }
+    ),
+]
+"""the pixel values that become 0 and 255"""
+
+
 # ── durations ─────────────────────────────────────────────────────────────────────────────────
 
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*(steps?|epochs?|%)")

@@ -82,6 +82,7 @@ def start(
     tell(f"{shell_command('train', path)} on {hardware.describe()}")
     _tell_notes(tell, machine.missing_speedups(hardware, config.train.fused))
     dataset = open_data(config, tell, progress)
+    config = config.with_source(config.data.source.with_measurements(dataset))
     loading.check_data(config, dataset)
     tell(describe_data(config, dataset))
     steps_per_epoch = loop.steps_per_epoch(config, dataset.train)

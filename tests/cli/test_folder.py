@@ -143,8 +143,8 @@ def another_pillow(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None
     original = pixel_cache.read_image
 
     def install(version: str, brighter: int) -> None:
-        def read(*arguments: Any) -> np.ndarray:
-            return np.clip(original(*arguments), 0, 255 - brighter) + np.uint8(brighter)
+        def read(*arguments: Any, **options: Any) -> np.ndarray:
+            return np.clip(original(*arguments, **options), 0, 255 - brighter) + np.uint8(brighter)
 
         monkeypatch.setattr(PIL, "__version__", version)
         monkeypatch.setattr(pixel_cache, "read_image", read)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from sepcnn.data.files.opening import reading_errors
+from sepcnn.data.files.pages import ORIENTATION, TURNS, orientation
 from sepcnn.errors import DataError
 
 PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
@@ -51,8 +52,8 @@ def encoded(image: Image.Image) -> bytes:
     """The pixels of an image and its orientation as a PNG or TIFF, without loss."""
     image.load()
     exif = Image.Exif()
-    if orientation := image.getexif().get(ExifTags.Base.Orientation):
-        exif[ExifTags.Base.Orientation] = orientation
+    if (turn := orientation(image)) in TURNS:
+        exif[ORIENTATION] = turn
     if image.mode not in PNG_MODES + TIFF_MODES:
         image = image.convert(EQUIVALENT_MODES.get(image.mode, "RGB"))
     file = io.BytesIO()

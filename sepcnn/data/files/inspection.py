@@ -11,10 +11,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import Image
 
 from sepcnn.backends.machine import processor_count
-from sepcnn.data.files.decoding import read_image
+from sepcnn.data.files.decoding import DEFAULT_RULES, ReadingRules, read_image
+from sepcnn.data.files.opening import open_image, reading_errors
+from sepcnn.data.files.pages import orientation
+from sepcnn.data.files.value_range import PixelValues, joined, measure_page
 from sepcnn.data.progress import ProgressCallback, no_progress
 from sepcnn.errors import DataError
 from sepcnn.file_kind import system_error
@@ -61,6 +64,8 @@ class ImageProperties:
     """uint8 [16, 16, 3], RGB"""
     perceptual: NDArray[np.bool_] | None
     """bits of the perceptual hash; None without imagehash"""
+    values: PixelValues | None = None
+    """the smallest and largest value in the file"""
 
     def share_cut(self, height: float, width: float) -> float:
         """Share of the image outside its largest crop with proportions ``height:width``."""
@@ -85,14 +90,17 @@ def imagehash_installed() -> bool:
 
 
 def inspect_images(
-    entries: Iterable[ListedImage], channels: int, progress: ProgressCallback = no_progress
+    entries: Iterable[ListedImage],
+    channels: int,
+    progress: ProgressCallback = no_progress,
+    rules: ReadingRules = DEFAULT_RULES,
 ) -> tuple[InspectedImage, ...]:
     """Measure all files, in order, on all cores, for a model with ``channels`` input channels."""
     entries = tuple(entries)
     images = []
     pool = ThreadPoolExecutor(processor_count())
     try:
-        for image in pool.map(inspect_image, entries, repeat(channels)):
+        for image in pool.map(inspect_image, entries, repeat(channels), repeat(rules)):
             images.append(image)
             progress(len(images), len(entries))
     finally:  # do not wait for the rest after an interrupt
@@ -100,10 +108,12 @@ def inspect_images(
     return tuple(images)
 
 
-def inspect_image(entry: ListedImage, channels: int) -> InspectedImage:
+def inspect_image(
+    entry: ListedImage, channels: int, rules: ReadingRules = DEFAULT_RULES
+) -> InspectedImage:
     properties, error = None, ""
     try:
-        properties = measure_image(entry.path, channels)
+        properties = measure_image(entry.path, channels, rules)
     except DataError as problem:
         error = problem.message
     except OSError as problem:  # the file vanished meanwhile
@@ -111,11 +121,16 @@ def inspect_image(entry: ListedImage, channels: int) -> InspectedImage:
     return InspectedImage(entry.path, entry.split, entry.class_name, properties, error)
 
 
-def measure_image(path: Path, channels: int) -> ImageProperties:
+def measure_image(
+    path: Path, channels: int, rules: ReadingRules = DEFAULT_RULES
+) -> ImageProperties:
     """Measure an image file. Errors: `DataError` if training cannot read it either."""
     is_colour = channels in (1, 3, 4)
     shape = (DECODED_SIDE, DECODED_SIDE, 3 if is_colour else channels)
-    pixels = read_image(path, shape, "stretch")
+    values: list[PixelValues] = []
+    pixels = read_image(
+        path, shape, "stretch", rules, on_page=lambda page: values.append(measure_page(page))
+    )
     if not is_colour:  # pages of a TIFF
         pixels = pixels.mean(axis=2, keepdims=True).astype(np.uint8).repeat(3, axis=2)
     image = Image.fromarray(pixels)
@@ -129,6 +144,7 @@ def measure_image(path: Path, channels: int) -> ImageProperties:
         perceptual=imagehash.phash(image, HASH_SIDE).hash.ravel()
         if imagehash_installed()
         else None,
+        values=joined(values),
     )
 
 
@@ -140,7 +156,8 @@ def digest(path: Path) -> bytes:
 
 def upright_size(path: Path) -> tuple[int, int]:
     """Height and width of a readable image, rotated according to EXIF."""
-    with Image.open(path) as image:
+    with reading_errors(path), open_image(path) as image:
         width, height = image.size
-        turned = image.getexif().get(ExifTags.Base.Orientation) in SWAPPED_ORIENTATIONS
+        # Pillow turns the size of a TIFF itself.
+        turned = image.format != "TIFF" and orientation(image) in SWAPPED_ORIENTATIONS
     return (width, height) if turned else (height, width)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+import math
+import re
 import stat
+import struct
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
@@ -29,7 +33,10 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "AVIF", "J
 BYTES_PER_PIXEL = 12
 """memory while an image is decoded, rotated and converted: Pillow needs 4 for most modes"""
 MIN_PIXEL_BUDGET = 100_000_000
-"""least total of images being decoded: more than the largest image that Pillow opens"""
+"""least total of images being decoded: more than the largest image that is read by default"""
+MAX_PIXELS = 90_000_000
+"""largest number of decoded pixels, unless a data source raises it"""
+MEGAPIXEL = 1_000_000
 
 
 @cache
@@ -53,9 +60,81 @@ def open_image(path: Path, content: bytes | None = None) -> Iterator[ImageFile]:
     # Opening a pipe would wait for a writer.
     if content is None and not stat.S_ISREG(path.stat().st_mode):
         raise DataError(f"{path}: not a regular file")
-    with Image.open(path if content is None else io.BytesIO(content), formats=formats()) as image:
+    name = str(path) if content is None else ""
+    opened = path.open("rb") if content is None else io.BytesIO(content)
+    with opened as file, identify(file, name) as image:
         refuse_other_pixels(image, path)
         yield image
+
+
+def identify(file: BinaryIO, name: str) -> ImageFile:
+    """Open an image as `PIL.Image.open` does, but whatever its number of pixels.
+
+    Pillow judges a JPEG by its full size, not by the size to which it will be decoded;
+    `check_size` does. The formats whose images Pillow allocates when it opens them are still
+    checked by Pillow.
+    """
+    prefix = file.read(16)
+    for format_name in formats():
+        factory, accept = Image.OPEN[format_name]
+        with suppress(SyntaxError, IndexError, TypeError, struct.error):  # as in Pillow
+            accepted = accept(prefix) if accept else True
+            if accepted and not isinstance(accepted, str):
+                file.seek(0)
+                return avif(file, name) if format_name == "AVIF" else factory(file, name)
+    raise UnidentifiedImageError
+
+
+def avif(file: BinaryIO, name: str) -> ImageFile:
+    """Open an AVIF, without its EXIF data if they are damaged: libavif refuses the file then."""
+    factory, _ = Image.OPEN["AVIF"]
+    try:
+        return factory(file, name)
+    except (SyntaxError, ValueError):
+        file.seek(0)
+        # Decoders ignore items of unknown types. The orientation has its own item.
+        return factory(io.BytesIO(file.read().replace(b"Exif", b"skip")), name)
+
+
+def pixels_to_decode(image: ImageFile, full_size: tuple[int, int]) -> int:
+    """The pixels that are in memory while an image is decoded.
+
+    For a JPEG that is decoded at a fraction of ``full_size``, these are the pixels of the fraction.
+    If its file has several scans, as progressive ones have, libjpeg also keeps the coefficients of
+    the whole image: at most 6 bytes per pixel, half of `BYTES_PER_PIXEL`.
+    """
+    pixels = math.prod(image.size)
+    if image.size != full_size and has_several_scans(image):
+        return max(pixels, math.prod(full_size) // 2)
+    return pixels
+
+
+def has_several_scans(image: ImageFile) -> bool:
+    """Whether a JPEG, not loaded yet, is progressive or stores its components one by one."""
+    if "progressive" in image.info or image.fp is None or not hasattr(image, "layers"):
+        return True
+    head = image.fp.read(3)  # Pillow stops at the first scan: length, number of components
+    image.fp.seek(-len(head), io.SEEK_CUR)
+    return len(head) < 3 or head[2] < image.layers
+
+
+def check_size(pixels: int, full_size: tuple[int, int], max_pixels: int, path: Path) -> None:
+    """Errors: `DataError` if an image needs more than ``max_pixels`` to be decoded."""
+    if pixels > max_pixels:
+        raise too_large(path, f"{full_size[0]:,}×{full_size[1]:,} pixels", pixels, max_pixels)
+    # Some formats of Pillow check again while they decode.
+    if Image.MAX_IMAGE_PIXELS is not None and max_pixels > Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = max_pixels
+
+
+def too_large(path: Path, size: str, pixels: int, max_pixels: int) -> DataError:
+    """The error for an image that exceeds the limit."""
+    megapixels, limit = math.ceil(pixels / MEGAPIXEL), max_pixels / MEGAPIXEL
+    message = (
+        f"{path}: {size}: {megapixels:,} megapixels to decode, more than max_megapixels {limit:,g}"
+    )
+    hint = f"use a smaller copy, or set max_megapixels: {megapixels} in data.source.Folder"
+    return DataError(message, hint)
 
 
 @contextmanager
@@ -70,8 +149,10 @@ def reading_errors(path: Path, content: bytes | None = None) -> Iterator[None]:
         raise
     except UnidentifiedImageError:
         raise DataError(complaint(path, "an image file", content)) from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise DataError(f"{path}: too many pixels to be read safely") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        found = re.search(r"[0-9]+", str(error))
+        pixels = int(found[0]) if found else 0
+        raise too_large(path, f"{pixels:,} pixels", pixels, Image.MAX_IMAGE_PIXELS or 0) from None
     except FileNotFoundError:
         reason = missing_link(path)
         raise DataError(f"there is no file {path}" + (f": {reason}" if reason else "")) from None

@@ -17,7 +17,13 @@ import numpy as np
 
 from sepcnn.backends.machine import free_memory, processor_count
 from sepcnn.cache import cache_folder
-from sepcnn.data.files.decoding import DECODER, decoder, read_image
+from sepcnn.data.files.decoding import (
+    DECODER,
+    DEFAULT_RULES,
+    ReadingRules,
+    decoder,
+    read_image,
+)
 from sepcnn.data.files.locks import locked
 from sepcnn.data.files.resizing import Resize
 from sepcnn.data.files.row_file import (
@@ -40,15 +46,18 @@ QUEUED_PER_THREAD = 4
 
 @dataclass(frozen=True, slots=True)
 class StoredFormat:
-    """Shape and resizing of decoded images."""
+    """Shape, resizing and pixel values of decoded images."""
 
     shape: tuple[int, int, int]
     """height, width, channels"""
     resize: Resize
+    rules: ReadingRules = DEFAULT_RULES
 
     def metadata(self, source: str) -> dict[str, Any]:
         """Identifies a cache file, is stored in it, and is shown by `sepcnn cache`."""
-        made = {"shape": list(self.shape), "resize": self.resize}
+        made: dict[str, Any] = {"shape": list(self.shape), "resize": self.resize}
+        if self.rules.value_range:
+            made["value_range"] = list(self.rules.value_range)
         return {"source": source, **made, "decoder": f"{DECODER}, {decoder()}"}
 
     @property
@@ -252,7 +261,7 @@ def read_file(file: str, target: StoredFormat) -> tuple[SourceFile, bytes] | str
     """
     try:
         before = os.stat(file)
-        row = read_image(Path(file), target.shape, target.resize).tobytes()
+        row = read_image(Path(file), target.shape, target.resize, target.rules).tobytes()
         after = os.stat(file)
     except DataError as error:
         return error.message

@@ -74,6 +74,14 @@ class Source(Choice):
         """
         return decoding.read_image(path, shape, content=content)
 
+    def trained_as(self, trained: Source) -> Source:
+        """This source with what ``trained``, the source of a model, measured on training images."""
+        return self
+
+    def with_measurements(self, dataset: Dataset) -> Source:
+        """This source with what it measured when it opened ``dataset``, for later commands."""
+        return self
+
     @abstractmethod
     def open(self, request: Request) -> Dataset:
         """Open the data set. Errors: `DataError`."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from itertools import compress
 from pathlib import Path
 from typing import ClassVar
@@ -13,14 +14,17 @@ import torch
 
 from sepcnn.data.dataset import Dataset, Split, UnopenedSplit
 from sepcnn.data.files import decoding
+from sepcnn.data.files.decoding import ReadingRules
 from sepcnn.data.files.listing import ImageFile, Listing, list_images
 from sepcnn.data.files.on_disk import OnDiskSplit
+from sepcnn.data.files.opening import MAX_PIXELS, MEGAPIXEL
 from sepcnn.data.files.pixel_cache import DecodedImages, StoredFormat, decode
 from sepcnn.data.files.resizing import Resize
+from sepcnn.data.files.value_range import listed, measured_range, values_note
 from sepcnn.data.sources.base import Request, Source
 from sepcnn.data.sources.folder_values import Layout, Patterns
 from sepcnn.errors import DataError
-from sepcnn.language.values import FilePath, ImageShape, Pair
+from sepcnn.language.values import FilePath, ImageShape, Pair, PositiveNumber, ValueRange
 from sepcnn.randomness import key
 
 MAX_SHOWN = 10
@@ -63,6 +67,14 @@ class Folder(Source):
     larger images leave room for random crops"""
     skip_unreadable: bool = False
     """leave out images that cannot be read"""
+    value_range: ValueRange = None
+    """values in the files that become 0 and 255, as in [0, 4095] for 12-bit data; others are
+    clipped. auto: the smallest and largest value of the training images. Default: the full range of
+    the file's type, which floating-point numbers do not have. A file whose type cannot hold the
+    upper end keeps its full range"""
+    max_megapixels: PositiveNumber = MAX_PIXELS / MEGAPIXEL
+    """largest image that is read, in millions of decoded pixels; a larger JPEG is decoded at a
+    fraction of its size"""
 
     def check(self, shape: ImageShape) -> None:
         if self.labels and self.layout:
@@ -78,14 +90,37 @@ class Folder(Source):
         return (*(self.stored_size or shape[:2]), shape[2])
 
     def read_image(self, path: Path, shape: ImageShape, content: bytes | None = None) -> np.ndarray:
-        stored = decoding.read_image(path, self._stored(shape), self.resize, content=content)
+        stored = decoding.read_image(
+            path, self._stored(shape), self.resize, self.rules(), content=content
+        )
         top, left = ((stored.shape[axis] - shape[axis]) // 2 for axis in (0, 1))
         return stored[top : top + shape[0], left : left + shape[1]]
+
+    def rules(self, training: Sequence[ImageFile] = (), channels: int = 3) -> ReadingRules:
+        """The rules for reading the files; ``auto`` is measured on the ``training`` images."""
+        given = None if self.value_range == "auto" else self.value_range
+        rules = ReadingRules(given, round(self.max_megapixels * MEGAPIXEL))
+        if self.value_range == "auto" and training:
+            paths = [file.path for file in training]
+            rules = replace(rules, value_range=measured_range(paths, channels, rules))
+        return rules
+
+    def trained_as(self, trained: Source) -> Source:
+        if self.value_range in (None, "auto") and isinstance(trained, Folder):
+            return self.model_copy(update={"value_range": trained.value_range})
+        return self
+
+    def with_measurements(self, dataset: Dataset) -> Source:
+        return self.model_copy(update={"value_range": dataset.value_range})
 
     def open(self, request: Request) -> Dataset:
         self.check(request.shape)
         listing = self.listing()
-        form = StoredFormat(self._stored(request.shape), self.resize)
+        training = (
+            split_files(listing.files, request)["train"] if self.value_range == "auto" else []
+        )
+        rules = self.rules(training, request.shape[2])
+        form = StoredFormat(self._stored(request.shape), self.resize, rules)
         needed = request.needed({split_of(file) for file in listing.files})
         opened = [file for file in listing.files if split_of(file) in needed]
         paths = [file.location for file in opened]
@@ -107,8 +142,22 @@ class Folder(Source):
         unopened = Counter(split_of(file) for file in listing.files if split_of(file) not in needed)
         parts |= {name: UnopenedSplit(count) for name, count in unopened.items()}
         train, val, test = parts["train"], parts.get("val"), parts.get("test")
-        decoder = decoding.decoder()
-        return Dataset(listing.class_names, train, val, test, tuple(notes), decoder)
+        if "train" in needed:
+            paths_of_train = [file.path for file in splits["train"]]
+            note = values_note(train, paths_of_train, request.shape[2], rules)
+            notes += [note] if note else []
+        if self.value_range == "auto" and rules.value_range:
+            text = f"value_range: auto is {listed(rules.value_range)}, from the training images"
+            notes.append(text)
+        return Dataset(
+            listing.class_names,
+            train,
+            val,
+            test,
+            tuple(notes),
+            decoding.decoder(),
+            rules.value_range,
+        )
 
     def listing(self) -> Listing:
         """List the images without opening them. Errors: `DataError`."""
@@ -125,7 +174,14 @@ class Folder(Source):
         text = f"{found}{shown}{more(len(unreadable) - MAX_SHOWN)}"
         if self.skip_unreadable:
             return text
-        raise DataError(text, "fix or remove them, or set skip_unreadable: true")
+        hint = setting_hint(next(iter(unreadable.values()))) or "fix or remove them"
+        raise DataError(text, f"{hint}, or set skip_unreadable: true")
+
+
+def setting_hint(error: str) -> str:
+    """The hint for a file that another setting makes readable; empty if there is none."""
+    settings = ("value_range", "max_megapixels")
+    return next((f"set {name} in data.source.Folder" for name in settings if name in error), "")
 
 
 def more(count: int) -> str:

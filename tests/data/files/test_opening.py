@@ -8,10 +8,13 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from sepcnn.data.files.decoding import ReadingRules, read_image
 from sepcnn.data.files.opening import PixelBudget
+from sepcnn.errors import DataError
 from tests.runs import environment
 
 
@@ -69,3 +72,56 @@ def test_large_images_are_decoded_one_by_one(tmp_path: Path) -> None:
     )
     assert result.returncode == 0, result.stderr
     assert int(result.stdout) < 330
+
+
+# ── the limit of pixels ───────────────────────────────────────────────────────────────────────
+
+
+def limited(path: Path, megapixels: float, side: int = 8) -> np.ndarray:
+    rules = ReadingRules(max_pixels=round(megapixels * 1e6))
+    return read_image(path, (side, side, 1), rules=rules)
+
+
+def test_a_large_jpeg_counts_as_it_is_decoded(tmp_path: Path) -> None:
+    """An eighth of each side: 1.6 megapixels of 100."""
+    path = tmp_path / "a.jpg"
+    Image.new("L", (10_000, 10_000), 200).save(path)
+    assert (limited(path, 90) == 200).all()
+    with pytest.raises(DataError) as caught:
+        limited(path, 1)
+    assert caught.value.message == (
+        f"{path}: 10,000×10,000 pixels: 2 megapixels to decode, more than max_megapixels 1"
+    )
+    with pytest.raises(DataError, match="25 megapixels"):
+        limited(path, 5, side=1300)  # half of each side
+
+
+def test_a_progressive_jpeg_needs_memory_for_all_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    Image.new("L", (2_000, 1_000)).save(path, progressive=True)
+    with pytest.raises(DataError, match=r"1 megapixels to decode, more than max_megapixels 0\.5"):
+        limited(path, 0.5)
+    assert limited(path, 1).shape == (8, 8, 1)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "GIF", "WEBP", "BMP"])
+def test_the_limit_can_be_raised_and_lowered(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pillow has a limit for all formats, here of 1 megapixel."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_000_000)
+    path = tmp_path / "a"
+    Image.new("L", (1_500, 1_000), 7).save(path, kind, lossless=True)
+    for limit in (1.0, 1.4):
+        with pytest.raises(DataError, match="2 megapixels to decode, more than max_megapixels 1"):
+            limited(path, limit)
+    assert (limited(path, 1.5) == 7).all()
+
+
+def test_every_page_counts(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    pages = [Image.new("L", size) for size in ((10, 10), (2_000, 1_000))]
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    rules = ReadingRules(max_pixels=1_000_000)
+    with pytest.raises(DataError, match="2,000×1,000 pixels"):
+        read_image(path, (8, 8, 2), rules=rules)

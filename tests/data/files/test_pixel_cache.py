@@ -10,6 +10,7 @@ import sys
 import time
 from collections import namedtuple
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,9 +44,9 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     found: list[Path] = []
     original = pixel_cache.read_image
 
-    def watched(path: Path, shape: tuple[int, int, int], resize: str) -> np.ndarray:
+    def watched(path: Path, *arguments: Any, **options: Any) -> np.ndarray:
         found.append(path)
-        return original(path, shape, resize)  # type: ignore[arg-type]
+        return original(path, *arguments, **options)
 
     monkeypatch.setattr(pixel_cache, "read_image", watched)
     return found
@@ -150,8 +151,8 @@ def test_a_file_that_changes_while_it_is_read(
 ) -> None:
     original = pixel_cache.read_image
 
-    def change(path: Path, *arguments: object) -> np.ndarray:
-        found = original(path, *arguments)  # type: ignore[arg-type]
+    def change(path: Path, *arguments: Any, **options: Any) -> np.ndarray:
+        found = original(path, *arguments, **options)
         if path == files[7]:
             path.write_bytes(b"other")
         return found
@@ -313,10 +314,10 @@ from sepcnn.data.files import pixel_cache
 
 original = pixel_cache.read_image
 
-def slow(path, shape, resize):
+def slow(path, *arguments, **options):
     print("read", flush=True)
     time.sleep({seconds})
-    return original(path, shape, resize)
+    return original(path, *arguments, **options)
 
 pixel_cache.read_image = slow
 # A background process of a shell ignores SIGINT.
