@@ -67,7 +67,7 @@ def command(
     """
     if min_probability is not None and copy_to is None:
         raise click.UsageError("--min-probability needs --copy-to DIR")
-    if csv is not None:
+    if csv is not None and (csv.parent != copy_to or csv.exists()):  # it creates its folder
         check_target(csv, "--csv")
     machine.keep_freed_memory()
     predictor = prediction.load_predictor(checkpoint)
@@ -81,12 +81,9 @@ def command(
     failed = False
     try:
         for result in in_order(errors, predict(predictor, files, top, prints)):
-            failed |= "error" in result
             if copies and "error" not in result:
-                best = result["predictions"][0]
-                is_sure = best["probability"] >= (min_probability or 0)
-                copied = copies.add(Path(result["path"]), best["name"] if is_sure else None)
-                result["copied_to"] = str(copied)
+                copy(copies, result, min_probability or 0)
+            failed |= "error" in result
             if not as_json:
                 show(result, prints)
             if as_json or csv or copies:
@@ -138,6 +135,17 @@ def predict(predictor: Predictor, files: list[Path], top: int, prints: bool) -> 
                 yield {"path": str(file), "predictions": guesses}
             if not (prints and console.output_is_terminal()):
                 progress(number + 1, len(files))
+
+
+def copy(copies: SortedCopies, result: Result, min_probability: float) -> None:
+    """Copy an image and add the place to its result. Errors: `StorageError`."""
+    best = result["predictions"][0]
+    class_name = best["name"] if best["probability"] >= min_probability else None
+    try:
+        result["copied_to"] = str(copies.add(Path(result["path"]), class_name))
+    except DataError as error:
+        del result["predictions"]
+        result["error"] = error.message
 
 
 def in_order(errors: list[Result], results: Iterator[Result]) -> Iterator[Result]:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
-from sepcnn.errors import InputError, StorageError
+from sepcnn.errors import DataError, InputError, StorageError
 
 UNSURE = "unsure"
 """folder of images below the least probability"""
@@ -21,6 +21,7 @@ INVALID = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 """names of devices in Windows"""
 MAX_NAME_BYTES = 200
+MAX_FILE_NAME_BYTES = 255
 NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES, errno.EMLINK)
 
 
@@ -33,9 +34,13 @@ class SortedCopies:
     """
 
     def __init__(self, root: Path, class_names: tuple[str, ...]) -> None:
-        """Errors: `InputError` if ``root`` is not a folder."""
+        """Create the folder ``root``. Errors: `InputError` if it is a file, `StorageError`."""
         if os.path.lexists(root) and not root.is_dir():
             raise InputError(f"{root} is not a folder", "give the folder for the copies")
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError.of(root, error) from None
         self.root = root
         *names, unsure = folder_names((*class_names, UNSURE))
         self.folders = dict(zip(class_names, names, strict=True))
@@ -49,7 +54,7 @@ class SortedCopies:
     def add(self, path: Path, class_name: str | None) -> Path:
         """Copy an image to the folder of its class, or of unsure images; return the path.
 
-        Errors: `StorageError`.
+        Errors: `DataError` if the image does not exist any more, `StorageError`.
         """
         original = os.path.abspath(path)  # an image may be named twice
         if original not in self._copies:
@@ -60,21 +65,21 @@ class SortedCopies:
     def _copy(self, path: Path, folder: Path) -> Path:
         partial = folder / f".{os.getpid()}.partial"
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(exist_ok=True)
             for target in candidates(folder, path):
                 if target in self._targets:
                     continue
-                if os.path.lexists(target):
-                    if not is_copy(target, path):
-                        continue
-                    self.already_there += 1
-                else:
-                    copy_file(path, partial, target)
-                    self.copied += 1
+                made = copy_file(path, partial, target)
+                if not (made or is_copy(target, path)):
+                    continue
+                self.copied += made
+                self.already_there += not made
                 self._targets.add(target)
                 return target
             raise AssertionError("candidates do not end")
         except OSError as error:
+            if not path.exists():
+                raise DataError(f"there is no file {path}") from None
             message = StorageError.of(f"a copy of {path} in {folder}", error).message
             hint = "the copies so far are complete; repeat the command to continue"
             raise StorageError(message, hint) from None
@@ -84,7 +89,9 @@ def candidates(folder: Path, path: Path) -> Iterator[Path]:
     """Yield ``NAME.jpg``, ``NAME (2).jpg``, ``NAME (3).jpg``, …"""
     yield folder / path.name
     for number in count(2):
-        yield folder / f"{path.stem} ({number}){path.suffix}"
+        end = f" ({number}){path.suffix}"
+        stem = os.fsencode(path.stem)[: MAX_FILE_NAME_BYTES - len(os.fsencode(end))]
+        yield folder / (stem.decode(errors="ignore") + end)
 
 
 def is_copy(target: Path, path: Path) -> bool:
@@ -92,18 +99,26 @@ def is_copy(target: Path, path: Path) -> bool:
     return target.is_file() and filecmp.cmp(target, path, shallow=False)
 
 
-def copy_file(path: Path, partial: Path, target: Path) -> None:
-    """Copy a file with its times, completely or not at all. Errors: OSError, also if it exists."""
+def copy_file(path: Path, partial: Path, target: Path) -> bool:
+    """Copy a file with its times, completely or not at all. Errors: OSError.
+
+    Returns False, and copies nothing, if the target exists.
+    """
+    if os.path.lexists(target):
+        return False
     try:
         shutil.copyfile(path, partial)
         with suppress(OSError):
             shutil.copystat(path, partial)
         try:
             os.link(partial, target)  # unlike a rename, it fails if the target exists
+        except FileExistsError:  # another process made it just now
+            return False
         except OSError as error:
-            if error.errno not in NO_HARD_LINKS or os.path.lexists(target):
+            if error.errno not in NO_HARD_LINKS:
                 raise
             partial.rename(target)
+        return True
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
@@ -141,10 +156,13 @@ def check_folders(root: Path, paths: tuple[Path, ...]) -> None:
 
 
 def outside(files: list[Path], root: Path, given: Path) -> list[Path]:
-    """Without the files in ``root``, the copies of an earlier call, if it is below ``given``."""
-    inside, above = root.resolve(), given.resolve()
-    if above not in inside.parents:
+    """The files that are not in ``root``, where the copies of an earlier call are.
+
+    If the user gave a path in ``root``, all of its files.
+    """
+    root, given = root.resolve(), given.resolve()
+    if root in (given, *given.parents):
         return files
-    folders = {folder: inside in (resolved := folder.resolve(), *resolved.parents)
-               for folder in {file.parent for file in files}}  # fmt: skip
-    return [file for file in files if not folders[file.parent]]
+    resolved = {folder: folder.resolve() for folder in {file.parent for file in files}}
+    copies = {folder for folder, real in resolved.items() if root in (real, *real.parents)}
+    return [file for file in files if file.parent not in copies]

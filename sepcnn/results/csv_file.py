@@ -47,8 +47,8 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) 
     writer.writerows(rows)
     table = text.getvalue()
     mark = b"" if table.isascii() else codecs.BOM_UTF8
-    # A path that is not UTF-8 keeps its bytes.
-    replace_file(path, mark + table.encode(errors="surrogateescape"))
+    # Bytes of a path that are not UTF-8 are written as in JSON: a table must be readable.
+    replace_file(path, mark + table.encode(errors="backslashreplace"))
 
 
 def path_cell(path: str) -> str:

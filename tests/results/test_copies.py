@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sepcnn.errors import InputError, StorageError
+from sepcnn.errors import DataError, InputError, StorageError
 from sepcnn.results import copies
 from sepcnn.results.copies import SortedCopies, folder_name, folder_names, outside
 
@@ -70,6 +70,47 @@ def test_other_files_are_not_overwritten(photos: list[Path], tmp_path: Path) -> 
         "unsure/1 (3).jpg": "mine",
         "unsure/1 (4).jpg": "one",
     }
+
+
+def test_a_file_that_another_process_makes_is_not_overwritten(
+    photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = os.link
+
+    def late(source: Path, target: Path) -> None:
+        if target.name == "1.jpg":
+            target.write_text("of another process")
+        link(source, target)
+
+    monkeypatch.setattr(copies.os, "link", late)
+    made = SortedCopies(tmp_path / "out", ("cat", "dog"))
+    assert made.add(photos[0], "cat").name == "1 (2).jpg"
+    assert contents(tmp_path / "out") == {
+        "cat/1.jpg": "of another process",
+        "cat/1 (2).jpg": "one",
+    }
+
+
+def test_long_names_are_shortened(tmp_path: Path) -> None:
+    made = SortedCopies(tmp_path / "out", ("cat", "dog"))
+    for folder in "ab":
+        path = tmp_path / folder / ("ä" * 125 + ".jpg")
+        path.parent.mkdir()
+        path.write_text(folder)
+        made.add(path, "cat")
+    assert contents(tmp_path / "out") == {
+        f"cat/{'ä' * 125}.jpg": "a",
+        f"cat/{'ä' * 123} (2).jpg": "b",
+    }
+
+
+def test_an_image_that_was_removed(photos: list[Path], tmp_path: Path) -> None:
+    made = SortedCopies(tmp_path / "out", ("cat", "dog"))
+    photos[0].unlink()
+    with pytest.raises(DataError, match="there is no file"):
+        made.add(photos[0], "cat")
+    made.add(photos[1], "cat")
+    assert contents(tmp_path / "out") == {"cat/1.jpg": "two"}
 
 
 def test_times_are_kept(photos: list[Path], tmp_path: Path) -> None:
@@ -164,3 +205,7 @@ def test_copies_of_an_earlier_call_are_left_out(photos: list[Path], tmp_path: Pa
     assert outside(files, tmp_path / "other", tmp_path / "a") == files
     # Images that are named themselves are read.
     assert outside([made / "1.jpg"], tmp_path / "a" / "sorted", made) == [made / "1.jpg"]
+    # A link does not lead back to the copies.
+    (tmp_path / "b" / "link").symlink_to(tmp_path / "a" / "sorted")
+    linked = [photos[1], tmp_path / "b" / "link" / "cat" / "1.jpg"]
+    assert outside(linked, tmp_path / "a" / "sorted", tmp_path / "b") == [photos[1]]

@@ -30,7 +30,7 @@ def test_cells_keep_commas_quotes_and_newlines(tmp_path: Path) -> None:
 def test_a_byte_order_mark_only_outside_ascii(tmp_path: Path) -> None:
     write_csv(tmp_path / "a.csv", ["path"], [["schön.jpg"], ["raw\udcff.jpg"]])
     assert (tmp_path / "a.csv").read_bytes() == (
-        b"\xef\xbb\xbfpath\n" + "schön.jpg\n".encode() + b"raw\xff.jpg\n"
+        b"\xef\xbb\xbfpath\n" + "schön.jpg\n".encode() + b"raw\\udcff.jpg\n"
     )
 
 
