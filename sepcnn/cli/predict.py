@@ -124,17 +124,19 @@ def list_files(paths: tuple[Path, ...], copy_to: Path | None) -> tuple[list[Path
 
 def predict(predictor: Predictor, files: list[Path], top: int, prints: bool) -> Iterator[Result]:
     """Yield the result of each file, in order, and show the progress unless results do."""
-    rows = predictor.predict_each(files)
     with console.ReadingProgress() as progress:
-        for number, (file, row) in enumerate(zip(files, rows, strict=True)):
+
+        def on_read(count: int) -> None:
+            if not (prints and console.output_is_terminal()):
+                progress(count, len(files))
+
+        for file, row in zip(files, predictor.predict_each(files, on_read), strict=True):
             if isinstance(row, DataError):
-                progress.close()
+                progress.close()  # the error is printed in place of the bar
                 yield {"path": str(file), "error": row.message}
             else:
                 guesses = ranking(row, predictor.class_names, top)
                 yield {"path": str(file), "predictions": guesses}
-            if not (prints and console.output_is_terminal()):
-                progress(number + 1, len(files))
 
 
 def copy(copies: SortedCopies, result: Result, min_probability: float) -> None:

@@ -89,7 +89,7 @@ class ModelInput:
         raise TypeError(wrong_type(image))
 
     def _of_file(self, path: Path) -> Pixels:
-        if path.is_dir():
+        if is_folder(path):
             hint = "give its files, for example Path(FOLDER).glob('*.jpg')"
             raise DataError(f"{path} is a folder", hint)
         return self.source.read_image(path, self.shape)
@@ -106,6 +106,13 @@ class ModelInput:
         return np.concatenate(bands, axis=2)
 
 
+def is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # for example a name that is too long
+        return False
+
+
 def is_array(value: object) -> bool:
     """Whether a value is an array of NumPy, or of another library that converts to one."""
     return hasattr(value, "__array__")
@@ -116,7 +123,8 @@ def to_array(value: Any) -> NDArray[Any]:
     try:
         return np.asarray(value)
     except (TypeError, RuntimeError) as error:  # a tensor on a GPU, or one that needs gradients
-        raise ValueError(f"{error}\n   call .detach().cpu() on tensors") from None
+        hint = "give tensors as .detach().cpu().to(torch.uint8), with values from 0 to 255"
+        raise ValueError(f"{error}\n   {hint}") from None
 
 
 def check_array(
@@ -128,9 +136,10 @@ def check_array(
     """
     allowed = IMAGE_CHANNELS if shape[2] in MODEL_CHANNELS else shape[2:]
     channels = array.shape[-1] if array.ndim > 2 else 1
-    hints = hints_for_values(array)
+    is_numpy = isinstance(given, np.ndarray)
+    hints = hints_for_values(array, "astype('uint8')" if is_numpy else "to(torch.uint8)")
     if array.ndim in dimensions and channels not in allowed:
-        hints = hints_for_shape(array, isinstance(given, np.ndarray)) + hints
+        hints = hints_for_shape(array, is_numpy) + hints
     elif array.ndim in dimensions and 0 not in array.shape[-3:] and array.dtype == np.uint8:
         return
     last = "C" if shape[2] in MODEL_CHANNELS else str(shape[2])
@@ -155,21 +164,21 @@ def hints_for_shape(array: NDArray[Any], is_numpy: bool) -> list[str]:
     return ["for grey images N×H×W use images[..., None]"] if array.ndim == 3 else []
 
 
-def hints_for_values(array: NDArray[Any]) -> list[str]:
+def hints_for_values(array: NDArray[Any], conversion: str) -> list[str]:
     """Say how to convert to uint8 from 0 to 255; empty if the array is uint8."""
     kind = array.dtype.kind
     if array.dtype == np.uint8:
         return []
     if kind == "b":
-        return ["use .astype('uint8') * 255"]
+        return [f"use .{conversion} * 255"]
     if kind not in "iuf" or not array.size:
         return ["pixels are uint8, from 0 to 255"]
     low, high = array.min(), array.max()
     found = f"values are from {low:g} to {high:g}"
     if low >= 0 and high <= 1 and kind == "f":
-        return [f"{found}: use (images * 255).round().astype('uint8')"]
+        return [f"{found}: use (images * 255).round().{conversion}"]
     if low >= 0 and high <= 255:
-        return [f"{found}: use .{'round().' if kind == 'f' else ''}astype('uint8')"]
+        return [f"{found}: use .{'round().' if kind == 'f' else ''}{conversion}"]
     return [f"{found}: give pixels from 0 to 255 as uint8, before any normalisation"]
 
 

@@ -23,6 +23,8 @@ from sepcnn.training.evaluation import batch_size, to_input
 from sepcnn.training.model_input import Images, ModelInput, list_of_images
 
 QUEUED_PER_THREAD = 4
+MAX_READ_BATCH = 32
+"""images per batch if images are read: reading takes longer, and results do not wait for it"""
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -70,19 +72,24 @@ class Predictor:
             return np.empty((0, len(self.class_names)), np.float32)
         return np.stack(probabilities)
 
-    def predict_each(self, images: Iterable[object]) -> Iterator[NDArray[np.float32] | DataError]:
+    def predict_each(
+        self, images: Iterable[object], on_read: Callable[[int], None] = lambda count: None
+    ) -> Iterator[NDArray[np.float32] | DataError]:
         """Yield the probabilities, float32 [classes], or the error of each image, in order.
 
-        At most a batch of images is in memory. Errors: as `predict`, except `DataError`.
+        At most a batch of images is in memory. ``on_read`` is called with the number of images that
+        have been read. Errors: as `predict`, except `DataError`.
         """
         shape = self.config.model.input_shape
+        size = min(MAX_READ_BATCH, batch_size(shape))
         reader = ModelInput(self.config.data.source, shape)
         waiting: list[NDArray[np.uint8] | DataError] = []
         readable = 0
-        for pixels in in_threads(reader.pixels_or_error, enumerate(images)):
+        for count, pixels in enumerate(in_threads(reader.pixels_or_error, enumerate(images)), 1):
+            on_read(count)
             waiting.append(pixels)
             readable += not isinstance(pixels, DataError)
-            if readable == batch_size(shape):
+            if readable == size:
                 yield from self._results(waiting)
                 waiting, readable = [], 0
         yield from self._results(waiting)

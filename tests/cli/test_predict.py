@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 import sepcnn
+from sepcnn.cli import console
 from tests.cli.conftest import Invoke
 
 
@@ -112,6 +113,16 @@ def test_a_csv_that_cannot_be_written_is_found_first(
     assert err.startswith(f"error: --csv: {pictures}/a.png exists, and only files named .csv")
     with Image.open(pictures / "a.png") as image:
         assert image.size == (40, 30)
+
+
+def test_progress_is_shown_while_files_are_read(
+    trained: Path, pictures: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "SECONDS_BETWEEN_PLAIN_LINES", 0)
+    arguments = ("predict", trained / "run", pictures)
+    assert "reading images 1/4\n" in invoke(*arguments, "--csv", pictures / "a.csv")[2]
+    monkeypatch.setattr(console, "output_is_terminal", lambda: True)
+    assert "reading images" not in invoke(*arguments)[2]  # the results show the progress
 
 
 def files_in(folder: Path) -> list[str]:

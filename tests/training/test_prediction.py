@@ -262,7 +262,7 @@ COLOURED = "expected uint8 H×W, H×W×C or N×H×W×C, found "
         (
             torch.zeros(2, 1, 12, 12),
             f"{COLOURED}float32 2×1×12×12\n   channels come last: use .permute(0, 2, 3, 1)\n"
-            "   values are from 0 to 0: use (images * 255).round().astype('uint8')",
+            "   values are from 0 to 0: use (images * 255).round().to(torch.uint8)",
         ),
         (
             zeros(7, 12, 12),
@@ -272,7 +272,8 @@ COLOURED = "expected uint8 H×W, H×W×C or N×H×W×C, found "
         (zeros(0, 12, 3), f"{COLOURED}uint8 0×12×3"),
         (np.uint8(3), f"{COLOURED}uint8 number"),
         ([zeros(12, 12, 3), zeros(2, 12, 12, 3)], "expected uint8 H×W or H×W×C, found uint8 2×12"),
-        (torch.zeros(12, 12, requires_grad=True), "call .detach().cpu() on tensors"),
+        (torch.zeros(12, 12, requires_grad=True), "give tensors as .detach().cpu()"),
+        (torch.zeros(12, 12, dtype=torch.bfloat16), "give tensors as .detach().cpu()"),
     ],
 )
 def test_arrays_that_are_no_images(predictor: Predictor, images: Any, message: str) -> None:
@@ -306,6 +307,10 @@ def test_files_that_cannot_be_read(predictor: Predictor, tmp_path: Path) -> None
         predictor.predict(tmp_path / "text.png")
     with pytest.raises(DataError, match="is a folder\n   give its files"):
         predictor.predict(tmp_path)
+    with pytest.raises(DataError, match="File name too long"):
+        predictor.predict("a" * 300)
+    with pytest.raises(DataError, match="the image has no pixels"):
+        predictor.predict(Image.new("RGB", (0, 5)))
     path = save_photo(tmp_path, ".jpg", 1)
     with Image.open(path) as image:
         pass

@@ -33,6 +33,8 @@ def bytes_of_image(image: Image.Image, name: Path) -> bytes:
         if isinstance(image, ImageFile) and image.tile and not image.fp:
             message = f"{name}: the image was closed before its pixels were read"
             raise DataError(message, "call image.load() before you close it")
+        if 0 in image.size:
+            raise DataError(f"{name}: the image has no pixels")
         return encoded(image)
 
 
