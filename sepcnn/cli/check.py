@@ -57,17 +57,17 @@ def show(path: Path, context: CheckContext, findings: list[Finding]) -> None:
     folder = common_folder(findings)
     console.say(title(path, context))
     if folder:
-        console.say(f"images in {folder}")
+        console.line(f"images in {folder}")
     for severity in SEVERITIES:
         selected = [finding for finding in findings if finding.severity == severity]
         if selected:
             console.heading(f"{severity}s" if len(selected) > 1 else severity, severity)
         for finding in selected:
-            console.say(f"  {finding.kind.replace('_', ' ')}: {finding.message}")
+            console.line(f"  {finding.kind.replace('_', ' ')}: {finding.message}")
             if finding.hint:
-                console.say(f"    → {finding.hint}")
+                console.line(f"    → {finding.hint}")
             for file in finding.files[:MAX_FILES]:
-                console.say(f"      {os.path.relpath(file, folder) if folder else file}")
+                console.line(f"      {os.path.relpath(file, folder) if folder else file}")
             if len(finding.files) > MAX_FILES:
                 console.say(
                     f"      … and {len(finding.files) - MAX_FILES:,} more; --json lists all of them"

@@ -1,14 +1,18 @@
 """Printing for people: results, notes, errors, tables and progress bars.
 
 Results go to standard output, all other lines to standard error. Only this file imports rich and
-tqdm. Colour depends on the terminal and NO_COLOR.
+tqdm. Colour depends on the terminal and NO_COLOR. Names of files and classes may contain control
+characters, which could change colours, erase lines or reverse the text: they are printed as
+escapes. Results for programs (`data`) are exact.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
+import unicodedata
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -27,6 +31,53 @@ SEVERITY_STYLES = {"error": "bold red", "warning": "bold yellow", "note": "bold"
 SECONDS_BETWEEN_PLAIN_LINES = 10.0
 BAR = 20
 """columns of a progress bar"""
+
+
+INVISIBLE_CATEGORIES = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""control and format characters, lone surrogates, separators of lines and paragraphs"""
+HARMLESS = "\t\u200c\u200d"
+"""tabs, and the joiners that are part of words and emoji"""
+SOURCE_LINE = re.compile(r" *[0-9]+ \| ")
+"""the start of a line of a config in an error, under which carets mark columns"""
+OWN_LINE_BREAK = re.compile(r"(\n+(?=  |$))")
+"""a line break that a message contains itself: the next line is indented"""
+
+
+def visible(text: str) -> str:
+    """Return a text on one line, with escapes such as ``\\x1b`` for invisible characters.
+
+    A byte of a file name that is not UTF-8 becomes ``\\x80`` … ``\\xff``.
+    """
+    return text if text.isascii() and text.isprintable() else "".join(map(_visible, text))
+
+
+def _visible(character: str) -> str:
+    code = ord(character)
+    if unicodedata.category(character) not in INVISIBLE_CATEGORIES or character in HARMLESS:
+        return character
+    if 0xDC80 <= code <= 0xDCFF:  # surrogateescape
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape", "surrogatepass").decode()
+
+
+def visible_lines(text: str) -> str:
+    """Return a text whose lines are `visible`."""
+    return "\n".join(map(visible, text.split("\n")))
+
+
+def visible_source(text: str) -> str:
+    """Return a line of a config in which each character keeps its column."""
+    return "".join(c if _visible(c) == c else _symbol(c) for c in text)
+
+
+def _symbol(character: str) -> str:
+    return chr(0x2400 + ord(character)) if character < " " else "\ufffd"
+
+
+def visible_message(text: str) -> str:
+    """Return a `visible` message that keeps its line breaks, but not those of names in it."""
+    parts = OWN_LINE_BREAK.split(text)
+    return "".join(part if index % 2 else visible(part) for index, part in enumerate(parts))
 
 
 class QuietConsole(Console):
@@ -57,8 +108,13 @@ def output_is_terminal() -> bool:
 
 
 def say(text: str = "") -> None:
-    """Print a line of the result."""
-    _console().print(Text(text))
+    """Print lines of the result."""
+    _console().print(Text(visible_lines(text)))
+
+
+def line(text: str) -> None:
+    """Print one line of the result, which may contain names of files."""
+    say(visible(text))
 
 
 def data(text: str) -> None:
@@ -71,12 +127,17 @@ def data(text: str) -> None:
 
 def note(text: str) -> None:
     """Print a line to standard error."""
-    _console(stderr=True).print(Text(text, style="dim"))
+    _console(stderr=True).print(Text(visible_message(text), style="dim"))
+
+
+def stderr_lines(text: str) -> None:
+    """Print lines to standard error, for instance a traceback."""
+    print(visible_lines(text), file=sys.stderr)
 
 
 def heading(text: str, severity: str) -> None:
     """Print the heading of a list of findings."""
-    _console().print(Text(f"\n{text}", style=SEVERITY_STYLES[severity]))
+    _console().print(Text(f"\n{visible(text)}", style=SEVERITY_STYLES[severity]))
 
 
 def error(problem: SepcnnError) -> None:
@@ -84,19 +145,21 @@ def error(problem: SepcnnError) -> None:
     console = _console(stderr=True)
     if isinstance(problem, ConfigError):
         for entry in problem.problems:
-            first, *rest = str(entry).split("\n")
-            console.print(Text(first, style="bold red"))
-            for line in rest:
-                caret = set(line.strip("| ")) == {"^"}
-                console.print(Text(line, style="red" if caret else ""))
+            first, *rest = OWN_LINE_BREAK.split(str(entry))[::2]
+            console.print(Text(visible(first), style="bold red"))
+            for text in rest:
+                caret = set(text.strip("| ")) == {"^"}
+                shown = visible_source(text) if SOURCE_LINE.match(text) else visible(text)
+                console.print(Text(shown, style="red" if caret else ""))
         if len(problem.problems) > 1:
             console.print(Text(f"{len(problem.problems)} problems", style="bold"))
         return
-    console.print(Text.assemble(("error: ", "bold red"), str(problem)))
+    console.print(Text.assemble(("error: ", "bold red"), visible_message(str(problem))))
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
     """Print a table. The first ``left`` columns are text, which may wrap, the others numbers."""
+    columns, rows = list(map(visible, columns)), [list(map(visible, row)) for row in rows]
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
         widest = max(len(cell) for cell in (column, *(row[index] for row in rows)))

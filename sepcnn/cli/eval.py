@@ -140,15 +140,15 @@ def command(
         console.data(json.dumps(finite({**scope, **result.to_json()})))
     else:
         of_all = "" if total is None else f" of {total:,}"
-        console.say(f"{stored.path} on {name}: {count:,}{of_all} images")
+        console.line(f"{stored.path} on {name}: {count:,}{of_all} images")
         if recalibration:
             console.say(recalibration.describe())
         show(result)
         if errors is not None:
             wrong = counted(len(result.mistakes), "image")
-            console.say(f"wrote {errors}: {wrong} classified wrongly")
+            console.line(f"wrote {errors}: {wrong} classified wrongly")
         if recalibration:
-            console.say(f"wrote {out}" if out else NOTHING_WRITTEN)
+            console.line(f"wrote {out}" if out else NOTHING_WRITTEN)
 
 
 def choose_device(settings: Config, asked: bool) -> torch.device:

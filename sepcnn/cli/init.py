@@ -125,11 +125,11 @@ def write_starter(folder: Path | None) -> None:
     text = files("sepcnn.starter").joinpath(STARTER).read_text(encoding="utf-8")
     if folder is None:
         write(path, text)
-        console.say(f"wrote {path}")
+        console.line(f"wrote {path}")
     else:
         message = f"there are no images in {folder}: the config uses the built-in Shapes"
         write(path, with_comment(text, message))
-        console.say(f"wrote {path}")
+        console.line(f"wrote {path}")
         console.say(message)
     say_next(path)
 
@@ -152,9 +152,9 @@ def write_copy(
         return
     path = (folder or Path()) / path
     write(path, text)
-    console.say(f"wrote {path}")
+    console.line(f"wrote {path}")
     if folder is not None:
-        console.say(f"there are no images in {folder}: the config keeps its own data source")
+        console.line(f"there are no images in {folder}: the config keeps its own data source")
     if missing := shipped.missing_data(load_config(path)):
         console.note(f"note: it reads {missing}, which does not exist: change data.source,")
         console.note(
@@ -168,17 +168,19 @@ def report_images(path: Path, listing: Listing) -> None:
     console.say(
         f"wrote {path}: {counted(train, 'training image')} of {counted(len(classes), 'class')}"
     )
-    console.say(f"classes: {listed(classes)}")
+    console.line(f"classes: {listed(classes)}")
     console.notes(listing.notes())
 
 
 def say_next(path: Path, *, checks: bool = False) -> None:
     """Print the commands to run next."""
     if checks:
-        console.say(f"next: {shell_command('check', path)}      # looks for problems in the images")
-        console.say(f"      {shell_command('train', path)}")
+        console.line(
+            f"next: {shell_command('check', path)}      # looks for problems in the images"
+        )
+        console.line(f"      {shell_command('train', path)}")
     else:
-        console.say(f"next: {shell_command('train', path)}")
+        console.line(f"next: {shell_command('train', path)}")
 
 
 def with_comment(text: str, comment: str) -> str:

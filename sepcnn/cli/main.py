@@ -102,13 +102,22 @@ def run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except click.ClickException as problem:
-        problem.show()
-        if hint := hint_for(problem, arguments):
-            print(f"   {hint}", file=sys.stderr)
-        return problem.exit_code
+        return refuse(problem, arguments)
     except Exception as problem:
         return report(problem, debug)
     return end_output(result if isinstance(result, int) else 0)
+
+
+def refuse(problem: click.ClickException, arguments: list[str]) -> int:
+    """Print an error of the command line, and return its exit code."""
+    from sepcnn.cli import console
+
+    hint = hint_for(problem, arguments)
+    problem.message = console.visible_lines(problem.message)  # type: ignore[misc]
+    problem.show()
+    if hint:
+        console.stderr_lines(f"   {hint}")
+    return problem.exit_code
 
 
 def end_output(code: int) -> int:
@@ -181,7 +190,7 @@ def report(problem: Exception, debug: bool) -> int:
     from sepcnn.errors import SepcnnError
 
     if debug:
-        traceback.print_exc()
+        console.stderr_lines(traceback.format_exc().rstrip())
     error = problem if isinstance(problem, SepcnnError) else memory_exhausted(problem)
     if error is not None:
         console.error(error)
@@ -189,7 +198,7 @@ def report(problem: Exception, debug: bool) -> int:
     if isinstance(problem, OSError) and problem.filename is None and problem.errno in OUTPUT_LOST:
         return output_lost(problem)
     if not debug:
-        traceback.print_exc()
+        console.stderr_lines(traceback.format_exc().rstrip())
     versions = f"sepcnn {__version__}, Python {sys.version.split()[0]}, {sys.platform}"
     print(
         f"\nThis is a bug in sepcnn. Please report it and include the lines above.\n{versions}",

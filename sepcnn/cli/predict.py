@@ -101,7 +101,7 @@ def command(
         if copies:
             show_copies(copies, results)
         if csv is not None:
-            console.say(f"wrote {csv}: {counted(len(results), 'image')}")
+            console.line(f"wrote {csv}: {counted(len(results), 'image')}")
     return 1 if failed else 0
 
 
@@ -169,14 +169,14 @@ def show(result: Result, prints: bool) -> None:
         guesses = [
             f"{g['name']} {console.percent(g['probability'])}" for g in result["predictions"]
         ]
-        console.say(f"{result['path']}  {', '.join(guesses)}")
+        console.line(f"{result['path']}  {', '.join(guesses)}")
 
 
 def show_copies(copies: SortedCopies, results: list[Result]) -> None:
     """Print the number of images in each folder of copies."""
     folders = Counter(Path(r["copied_to"]).parent for r in results if "copied_to" in r)
     for folder, count in sorted(folders.items()):
-        console.say(f"{folder}  {counted(count, 'image')}")
+        console.line(f"{folder}  {counted(count, 'image')}")
     for class_name, name in (*copies.folders.items(), (UNSURE, copies.unsure)):
         if name != class_name and copies.root / name in folders:
             console.notes([f"the images of '{class_name}' are in the folder {name}"])

@@ -101,7 +101,7 @@ def train(session: Session, stop: StopRequest) -> int:
                     run.save(state)
                     display.close()
                     console.note(f"stopped at step {state.step:,}; continue with")
-                    console.say(shell_command("train", "--resume", run.folder))
+                    console.line(shell_command("train", "--resume", run.folder))
                     return INTERRUPTED
     except DivergedError as error:
         raise with_advice(error, session, steps) from None
@@ -172,5 +172,5 @@ def print_result(run: Run, state: State, macro: str | None) -> None:
     text = f"best {kind} {console.named_score(scores, decided)}"
     text += f" ({', '.join(others)})" if others else ""
     console.say(f"{text} in epoch {best.epoch}")
-    console.say(f"run folder {run.folder}")
-    console.say(f"next: {shell_command('eval', run.folder)}")
+    console.line(f"run folder {run.folder}")
+    console.line(f"next: {shell_command('eval', run.folder)}")

@@ -11,9 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from sepcnn.cli.console import ReadingProgress, table
+from sepcnn.cli import console
+from sepcnn.cli.console import ReadingProgress, table, visible, visible_message
+from sepcnn.cli.main import run
 from sepcnn.cli.progress import epoch_line, join_fitting
+from sepcnn.errors import ConfigError, DataError, Location, Problem
 from sepcnn.training.records import EpochRecord, Scores
 from tests.runs import command, environment, keep_few, write_config
 
@@ -155,3 +159,97 @@ def test_the_reading_bar_shows_each_phase(capsys: pytest.CaptureFixture[str]) ->
     assert "25%|" in shown
     assert "50%|" in shown
     assert "reading images 50/100" in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("naïve Größe 猫 × … → 🐈", "naïve Größe 猫 × … → 🐈"),
+        ("\x1b[31mred\x1b[0m", r"\x1b[31mred\x1b[0m"),
+        ("a\nb\rc\x07\x7f\x85", r"a\nb\rc\x07\x7f\x85"),
+        ("abc\u202egpj.exe", r"abc\u202egpj.exe"),
+        ("cat\u200b\ufeff\u2066\u2028", r"cat\u200b\ufeff\u2066\u2028"),
+        ("caf\udce9.jpg", r"caf\xe9.jpg"),
+        ("\ud800", r"\ud800"),
+        ("👩\u200d🚀 می\u200cخواهم", "👩\u200d🚀 می\u200cخواهم"),
+        (r"C:\new\x1b", r"C:\new\x1b"),
+        ("a\tb", "a\tb"),
+    ],
+)
+def test_control_characters_are_visible(text: str, expected: str) -> None:
+    assert visible(text) == expected
+
+
+def test_a_message_keeps_its_own_line_breaks() -> None:
+    message = "2 images cannot be read:\n   a\nb.jpg: \x1b[2J\n   fix them"
+    expected = "2 images cannot be read:\n   a\\nb.jpg: \\x1b[2J\n   fix them"
+    assert visible_message(message) == expected
+
+
+RAW = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+HOSTILE = "\x1b]0;title\x07\x1b[2J\u202ea\x9b31m\rb\nc"
+
+
+def test_nothing_prints_raw_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
+    place = Location("a.yaml", 3, 5, f"  - {HOSTILE}", 2)
+    console.say(HOSTILE)
+    console.line(HOSTILE)
+    console.note(HOSTILE)
+    console.notes([HOSTILE])
+    console.heading(HOSTILE, "error")
+    console.table([HOSTILE, "n"], [[HOSTILE, "1"]])
+    console.error(DataError(HOSTILE, HOSTILE))
+    console.error(ConfigError([Problem(HOSTILE, place, HOSTILE, HOSTILE)]))
+    console.stderr_lines(HOSTILE)
+    with ReadingProgress() as progress:
+        progress.note(HOSTILE)
+    captured = capsys.readouterr()
+    for text in (captured.out, captured.err):
+        assert not RAW.search(text), RAW.search(text)
+    assert r"\x1b]0;title\x07\x1b[2J\u202ea\x9b31m\rb" in captured.out
+
+
+def test_results_for_programs_are_exact(capsys: pytest.CaptureFixture[str]) -> None:
+    console.data("a\x1b[31m\tb")
+    assert capsys.readouterr().out == "a\x1b[31m\tb\n"
+
+
+def test_carets_keep_their_column(capsys: pytest.CaptureFixture[str]) -> None:
+    console.error(ConfigError([Problem("wrong", Location("a.yaml", 3, 4, "a\x1b\u202eb"))]))
+    assert capsys.readouterr().err.splitlines()[1:] == ["      3 | a␛\ufffdb", "        |    ^"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["\x1b[31mtrain"], ["train", "--\x1b[2J"], ["eval", "a", "\x1b[2J"]]
+)
+def test_the_command_line_is_printed_visibly(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == 2
+    err = capsys.readouterr().err
+    assert "\x1b" not in err
+    assert r"\x1b[" in err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="such names are not allowed")
+def test_names_of_files_and_classes_are_printed_visibly(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for label in ("cat\x1b[31m", "dog\nfish"):
+        folder = tmp_path / "photos" / label
+        folder.mkdir(parents=True)
+        for number in range(6):
+            Image.new("RGB", (40, 40), (40 * number, 9, 9)).save(folder / f"{number}\x1b[2J.png")
+        (folder / "x\ny\x1b[1m.png").write_bytes(b"<html>\x1b[31m")
+    config = write_config(tmp_path)
+    config.write_text(config.read_text().replace("Arrays: colours.npz", "Folder: photos"))
+    monkeypatch.chdir(tmp_path)
+    run(["check", str(config)])
+    run(["check", str(config), "--json"])
+    run(["train", str(config)])
+    run(["init", str(tmp_path / "photos")])
+    captured = capsys.readouterr()
+    for text in (captured.out, captured.err):
+        assert not RAW.search(text), RAW.search(text)
+    assert r"x\ny\x1b[1m.png" in captured.out
+    assert r"x\ny\x1b[1m.png: not an image file: it is an HTML page" in captured.err

@@ -8,7 +8,6 @@ import re
 import stat
 import struct
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -21,11 +20,11 @@ from PIL.ImageFile import ImageFile
 from sepcnn.backends.machine import free_memory
 from sepcnn.data.files import heic
 from sepcnn.data.files.damage import reading_error, refuse_other_pixels
+from sepcnn.data.files.noise import silence
 from sepcnn.errors import DataError
 from sepcnn.file_kind import complaint, missing_link
 
-# Pillow warns above its pixel limit and raises above twice the limit; here both are errors.
-warnings.simplefilter("error", Image.DecompressionBombWarning)
+silence()
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "AVIF", "JPEG2000", "HEIF")
 """formats of Pillow that are read, independent of the file name"""
