@@ -17,13 +17,14 @@ from sepcnn.cli.recalibration import NOTHING_WRITTEN, recalibrate_net
 from sepcnn.config.config import Config
 from sepcnn.data.dataset import SPLITS, Dataset
 from sepcnn.data.sources.base import LAST
-from sepcnn.errors import SepcnnError
+from sepcnn.errors import DataError, SepcnnError
 from sepcnn.language.mismatch import Mismatch
 from sepcnn.results.csv_file import check_target
 from sepcnn.results.mistakes import write_mistakes
 from sepcnn.training import checkpoint, evaluation
 from sepcnn.training.checkpoint import BEST
 from sepcnn.training.evaluation import Evaluation
+from sepcnn.training.older_layout import layout_hints, other_classes_hint
 from sepcnn.training.records import finite
 from sepcnn.wording import counted
 
@@ -167,9 +168,14 @@ def open_data(settings: Config, class_names: tuple[str, ...], split: str | None)
     The classes of the data must be among those of the model. Prints a note if images of some
     classes are missing.
     """
-    with console.ReadingProgress() as progress:
+    with console.ReadingProgress() as progress, layout_hints():
         dataset = settings.open_data(progress, split)
-    numbered = dataset.with_class_names(class_names)
+    try:
+        numbered = dataset.with_class_names(class_names)
+    except DataError as error:
+        other = other_classes_hint(settings, dataset.class_names, class_names)
+        hint = f"{error.hint}\n   {other}" if other else error.hint
+        raise DataError(error.message, hint) from None
     notes = list(dataset.notes)
     if missing := [name for name in class_names if name not in dataset.class_names]:
         more = f" and {len(missing) - MAX_NAMED} more" if len(missing) > MAX_NAMED else ""

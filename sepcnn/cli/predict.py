@@ -14,7 +14,7 @@ import numpy as np
 from sepcnn.backends import machine
 from sepcnn.cli import console
 from sepcnn.cli.options import PATH, as_json
-from sepcnn.data.files.listing import find_images
+from sepcnn.data.files.listing import find_images_and_rest
 from sepcnn.errors import DataError
 from sepcnn.results.copies import UNSURE, SortedCopies, check_folders, outside
 from sepcnn.results.csv_file import (
@@ -111,10 +111,11 @@ def list_files(paths: tuple[Path, ...], copy_to: Path | None) -> tuple[list[Path
     errors: list[Result] = []
     for path in paths:
         try:
-            found = find_images(path)
+            found, left_out = find_images_and_rest(path)
         except DataError as error:
             errors.append({"path": str(path), "error": error.message})
             continue
+        console.notes(left_out.notes())
         kept = outside(found, copy_to, path) if copy_to else found
         if left := len(found) - len(kept):
             console.notes([f"left out: {counted(left, 'image')} in {copy_to}"])

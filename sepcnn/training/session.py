@@ -23,6 +23,7 @@ from sepcnn.language.mismatch import Mismatch
 from sepcnn.nn.graph import Graph
 from sepcnn.nn.model import Net
 from sepcnn.training import checkpoint, loop, run_folder
+from sepcnn.training.older_layout import layout_hints, other_classes_hint
 from sepcnn.training.run_folder import Run
 from sepcnn.training.state import State, new_state
 from sepcnn.training.thread_choice import choose_threads
@@ -130,10 +131,11 @@ def resume(
     if form != now:
         tell(f"note: computed {form} so far, now {now}: speed and last digits will differ")
         _tell_notes(tell, machine.missing_speedups(hardware, config.train.fused))
-    dataset = open_data(config, tell, progress)
+    with layout_hints():
+        dataset = open_data(config, tell, progress)
     facts = dataset.summary()
     if facts["fingerprint"] != stored.facts["fingerprint"]:
-        raise _other_data(folder, dataset, stored.facts)
+        raise _other_data(folder, config, dataset, stored.facts)
     hardware = choose_threads(threads, hardware, stored, config, dataset)
     if threads != stored.machine["threads"] and hardware.device.type == "cpu":
         tell(_about_threads(hardware.threads, threads))
@@ -158,12 +160,15 @@ def _tell_notes(tell: Tell, notes: list[str]) -> None:
         tell(f"note: {text}")
 
 
-def _other_data(folder: Path, dataset: Dataset, facts: dict[str, Any]) -> DataError:
+def _other_data(folder: Path, config: Config, dataset: Dataset, facts: dict[str, Any]) -> DataError:
     """The error for images that are not those of the run, or that were decoded differently."""
     how = dataset.decoder_change(facts)
     if how is None or dataset.summary()["counts"] != facts["counts"]:
         message = f"the data is not what {folder} was trained on"
-        return DataError(message, "bring back the old images, or start a new run")
+        hint = "bring back the old images, or start a new run"
+        if other := other_classes_hint(config, dataset.class_names, facts["class_names"]):
+            hint += f"\n   {other}"
+        return DataError(message, hint)
     message = f"the pixels are not those that {folder} was trained on: {how}"
     old = facts["decoder"].lower().replace(" ", "==")
     return DataError(message, f"if the files are the same, pip install {old}; else start a new run")
