@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import PIL
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
 from sepcnn.data.files.opening import (
     MAX_PIXELS,
+    check_regular,
     check_size,
     open_image,
     pixel_budget,
@@ -23,7 +24,9 @@ from sepcnn.data.files.opening import (
 from sepcnn.data.files.pages import Page, has_low_bytes, load_page
 from sepcnn.data.files.pixel_values import ValueRange, to_8_bits
 from sepcnn.data.files.resizing import Resize, resize_image
+from sepcnn.data.files.tiff_bands import load_bands, read_bands
 from sepcnn.errors import DataError
+from sepcnn.wording import counted
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 """modes of Pillow by number of channels"""
@@ -61,42 +64,78 @@ def read_image(
     """Read an image file, rotated upright according to EXIF, resized to ``shape``: uint8 [H, W, C].
 
     1 channel is grey, 3 are RGB, 4 are RGBA. For other numbers the file must be a TIFF with as many
-    grey pages. ``content`` are the bytes of the file, if they are in memory already. ``on_page`` is
-    called with each page, whose values are then exact.
+    bands or grey pages. ``content`` are the bytes of the file, if they are in memory already.
+    ``on_page`` is called with each page, whose values are then exact.
     Errors: `DataError` if the file is not an image, is truncated or is too large.
     """
     height, width, channels = shape
-    with reading_errors(path, content), open_image(path, content) as image:
-        # With draft, a JPEG is decoded at a fraction of its size.
-        side = 2 * max(width, height)  # the photo may be rotated by 90°
-        full_size = image.size
-        image.draft("RGB" if channels > 1 else "L", (side, side))
-        pages = count_pages(image, channels, path)
-        size, mode = (width, height), MODES.get(channels, "L") if pages == 1 else "L"
-        deep = rules.value_range is not None or on_page is not None
-        fitted = []
-        for number in range(pages):
-            if number:
-                image.seek(number)
-                full_size = image.size
-            with loaded_page(image, full_size, path, content, rules, deep=deep) as page:
+    deep = rules.value_range is not None or on_page is not None
+    fitted = []
+    with reading_errors(path, content):
+        # With draft, a JPEG is decoded at a fraction of its size. The photo may be rotated by 90°.
+        side = 2 * max(width, height)
+        pages = decoded_pages(path, channels, rules, content, side=side, deep=deep)
+        with closing(pages):  # gives the budget of pixels back after an error, too
+            for page, mode in pages:
                 if on_page:
                     on_page(page)
                 converted = to_8_bits(page, mode, rules.value_range, path)
-                fitted.append(np.array(resize_image(converted, size, resize), dtype=np.uint8))
-        return np.stack(fitted, axis=-1).reshape(height, width, channels)
+                fitted.append(np.array(resize_image(converted, (width, height), resize), np.uint8))
+    return np.stack(fitted, axis=-1).reshape(height, width, channels)
 
 
 def visit_pages(
     path: Path, channels: int, rules: ReadingRules, on_page: Callable[[Page], object]
 ) -> None:
     """Call ``on_page`` with each page that is read for ``channels``. Errors: `DataError`."""
-    with reading_errors(path), open_image(path) as image:
-        for number in range(count_pages(image, channels, path)):
-            if number:
-                image.seek(number)
-            with loaded_page(image, image.size, path, None, rules, deep=True) as page:
+    with reading_errors(path):
+        pages = decoded_pages(path, channels, rules, None, side=None, deep=True)
+        with closing(pages):
+            for page, _ in pages:
                 on_page(page)
+
+
+def decoded_pages(
+    path: Path,
+    channels: int,
+    rules: ReadingRules,
+    content: bytes | None,
+    *,
+    side: int | None,
+    deep: bool,
+) -> Generator[tuple[Page, str]]:
+    """Decode the pages or bands of a file one by one, each with the mode that is made of it.
+
+    ``side`` is the least side to which a JPEG may be reduced. Errors: `DataError`, those of Pillow.
+    """
+    if content is None:
+        check_regular(path)
+    bands = read_bands(path, content)
+    if bands and bands.are_channels(channels):
+        pixels = bands.pixels_to_decode
+        check_size(pixels, bands.size, rules.max_pixels, path)
+        with pixel_budget().reserve(pixels):
+            for page in load_bands(bands, path, content):
+                yield page, "L"
+        return
+    try:
+        with open_image(path, content) as image:
+            full_size = image.size
+            if side:
+                image.draft("RGB" if channels > 1 else "L", (side, side))
+            pages = count_pages(image, channels, path)
+            for number in range(pages):
+                if number:
+                    image.seek(number)
+                    full_size = image.size
+                with loaded_page(image, full_size, path, content, rules, deep=deep) as page:
+                    yield page, MODES.get(channels, "L") if pages == 1 else "L"
+    except UnidentifiedImageError:
+        if bands is None:
+            raise
+        hint = f"input_shape: [H, W, {bands.count}] reads all bands"
+        message = f"{path}: {bands}, expected {counted(channels, 'channel')}"
+        raise DataError(message, hint) from None
 
 
 @contextmanager

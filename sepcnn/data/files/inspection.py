@@ -17,6 +17,7 @@ from sepcnn.backends.machine import processor_count
 from sepcnn.data.files.decoding import DEFAULT_RULES, ReadingRules, read_image
 from sepcnn.data.files.opening import open_image, reading_errors
 from sepcnn.data.files.pages import orientation
+from sepcnn.data.files.tiff_bands import read_bands
 from sepcnn.data.files.value_range import PixelValues, joined, measure_page
 from sepcnn.data.progress import ProgressCallback, no_progress
 from sepcnn.errors import DataError
@@ -138,7 +139,7 @@ def measure_image(
     thumbnail = np.asarray(image.resize(side, Image.Resampling.BOX))
     return ImageProperties(
         digest=digest(path),
-        size=upright_size(path),
+        size=upright_size(path, channels),
         grey=int(np.ptp(thumbnail, axis=2).max()) <= GREY_TOLERANCE,
         thumbnail=thumbnail,
         perceptual=imagehash.phash(image, HASH_SIDE).hash.ravel()
@@ -154,8 +155,12 @@ def digest(path: Path) -> bytes:
         return hashlib.file_digest(file, "blake2b").digest()
 
 
-def upright_size(path: Path) -> tuple[int, int]:
+def upright_size(path: Path, channels: int) -> tuple[int, int]:
     """Height and width of a readable image, rotated according to EXIF."""
+    bands = read_bands(path)
+    if bands and bands.are_channels(channels):
+        width, height = bands.size
+        return height, width
     with reading_errors(path), open_image(path) as image:
         width, height = image.size
         # Pillow turns the size of a TIFF itself.

@@ -49,6 +49,12 @@ def formats() -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
+def check_regular(path: Path) -> None:
+    """Errors: `DataError` if a path is not a regular file; opening a pipe waits for a writer."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise DataError(f"{path}: not a regular file")
+
+
 @contextmanager
 def open_image(path: Path, content: bytes | None = None) -> Iterator[ImageFile]:
     """Open an image file for the duration of the block; its pixels are not decoded yet.
@@ -56,9 +62,8 @@ def open_image(path: Path, content: bytes | None = None) -> Iterator[ImageFile]:
     ``content`` are the bytes of the file, if they are in memory already. Errors: `DataError` if it
     is not a regular file; those of Pillow, which `reading_errors` converts.
     """
-    # Opening a pipe would wait for a writer.
-    if content is None and not stat.S_ISREG(path.stat().st_mode):
-        raise DataError(f"{path}: not a regular file")
+    if content is None:
+        check_regular(path)
     name = str(path) if content is None else ""
     opened = path.open("rb") if content is None else io.BytesIO(content)
     with opened as file, identify(file, name) as image:
