@@ -23,7 +23,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 CONFIG = str(ROOT / "configs" / "xception_mini.yaml")
-PROGRAM = [sys.executable, "-c", "import sys; from sepcnn.cli.main import main; main(sys.argv[1:])"]
+PROGRAM = [sys.executable, "-m", "sepcnn"]
 POLL_SECONDS = 0.005
 """time between two reads of metrics.jsonl"""
 TIMEOUT_SECONDS = 120

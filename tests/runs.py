@@ -80,8 +80,7 @@ def sepcnn(*arguments: str | Path, cwd: Path, **options: Any) -> subprocess.Comp
 
 
 def command(*arguments: str | Path) -> list[str]:
-    code = "import sys; from sepcnn.cli.main import main; main(sys.argv[1:])"
-    return [sys.executable, "-c", code, *map(str, arguments)]
+    return [sys.executable, "-m", "sepcnn", *map(str, arguments)]
 
 
 def records(run: Path) -> list[dict[str, Any]]:

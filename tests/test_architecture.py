@@ -18,6 +18,7 @@ from sepcnn.language.spec import Choice, Spec
 # A file imports from its own floor's folder and from the floors below it. Folders that share a
 # floor do not import each other.
 FLOORS = [
+    ["__main__"],
     ["cli"],
     ["api", "check", "benchmark", "manual", "preview", "results", "starter"],
     ["training"],

@@ -7,6 +7,7 @@ sepcnn, 130 interrupted.
 from __future__ import annotations
 
 import errno
+import os
 import re
 import sys
 import traceback
@@ -17,6 +18,7 @@ from io import TextIOWrapper
 import click
 
 from sepcnn import __version__
+from sepcnn.cli import signals
 
 COMMANDS = {
     "check": "Find problems in the images and the model before training.",
@@ -47,7 +49,8 @@ class LazyGroup(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        module = import_module(f"sepcnn.cli.{name}")
+        with signals.exit_at_once():
+            module = import_module(f"sepcnn.cli.{name}")
         command: click.Command = module.command
         return command
 
@@ -83,12 +86,6 @@ def group(context: click.Context, debug: bool) -> None:
     context.obj = debug
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run the program with these arguments (default: of the process) and exit."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    sys.exit(run(arguments))
-
-
 def run(arguments: list[str]) -> int:
     """Run the program, print its errors and return the exit code."""
     debug = "--debug" in arguments
@@ -96,11 +93,16 @@ def run(arguments: list[str]) -> int:
         if isinstance(stream, TextIOWrapper):  # print ? for × if the encoding lacks it
             stream.reconfigure(errors="replace")
     try:
+        os.getcwd()
+    except FileNotFoundError:
+        print("error: the current folder no longer exists\n   cd to another one", file=sys.stderr)
+        return 2
+    try:
         result = group.main(arguments, prog_name="sepcnn", standalone_mode=False)
     except click.exceptions.Abort:
-        return 130
+        return signals.INTERRUPTED
     except KeyboardInterrupt:
-        return 130
+        return signals.INTERRUPTED
     except click.ClickException as problem:
         return refuse(problem, arguments)
     except Exception as problem:

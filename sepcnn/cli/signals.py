@@ -1,10 +1,11 @@
-"""Stop a run at a signal such as Ctrl-C, after the current step."""
+"""End the program at a signal such as Ctrl-C, or a run after its current step."""
 
 from __future__ import annotations
 
 import os
 import signal
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -12,6 +13,43 @@ SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]
 """signals that stop a run: Ctrl-C, a request of the system, and a closed terminal"""
+INTERRUPTED = 130
+"""exit code after one of these signals"""
+
+_immediate: list[int] = []
+"""exit codes of the blocks of `exit_at_once`, and of `end_with`"""
+
+
+def handle() -> None:
+    """Make `SIGNALS` raise KeyboardInterrupt, except those that the process ignores."""
+    for number in SIGNALS:
+        if signal.getsignal(number) not in (signal.SIG_IGN, None):
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    if _immediate:
+        os._exit(_immediate[-1])
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def exit_at_once(code: int = INTERRUPTED) -> Iterator[None]:
+    """End the process with ``code`` if a signal arrives within the block, after `handle`.
+
+    For imports: an exception in the middle of the import of a library in C may be printed, or
+    replaced by another one. There is nothing to save yet.
+    """
+    _immediate.append(code)
+    try:
+        yield
+    finally:
+        _immediate.pop()
+
+
+def end_with(code: int) -> None:
+    """Let later signals end the process with ``code``, while Python ends threads and libraries."""
+    _immediate.append(code)
 
 
 class StopRequest:

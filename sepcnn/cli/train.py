@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from sepcnn.backends.native import library
+from sepcnn.cli import signals
 from sepcnn.cli.options import PATH, overrides
 
 
@@ -39,6 +40,7 @@ def command(
         raise click.UsageError("--run-dir is for a new run and cannot be combined with --resume")
     if os.path.exists(config_path or resume or ""):
         library.start_compiling()  # in parallel with the import of torch, which takes seconds
-    from sepcnn.cli import training_run
+    with signals.exit_at_once():
+        from sepcnn.cli import training_run
 
     return training_run.train_run(config_path, resume, run_dir, overrides)

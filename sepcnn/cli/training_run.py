@@ -8,7 +8,7 @@ from sepcnn.backends import machine
 from sepcnn.backends.background_load import BackgroundLoad
 from sepcnn.backends.short_waits import ShortWaits
 from sepcnn.cli import console, progress
-from sepcnn.cli.signals import StopRequest
+from sepcnn.cli.signals import INTERRUPTED, StopRequest
 from sepcnn.data.class_balance import is_imbalanced
 from sepcnn.data.dataset import Dataset
 from sepcnn.errors import DivergedError
@@ -23,7 +23,6 @@ from sepcnn.training.warm_up import ChanceLevel
 from sepcnn.wording import counted, shell_command
 from sepcnn.world import World
 
-INTERRUPTED = 130
 LARGE_GAP = 0.1
 """difference of accuracies above which the moving statistics explain validation at chance"""
 

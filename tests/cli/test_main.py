@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -17,8 +18,9 @@ from tests.runs import sepcnn as run_sepcnn
 
 def test_help_and_import_do_not_import_torch() -> None:
     code = (
-        "import sys, sepcnn.cli.main\n"
-        "try: sepcnn.cli.main.main(['--help'])\n"
+        "import sys, sepcnn.__main__\n"
+        "sys.argv[1:] = ['--help']\n"
+        "try: sepcnn.__main__.main()\n"
         "except SystemExit as end: assert end.code == 0\n"
         "heavy = {'torch', 'torchvision', 'numpy', 'pydantic', 'rich', 'tqdm', 'yaml'}\n"
         "found = heavy & set(sys.modules)\n"
@@ -128,6 +130,36 @@ def test_a_full_disk_is_not_a_bug(arguments: list[str]) -> None:
         )
     assert process.returncode == 1
     assert process.stderr == "error: the output could not be written: No space left on device\n"
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams(closed: str, tmp_path: Path) -> None:
+    """No file that is opened later gets the number of a stream."""
+    program = shlex.join(command("summary", CONFIGS / "keras_sequential.yaml"))
+    text = f"{program} {closed}"
+    result = subprocess.run(
+        text, shell=True, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0
+    assert result.stderr == ""
+    assert bool(result.stdout) == (">&-" not in closed.split())
+
+
+def test_a_deleted_working_folder(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    program = shlex.join(command("summary", CONFIGS / "keras_sequential.yaml"))
+    result = subprocess.run(
+        f"rmdir {gone}; {program}",
+        shell=True,
+        cwd=gone,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 2
+    assert result.stderr == "error: the current folder no longer exists\n   cd to another one\n"
 
 
 @pytest.mark.exhaustive

@@ -197,8 +197,7 @@ def test_results_are_printed_as_they_come(trained: Path, pictures: Path, tmp_pat
     many.mkdir()
     for number in range(3000):
         os.link(pictures / "a.png", many / f"{number}.png")
-    code = "import sys; from sepcnn.cli.main import main; main(sys.argv[1:])"
-    command = [sys.executable, "-c", code, "predict", str(trained / "run"), str(many)]
+    command = [sys.executable, "-m", "sepcnn", "predict", str(trained / "run"), str(many)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout
         assert process.stdout.readline().startswith(f"{many}/0.png  red".encode())

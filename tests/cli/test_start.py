@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import CONFIGS
-from tests.runs import environment, write_config
+from tests.runs import command, environment, write_config
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="kernels are Linux'")
 
@@ -19,9 +19,8 @@ def started(folder: Path, *arguments: str) -> tuple[bool, int, str]:
     compiler = folder / "compiler"
     compiler.write_text(f"#!/bin/sh\ntouch {folder}/called\nexit 1\n")
     compiler.chmod(0o755)
-    code = "import sys; from sepcnn.cli.main import main; main(sys.argv[1:])"
     result = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
+        command(*arguments),
         cwd=folder,
         env={**environment(), "CXX": str(compiler), "XDG_CACHE_HOME": str(folder / "cache")},
         capture_output=True,
