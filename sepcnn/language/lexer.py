@@ -24,6 +24,8 @@ class Part:
     """inside of ``[ ]`` or ``{ }``, where a comma separates values"""
 
 
+MAX_EXPRESSION = 1000
+"""characters of an expression of Python"""
 _SPACE = re.compile(r"[ \t\r\n]+")
 _COMMENT = re.compile(r"#[^\r\n]*")
 _QUOTED = re.compile(r"'(?:[^']|'')*'?|\"(?:[^\"\\]|\\.)*\"?", re.DOTALL)
@@ -67,6 +69,51 @@ def parts_of(text: str) -> Iterator[Part]:
                 "plain", position, position + len(text[position:end].rstrip(" \t")), depth > 0
             )
             position = end
+
+
+_PYTHON = re.compile(r"(?:[A-Za-z_][\w.]*)?\(|[fFbBrRuU]{1,2}[\"']")
+_QUOTED_IN_LINE = re.compile(r"'(?:[^'\\\r\n]|\\.)*'|\"(?:[^\"\\\r\n]|\\.)*\"")
+_YAML_ONLY = re.compile(r"[,:#\[\]{}\"']")
+
+
+def python_spans(text: str) -> dict[int, int]:
+    """Start and end of each call, tuple and prefixed string of Python inside of brackets.
+
+    YAML ends them at their first comma or brace, which would make two values of ``(3, 3)``.
+    """
+    spans: dict[int, int] = {}
+    if not _PYTHON.search(text):
+        return spans
+    last = 0
+    for part in parts_of(text):
+        if part.kind == "plain" and part.in_brackets and part.start >= last:
+            found = _PYTHON.match(text, part.start)
+            if found and (end := _end_of_python(text, found.end())):
+                spans[part.start] = last = end
+    return spans
+
+
+def _end_of_python(text: str, start: int) -> int | None:
+    """The end of what a parenthesis or quote before ``start`` opens; None if not in this line."""
+    if text[start - 1] != "(":
+        quoted = _QUOTED_IN_LINE.match(text, start - 1)
+        return quoted.end() if quoted else None
+    position, depth = start, 1
+    limit = min(len(text), start + MAX_EXPRESSION)
+    while depth and position < limit and text[position] not in "\r\n":
+        quoted = _QUOTED_IN_LINE.match(text, position)
+        depth += {"(": 1, ")": -1}.get(text[position], 0)
+        position = quoted.end() if quoted else position + 1
+    return position if not depth else None
+
+
+def masked(text: str, spans: dict[int, int]) -> str:
+    """The text, with ``_`` for the characters within ``spans`` that have a meaning in YAML."""
+    pieces, position = [], 0
+    for start, end in spans.items():
+        pieces += [text[position:start], _YAML_ONLY.sub("_", text[start:end])]
+        position = end
+    return "".join([*pieces, text[position:]])
 
 
 def _end_of_block(text: str, start: int) -> int:

@@ -7,7 +7,10 @@ pydantic in the same way.
 from __future__ import annotations
 
 import difflib
+import json
+import math
 from collections.abc import Callable, Iterable, Mapping
+from fractions import Fraction
 from typing import Literal
 
 from pydantic import BaseModel, ValidationError
@@ -16,8 +19,11 @@ from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 from sepcnn.language.characters import look_alike
 from sepcnn.language.descriptions import field_descriptions
 from sepcnn.language.edit import to_yaml
+from sepcnn.language.node import UNSAFE_TO_SHOW
 
 LONGEST_SHOWN = 60
+LONG_NUMBER = 12
+"""characters from which a number is shown as the fraction that it was given as"""
 
 
 def invalid(message: str, hint: str = "") -> PydanticCustomError:
@@ -56,8 +62,20 @@ def quote(value: object) -> str:
     """A value as error messages quote it: short, and as YAML."""
     if value is None:
         return "nothing"
-    text = f"'{value}'" if isinstance(value, str) else to_yaml(value)
+    if isinstance(value, str):
+        text = f"'{value}'" if value.isprintable() else json.dumps(value, ensure_ascii=False)
+        text = UNSAFE_TO_SHOW.sub("\ufffd", text)
+    else:
+        text = _as_fraction(value) or to_yaml(value)
     return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}…"
+
+
+def _as_fraction(value: object) -> str:
+    """A number that was given as a fraction, such as 4/3; else an empty text."""
+    if not isinstance(value, float) or not math.isfinite(value) or len(str(value)) < LONG_NUMBER:
+        return ""
+    fraction = Fraction(value).limit_denominator(1000)
+    return f"{fraction}" if float(fraction) == value else ""
 
 
 # ── pydantic's errors ─────────────────────────────────────────────────────────────────────────

@@ -41,6 +41,7 @@ from sepcnn.language.messages import (
     unknown_name,
 )
 from sepcnn.language.node import Node, format_path
+from sepcnn.language.python_syntax import hint_for
 
 SpecType = TypeVar("SpecType", bound="Spec")
 
@@ -57,6 +58,11 @@ class Context:
     """valid fields of ``model.defaults``, by name of the layer"""
     invalid_defaults: frozenset[tuple[str, str]] = frozenset()
     """name of the layer and of the field, for the invalid fields of ``model.defaults``"""
+
+    @property
+    def reads_file(self) -> bool:
+        """Whether a file is read, not a stored config, whose values were checked before."""
+        return self.folder.is_absolute()
 
     @staticmethod
     def of(info: ValidationInfo) -> Context:
@@ -114,9 +120,12 @@ class Table(Mapping[str, type["Choice"]]):
     up, but the table does not list it.
     """
 
+    every: ClassVar[list[Table]] = []
+
     def __init__(self, kind: str, several: str = "keep one") -> None:
         """``several`` is the hint if a config gives several where one is expected."""
         self.kind, self.several = kind, several
+        Table.every.append(self)
         self._entries: dict[str, type[Choice]] = {}
         self.spellings: dict[str, str] = {}
         """second spelling → name in the table"""
@@ -196,10 +205,18 @@ class Table(Mapping[str, type["Choice"]]):
         )
 
 
+def argument_names(name: str) -> list[str] | None:
+    """The first arguments in Keras of what a config calls ``name``; None if it is unknown."""
+    chosen = next((table[name] for table in Table.every if name in table), None)
+    return chosen.own_fields()[: chosen.first_arguments] if chosen else None
+
+
 class Choice(Spec):
     """A spec that is chosen by its name. The root class of each kind has the table."""
 
     table: ClassVar[Table]
+    first_arguments: ClassVar[int] = 1
+    """how many of the first fields are the first arguments in Keras, in the same order"""
 
     @classmethod
     def shorthand(cls, name: str) -> str:
@@ -247,6 +264,7 @@ def read_spec(cls: type[SpecType], node: Node, context: Context) -> SpecType:
         problems = []
         for detail in error.errors(include_url=False):
             path, details = detail["loc"], detail["ctx"]
+            details["hint"] = hint_for(detail, argument_names) or details["hint"]
             shown = path if details["at"] == "value" else path[:-1]
             if details["at"] == "value":
                 location = node.locate(path)

@@ -8,6 +8,7 @@ from typing import Any
 from sepcnn.errors import Problem
 from sepcnn.language.characters import wrong_closing_quote
 from sepcnn.language.node import Page
+from sepcnn.wording import shell_command
 
 # Part of PyYAML's message, our message, and a hint. The first match is used.
 _SYNTAX = (
@@ -46,8 +47,13 @@ def syntax_problem(page: Page, error: Any) -> Problem:
     if place.text[place.column - 1 : place.column] == "\t":
         use = "as a space" if place.text[: place.column - 1].strip() else "for indentation"
         return Problem(f"a tab is used {use}", place, hint="use spaces")
-    if found := _missing_space(page, error):
+    if found := _missing_space(page, error) or _python_line(page, mark):
         return found
+    if place.text[place.column - 1 : place.column] in (",", ";") and "<block end>" in error.problem:
+        message = f"there is a '{place.text[place.column - 1]}' after the end of the value"
+        return Problem(
+            message, place, hint="delete it; only lists and mappings in brackets have commas"
+        )
     for row in _SYNTAX:
         words, message, hint = row
         if words in error.problem:
@@ -59,6 +65,38 @@ def syntax_problem(page: Page, error: Any) -> Problem:
             return Problem(message, place, hint=hint)
     hint = "check the quotes, colons and indentation here"
     return Problem(f"this is not YAML: {error.problem}", place, hint=hint)
+
+
+_PYTHON_LINES = (
+    (
+        re.compile(r"[ -]*[A-Za-z_]\w*\s*(?P<wrong>=)(?!=)\s*\S"),
+        "there is a '=' in place of a ':'",
+        "write it as 'key: value'",
+    ),
+    (
+        re.compile(r".*[:=,]\s*(?P<wrong>lambda)\b"),
+        "a config cannot contain functions of Python",
+        "delete it",
+    ),
+    (
+        re.compile(r"(?P<wrong>(import|from|def|class)\b) \w+"),
+        "this is Python, but a config is YAML",
+        f"{shell_command('init')} writes an example",
+    ),
+)
+"""lines of Python: the part to show, message and hint"""
+
+
+def _python_line(page: Page, mark: int) -> Problem | None:
+    """The problem for Python in the line of an error, or in the line above it."""
+    number = page.location(mark, mark).line
+    for line in range(max(1, number - 1), number + 1):
+        for pattern, message, hint in _PYTHON_LINES:
+            if found := pattern.match(page.lines[line - 1]):
+                start = page.starts[line - 1]
+                place = page.location(start + found.start("wrong"), start + found.end("wrong"))
+                return Problem(message, place, hint=hint)
+    return None
 
 
 _KEY_WITHOUT_SPACE = re.compile(r"([ -]*)([A-Za-z_]\w*):(?!//)[^\s:]")

@@ -35,7 +35,11 @@ def _fraction(value: object) -> object:
     try:
         upper, lower = (float(part) for part in value.split("/"))
         return upper / lower
-    except (ValueError, ZeroDivisionError):
+    except ZeroDivisionError:
+        raise invalid(
+            f"division by zero in {quote(value)}", "write another number below the fraction line"
+        ) from None
+    except ValueError:
         message = f"expected a number, found {quote(value)}"
         raise invalid(message, "numbers may be written as 0.5, 1e-3 or 1/255") from None
 
@@ -240,6 +244,9 @@ DurationValue = Annotated[
 # ── paths ─────────────────────────────────────────────────────────────────────────────────────
 
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
 def read_path(value: object, info: ValidationInfo) -> Path:
     if isinstance(value, Path):
         return value
@@ -252,7 +259,11 @@ def read_path(value: object, info: ValidationInfo) -> Path:
             f"there is no home folder for {quote(value)}", "write the full path"
         ) from None
     folder = Path() if isinstance(value, CommandLineText) else Context.of(info).folder
-    return (folder / path).absolute()
+    path = (folder / path).absolute()
+    if _CONTROL.search(value) and Context.of(info).reads_file and not path.exists():
+        hint = "in double quotes, \\n and \\t mean a line break and a tab: use single quotes"
+        raise invalid(f"expected a path, found {quote(value)}", hint)
+    return path
 
 
 FilePath = Annotated[Path, PlainValidator(read_path), WithJsonSchema({"type": "string"})]

@@ -15,6 +15,7 @@ import yaml
 
 from sepcnn.errors import ConfigError, Location, Problem
 from sepcnn.language.characters import character_problems, described, without_marks
+from sepcnn.language.lexer import masked, python_spans
 from sepcnn.language.node import FORBIDDEN, KeyPath, Node, Page, Scalar, children, format_path
 from sepcnn.language.syntax_errors import syntax_problem
 from sepcnn.wording import shell_command
@@ -42,18 +43,13 @@ def read_file(path: pathlib.Path) -> tuple[str, Node]:
     """Read a config file. Returns its text and the root node, a mapping. Errors: `ConfigError`."""
     try:
         with path.open("rb") as file:
-            content = file.read(
-                4 * MAX_SIZE + 1
-            )  # enough for `parse` to detect that it is too long
+            content = file.read(4 * MAX_SIZE + 1)  # so that `parse` sees that it is too long
     except FileNotFoundError:
         raise _unreadable(path, "there is no such file", "check the path") from None
     except IsADirectoryError:
         inside = any(path.glob("*.yaml")) or any(path.glob("*.yml"))
-        hint = (
-            "give the YAML file inside it"
-            if inside
-            else f"{shell_command('init', path)} writes one"
-        )
+        hint = f"{shell_command('init', path)} writes one"
+        hint = "give the YAML file inside it" if inside else hint
         raise _unreadable(path, "this is a folder, not a config", hint) from None
     except (OSError, ValueError) as error:
         reason = error.strerror or str(error) if isinstance(error, OSError) else str(error)
@@ -112,7 +108,8 @@ class _Builder:
     def __init__(self, page: Page, readable: str) -> None:
         """``readable`` is the text of the page without what PyYAML reads otherwise than editors."""
         self.page = page
-        self.loader: Any = yaml.BaseLoader(readable)
+        self.python = python_spans(page.text)
+        self.loader: Any = yaml.BaseLoader(masked(readable, self.python))
         self.problems: list[Problem] = []
         self.anchors: dict[str, Node | None] = {}  # None while the anchored value is being built
 
@@ -177,7 +174,9 @@ class _Builder:
         if found := FORBIDDEN.search(event.value):
             message = f"the escape means U+{ord(found.group()):04X}, which is not allowed"
             self.report(message, location, "delete the escape")
-        if event.style is None:
+        if event.style is None and self.python.get(start) == end:
+            value = self.page.text[start:end]
+        elif event.style is None:
             try:
                 value = resolve(event.value)
             except OverflowError:

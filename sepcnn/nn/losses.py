@@ -27,6 +27,7 @@ class Loss(Choice):
     """A loss function: one value per image, and their mean over a batch."""
 
     table: ClassVar[Table] = Table("loss")
+    first_arguments = 0
     is_binary: ClassVar[bool] = False
     """whether the loss is for two classes, so that the model may have one output"""
 

@@ -16,6 +16,8 @@ from sepcnn.language.spec import Choice
 class WeightRule(Choice):
     """A rule for one weight."""
 
+    first_arguments = 3
+
     def mismatch(self, axes: int) -> Mismatch | None:
         """Return why the rule cannot apply to a weight with ``axes`` axes; None if it can."""
         return None

@@ -96,7 +96,12 @@ PAIR = "expected a whole number above 0 or [height, width], found"
     [
         ("number", "x", "expected a number, found 'x'", NUMBERS),
         ("number", "1/2/3", "expected a number, found '1/2/3'", NUMBERS),
-        ("number", "1/0", "expected a number, found '1/0'", NUMBERS),
+        (
+            "number",
+            "1/0",
+            "division by zero in '1/0'",
+            "write another number below the fraction line",
+        ),
         ("number", "0.5", "expected a number, found '0.5'", NUMBERS),
         ("number", None, "expected a number, found nothing", ""),
         ("number", True, "expected a number, found true", ""),
@@ -126,7 +131,7 @@ PAIR = "expected a whole number above 0 or [height, width], found"
         ("duration", "1234567890%", "expected a duration, found '1234567890%'", DURATIONS),
         ("duration", "120%", "expected at most 100% of the run, found '120%'", ""),
         ("path", "", "expected a path, found ''", ""),
-        ("path", "a\0b", "expected a path, found 'a\0b'", ""),
+        ("path", "a\0b", 'expected a path, found "a\\u0000b"', ""),
         ("path", 3, "expected a path, found 3", ""),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import pytest
@@ -91,3 +92,17 @@ def test_a_stored_config_has_one_spelling() -> None:
 def test_the_schema_has_every_spelling(table: Table) -> None:
     names, mapping = schema()["$defs"][table.kind]["anyOf"]
     assert set(names["enum"]) == {*table, *table.spellings} == set(mapping["properties"])
+
+
+@pytest.mark.parametrize("table", Table.every, ids=lambda table: table.kind)
+def test_first_arguments_have_the_order_of_keras(table: Table) -> None:
+    """A hint translates ``Conv2D(32, 3)``, so these fields must be those of Keras."""
+    homes = {"layer": "layers", "augmentation": "layers"}
+    home = getattr(keras, homes.get(table.kind, f"{table.kind}s"), None) or keras.losses
+    for name, cls in table.items():
+        theirs = getattr(home, name if table.kind in homes else cls.__name__, None)
+        if inspect.isclass(theirs) and theirs.__name__ == cls.__name__:
+            parameters = [*inspect.signature(theirs).parameters]
+            ours = cls.own_fields()[: cls.first_arguments]
+            known = [parameter for parameter in parameters if parameter in cls.model_fields]
+            assert known[: len(ours)] == ours, name

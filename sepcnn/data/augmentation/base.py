@@ -62,6 +62,7 @@ class BatchRandom:
 class Augmentation(Choice):
     """A random change of every image of a batch."""
 
+    first_arguments = 0
     table: ClassVar[Table] = Table(
         "augmentation", "keep one; in a list, start each augmentation with its own '- '"
     )

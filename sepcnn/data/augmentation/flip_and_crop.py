@@ -49,6 +49,8 @@ def inside(position: torch.Tensor, size: int, fill: FillMode) -> torch.Tensor:
 class RandomFlip(UInt8Augmentation):
     """Flips each image in each direction of ``mode``, independently with probability 0.5."""
 
+    first_arguments = 1
+
     mode: Literal["horizontal", "vertical", "horizontal_and_vertical"] = "horizontal_and_vertical"
     """horizontal flips left and right, vertical flips top and bottom"""
 

@@ -120,6 +120,8 @@ def rotation(angle: torch.Tensor, height: int, width: int) -> torch.Tensor:
 class RandomRotation(GeometricAugmentation):
     """Rotates each image about its centre."""
 
+    first_arguments = 1
+
     factor: SignedUnitRange
     """fraction of a full turn, counter-clockwise: drawn from [lower, upper]; a number f means
     [−f, f], so 0.05 rotates by up to 18° in both directions"""

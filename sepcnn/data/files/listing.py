@@ -14,6 +14,7 @@ from sepcnn.data.files.labels import nfc, read_labels
 from sepcnn.data.files.layout import read_layout
 from sepcnn.data.files.left_out import LeftOut
 from sepcnn.errors import DataError
+from sepcnn.language.path_hints import missing_path_hint
 
 USUAL_LAYOUTS = ("", "class", "split/class")
 """layouts that need no note"""
@@ -180,7 +181,7 @@ def check_folder(root: Path) -> None:
         raise DataError(f"{root}: {(error.strerror or str(error)).lower()}") from None
     if exists:
         raise DataError(f"{root} is a file", "give the folder that contains the images")
-    raise DataError(f"there is no folder {root}", "check the path")
+    raise DataError(f"there is no folder {root}", missing_path_hint(root))
 
 
 def _check(listing: Listing, where: Path) -> None:

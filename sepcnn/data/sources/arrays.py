@@ -14,6 +14,7 @@ from sepcnn.data.sources.base import Request, Source, hold_out
 from sepcnn.errors import DataError
 from sepcnn.file_kind import complaint
 from sepcnn.language.messages import invalid, quote
+from sepcnn.language.path_hints import missing_path_hint
 from sepcnn.language.values import FilePath, read_path
 from sepcnn.wording import counted
 
@@ -152,7 +153,7 @@ def read_file(path: Path) -> np.ndarray | dict[str, np.ndarray]:
     except DataError:
         raise
     except FileNotFoundError:
-        raise DataError(f"there is no file {path}", "check the path") from None
+        raise DataError(f"there is no file {path}", missing_path_hint(path)) from None
     except Exception as error:  # zipfile, zlib and NumPy raise many kinds for damaged bytes
         raise DataError(f"{path}: not a readable NumPy file ({error})", hint) from None
 

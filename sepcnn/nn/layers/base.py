@@ -68,6 +68,7 @@ class Layer(Choice):
     table: ClassVar[Table] = Table(
         "layer", "keep one; in a list, start each layer with its own '- '"
     )
+    first_arguments = 3
     elsewhere: ClassVar[Mapping[str, str]] = {
         "data_format": "set it once for the whole file: model.data_format",
         "seed": "train.seed sets all randomness; each layer draws from its own stream",

@@ -116,6 +116,8 @@ class AveragePoolingModule(PoolingModule):
 class GlobalPooling(LeafLayer):
     """Pooling over the whole image: one value per channel."""
 
+    first_arguments = 0
+
     keepdims: bool = False
     """keep height and width as axes of size 1: the output is 1 × 1 × C instead of C features"""
 

@@ -93,6 +93,8 @@ class Normalization(LeafLayer):
     in the checkpoint. The layer must then be the first.
     """
 
+    first_arguments = 0
+
     mean: Statistics = None
     """mean of the data, one number or one per channel; null: computed from the training images"""
     variance: Statistics = None

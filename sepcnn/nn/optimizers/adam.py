@@ -54,6 +54,8 @@ class AdamW(Adam):
     Weight decay is applied only to kernels, unless ``decay: all`` (in Keras to every weight).
     """
 
+    first_arguments = 1
+
     weight_decay: NonNegativeNumber = 0.004
     """decoupled weight decay: each step multiplies weights by 1 − weight_decay · learning_rate"""
 
