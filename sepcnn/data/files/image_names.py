@@ -34,6 +34,9 @@ SYSTEM_NAMES = {
     "ehthumbs.db": "thumbnails of Windows",
     "ehthumbs_vista.db": "thumbnails of Windows",
     "desktop.ini": "view of a folder on Windows",
+    "found.000": "Windows, after a repair of the file system",
+    "lost.dir": "Android, after a repair of the file system",
+    "thevolumesettingsfolder": "macOS",
     "lost+found": "Linux, after a repair of the file system",
     "__pycache__": "Python",
 }
@@ -59,8 +62,8 @@ def image_suffixes() -> frozenset[str]:
 
 
 def suffix_of(name: str) -> str:
-    """The suffix in lower case; "" if there is none."""
-    return os.path.splitext(name)[1].lower()
+    """The suffix in lower case; "" if there is none. Spaces and dots at the end do not count."""
+    return os.path.splitext(name.rstrip(" ."))[1].lower()
 
 
 def is_image(name: str, path: str) -> bool:

@@ -20,6 +20,7 @@ from sepcnn.data.files.split_names import (
     split_name,
     splits_by_rest,
 )
+from sepcnn.errors import DataError
 
 FEW = 0.1
 """fraction of the images up to which those next to subfolders do not decide about the layout"""
@@ -36,7 +37,19 @@ def read_layout(root: FolderTree, layout: str | None = None) -> Reading:
     for one in reading.classes:
         if not one.tree.count:
             raise empty_class(one.tree)
+    _check_links(reading)
     return reading
+
+
+def _check_links(reading: Reading) -> None:
+    """Errors: `DataError` if a folder belongs to two classes or splits, by way of a link."""
+    seen: dict[tuple[int, int], tuple[ClassFolder, FolderTree]] = {}
+    for one in reading.classes:
+        for tree in one.tree.walk():
+            other, first = seen.setdefault(tree.identity, (one, tree))
+            if (other.class_name, other.split) != (one.class_name, one.split):
+                message = f"{first.location} and {tree.location} are the same folder, by a link"
+                raise DataError(message, f"remove the link, or exclude: {tree.name}")
 
 
 class _Finder:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from sepcnn.data.files.class_names import similar_names_note
 from sepcnn.data.files.folder_tree import Patterns, read_tree
 from sepcnn.data.files.image_names import is_image, skipped_as
 from sepcnn.data.files.labels import nfc, read_labels
@@ -60,13 +61,14 @@ class Listing:
         """The number of images of each class in each split."""
         counts: dict[str | None, dict[str, int]] = {}
         for file in self.files:
-            of_split = counts.setdefault(file.split, dict.fromkeys(self.class_names, 0))
-            of_split[file.class_name] += 1
+            if file.split not in counts:
+                counts[file.split] = dict.fromkeys(self.class_names, 0)
+            counts[file.split][file.class_name] += 1
         return counts
 
     def notes(self) -> list[str]:
-        """What the user should know: files that are left out, and an unusual layout."""
-        notes = []
+        """What the user should know: doubtful names, an unusual layout, files that are left out."""
+        notes = similar_names_note(self.class_names)
         if self.layout not in USUAL_LAYOUTS:
             notes.append(f"the folders are read as {self.layout} (layout of Folder)")
         if self.unlabelled:

@@ -28,6 +28,11 @@ def test_case_does_not_matter() -> None:
     assert is_image("A.JFIF", "does not matter")
 
 
+def test_spaces_and_dots_at_the_end_do_not_matter() -> None:
+    assert is_image("a.jpg ", "does not matter")
+    assert is_image("a.jpg.", "does not matter")
+
+
 @pytest.mark.parametrize(
     "format_", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF"]
 )

@@ -219,3 +219,20 @@ def test_layouts(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "split", "class/class", "split/class/split", "class/", "a"])
 def test_texts_that_are_no_layouts(text: str) -> None:
     assert not is_layout(text)
+
+
+@pytest.mark.parametrize(
+    ("link", "target"),
+    [("birds", "cats"), ("cats/more", "dogs"), ("cats/more", "dogs/old")],
+)
+def test_a_folder_of_two_classes_is_refused(tmp_path: Path, link: str, target: str) -> None:
+    fill(tmp_path, *grid(PETS), "dogs/old/1.jpg")
+    (tmp_path / link).symlink_to(tmp_path / target)
+    assert "are the same folder, by a link" in message_of(tmp_path, "class")
+
+
+def test_a_split_that_links_to_another_is_refused(tmp_path: Path) -> None:
+    fill(tmp_path, *grid(("train",), PETS))
+    (tmp_path / "val").symlink_to("train")
+    with pytest.raises(DataError, match="are the same folder, by a link"):
+        list_images(tmp_path)
