@@ -307,7 +307,7 @@ def test_files_that_cannot_be_read(predictor: Predictor, tmp_path: Path) -> None
         predictor.predict(tmp_path / "text.png")
     with pytest.raises(DataError, match="is a folder\n   give its files"):
         predictor.predict(tmp_path)
-    with pytest.raises(DataError, match="File name too long"):
+    with pytest.raises(DataError, match="file name too long"):
         predictor.predict("a" * 300)
     with pytest.raises(DataError, match="the image has no pixels"):
         predictor.predict(Image.new("RGB", (0, 5)))
