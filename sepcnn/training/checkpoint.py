@@ -16,7 +16,8 @@ from typing import Any
 
 import torch
 from pydantic import ValidationError
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.torch import load as from_safetensors
 from safetensors.torch import save as to_safetensors
 
 import sepcnn
@@ -176,9 +177,9 @@ def read(path: Path) -> Checkpoint:
     Errors: `CheckpointError` if it is missing, damaged, not a checkpoint, or of a newer format.
     """
     try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        content = path.read_bytes()  # once: a run may replace the file between two reads
+        tensors = from_safetensors(content)
+        metadata = metadata_of(content)
     except FileNotFoundError:
         hint = missing_link(path) or "check the path"
         raise CheckpointError(f"there is no checkpoint {path}", hint) from None
@@ -209,6 +210,13 @@ def read(path: Path) -> Checkpoint:
     except (KeyError, TypeError, ValidationError, ConfigError) as error:
         message = f"{path}: the header is not valid ({error})"
         raise CheckpointError(message, "it is damaged") from None
+
+
+def metadata_of(content: bytes) -> dict[str, str]:
+    """The metadata of a valid safetensors file: JSON after its length, 8 bytes little-endian."""
+    length = int.from_bytes(content[:8], "little")
+    metadata: dict[str, str] = json.loads(content[8 : 8 + length]).get("__metadata__", {})
+    return metadata
 
 
 def read_header(path: Path, text: str) -> dict[str, Any]:

@@ -157,6 +157,9 @@ def acquire(folder: Path) -> FileLock:
     lock = FileLock(folder / LOCK)
     try:
         lock.acquire(timeout=0)
+    except NotImplementedError:
+        message = f"{folder} cannot be locked: its file system has no locks"
+        raise StorageError(message, "use --run-dir to write to a folder of another disk") from None
     except OSError as error:
         if not isinstance(error, Timeout):
             raise StorageError.of(folder / LOCK, error) from None

@@ -219,3 +219,19 @@ def test_locate(tmp_path: Path) -> None:
     assert str(caught.value) == (
         f"{empty} holds no checkpoint\n   give a run folder or a .safetensors file"
     )
+
+
+def test_a_file_that_is_replaced_meanwhile(
+    file: Path, config: Config, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a run that saves: tensors and header come from the same file."""
+    load = checkpoint.from_safetensors
+
+    def replace_and_load(content: bytes) -> dict[str, torch.Tensor]:
+        state.step = 5
+        checkpoint.save(file, config, FACTS, machine.choose_machine("cpu").facts(), state)
+        return load(content)
+
+    monkeypatch.setattr(checkpoint, "from_safetensors", replace_and_load)
+    assert checkpoint.read(file).step == 0
+    assert checkpoint.read(file).step == 5
