@@ -198,7 +198,8 @@ def test_only_the_evaluated_images_are_compared(
 
 def test_a_split_that_the_run_did_not_have(invoke: Invoke, tmp_path: Path) -> None:
     config, run = write_config(tmp_path, epochs=1), tmp_path / "run"
-    file, pair = tmp_path / "colours.npz", "data.source={Arrays: {train: colours.npz}}"
+    file = tmp_path / "colours.npz"
+    pair = f"data.source={{Arrays: {{train: {file}}}}}"
     assert invoke("train", config, "--run-dir", run, "--set", pair)[0] == 0
     assert invoke("eval", run, "--split", "val")[2] == ""
     code, out, err = invoke("eval", run, "--set", f"data.source.Arrays.test={file}", "--json")
