@@ -33,6 +33,8 @@ BYTES_PER_PIXEL = 12
 """memory while an image is decoded, rotated and converted: Pillow needs 4 for most modes"""
 MIN_PIXEL_BUDGET = 100_000_000
 """least total of images being decoded: more than the largest image that is read by default"""
+MAX_PIXEL_BUDGET = 170_000_000
+"""largest total of images being decoded, 2 GB: seven photos of 24 megapixels at the same time"""
 MAX_PIXELS = 90_000_000
 """largest number of decoded pixels, unless a data source raises it"""
 MEGAPIXEL = 1_000_000
@@ -189,5 +191,6 @@ class PixelBudget:
 
 @cache
 def pixel_budget() -> PixelBudget:
-    """The budget of this process: a quarter of the free memory, at least `MIN_PIXEL_BUDGET`."""
-    return PixelBudget(max(MIN_PIXEL_BUDGET, (free_memory() or 0) // 4 // BYTES_PER_PIXEL))
+    """The budget of this process: a quarter of the free memory, within the limits above."""
+    pixels = (free_memory() or 0) // 4 // BYTES_PER_PIXEL
+    return PixelBudget(min(MAX_PIXEL_BUDGET, max(MIN_PIXEL_BUDGET, pixels)))

@@ -25,6 +25,8 @@ def to_8_bits(page: Page, mode: str, value_range: ValueRange | None, path: Path)
     Errors: `DataError` if the type has no full range and ``value_range`` is None.
     """
     low, high = applied_range(page, value_range, path)
+    if is_unchanged(page, mode, low, high):
+        return page.image
     # In strips, so that intermediate results of a large image are not in memory at once.
     canvas = Image.new(mode, page.image.size)
     width, height = page.image.size
@@ -34,6 +36,13 @@ def to_8_bits(page: Page, mode: str, value_range: ValueRange | None, path: Path)
         shown = with_alpha(strip) if mode == "RGBA" else on_white(strip)
         canvas.paste(shown.convert(mode), (0, top))
     return canvas
+
+
+def is_unchanged(page: Page, mode: str, low: float, high: float) -> bool:
+    """Whether a page has 8 bits and the wanted mode already: a copy would double the memory."""
+    if page.deep or page.image.mode != mode or (low, high) != (0, page.limit):
+        return False
+    return mode == "RGBA" or not is_transparent(page.image)
 
 
 def applied_range(page: Page, value_range: ValueRange | None, path: Path) -> ValueRange:

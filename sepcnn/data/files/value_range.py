@@ -52,18 +52,20 @@ class PixelValues:
 
 def measure_page(page: Page) -> PixelValues:
     """Measure the values of a page as they are in the file; of colours, all channels together."""
+    if page.image.mode == "1":
+        return PixelValues(0, 1, 1)
     width, height = page.image.size
-    if not page.deep:
-        if page.image.mode == "1":
-            return PixelValues(0, 1, 1)
-        colours, _ = colours_and_alpha(page.image)
-        bounds = np.array(colours.getextrema())
-        return PixelValues(float(bounds.min()), float(bounds.max()), page.limit)
     low, high = math.inf, -math.inf
+    # In strips, so that intermediate results of a large image are not in memory at once.
     rows = max(1, PIXELS_PER_STRIP // width)
     for top in range(0, height, rows):
-        values = page.values((0, top, width, min(top + rows, height)))
-        values = values[np.isfinite(values)]
+        box = (0, top, width, min(top + rows, height))
+        if page.deep:
+            values = page.values(box)
+            values = values[np.isfinite(values)]
+        else:
+            colours, _ = colours_and_alpha(page.image.crop(box))
+            values = np.array(colours.getextrema())
         if len(values):
             low, high = min(low, float(values.min())), max(high, float(values.max()))
     return PixelValues(low, high, page.limit) if low <= high else PixelValues(0, 0, page.limit)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sepcnn.data.files import opening
 from sepcnn.data.files.decoding import ReadingRules, read_image
 from sepcnn.data.files.opening import PixelBudget
 from sepcnn.errors import DataError
@@ -125,3 +126,44 @@ def test_every_page_counts(tmp_path: Path) -> None:
     rules = ReadingRules(max_pixels=1_000_000)
     with pytest.raises(DataError, match="2,000×1,000 pixels"):
         read_image(path, (8, 8, 2), rules=rules)
+
+
+@pytest.mark.parametrize(
+    ("free", "expected"), [(None, 100), (1 << 30, 100), (6_000_000_000, 125), (1 << 40, 170)]
+)
+def test_the_memory_of_decoding_is_bounded(
+    monkeypatch: pytest.MonkeyPatch, free: int | None, expected: int
+) -> None:
+    """With much free memory and many processors, `check` took 3.5 GB."""
+    monkeypatch.setattr(opening, "free_memory", lambda: free)
+    assert opening.pixel_budget.__wrapped__().pixels == expected * 1_000_000
+
+
+ONE_COPY = """
+import resource, sys
+from pathlib import Path
+from sepcnn.data.files import inspection
+
+inspection.measure_image(Path(sys.argv[1]), 3)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+inspection.measure_image(Path(sys.argv[2]), 3)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+@pytest.mark.exhaustive
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count it in other units")
+def test_an_image_of_the_right_mode_is_in_memory_once(tmp_path: Path) -> None:
+    """80 MB in Pillow; with copies for conversion and measurement `check` took twice that."""
+    small, large = tmp_path / "a.png", tmp_path / "b.png"
+    Image.new("RGB", (8, 8)).save(small)
+    Image.new("RGB", (5000, 4000)).save(large, compress_level=1)
+    result = subprocess.run(
+        [sys.executable, "-c", ONE_COPY, str(small), str(large)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert int(result.stdout) < 110
