@@ -45,12 +45,14 @@ MIN_ROUNDS = 3
 @click.option(
     "--seconds",
     type=click.FloatRange(0.1, 3600),
+    metavar="SECONDS",
     default=20.0,
     help="Approximate duration. Default: 20.",
 )
 @click.option(
     "--classes",
     type=click.IntRange(min=1),
+    metavar="N",
     help="Number of classes to assume if the config has 'units: auto'.",
 )
 @click.option("--infer", is_flag=True, help="Measure inference instead of training.")

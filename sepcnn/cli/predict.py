@@ -36,7 +36,11 @@ Result = dict[str, Any]
 @click.argument("checkpoint", metavar="CHECKPOINT_OR_RUN_DIR", type=PATH)
 @click.argument("paths", metavar="PATH...", type=PATH, nargs=-1, required=True)
 @click.option(
-    "--top", type=click.IntRange(min=1), default=1, help="Number of classes per image. Default: 1."
+    "--top",
+    type=click.IntRange(min=1),
+    metavar="N",
+    default=1,
+    help="Number of classes per image. Default: 1.",
 )
 @click.option("--csv", type=PATH, metavar="FILE", help="Write the result to a CSV file.")
 @click.option(
@@ -48,6 +52,7 @@ Result = dict[str, Any]
 @click.option(
     "--min-probability",
     type=click.FloatRange(0, 1),
+    metavar="P",
     help="With --copy-to: images whose class is less probable go to the folder unsure.",
 )
 @as_json

@@ -27,7 +27,11 @@ HEADINGS = ("as stored", "augmented, as in training steps")
     help="The file to write. Default: preview.png.",
 )
 @click.option(
-    "--count", type=click.IntRange(1, 256), default=8, help="Number of images. Default: 8."
+    "--count",
+    type=click.IntRange(1, 256),
+    metavar="N",
+    default=8,
+    help="Number of images. Default: 8.",
 )
 @click.option(
     "--split", type=click.Choice(SPLITS), default="train", help="The split to draw. Default: train."

@@ -24,7 +24,9 @@ WIDE = 110
 
 @click.command(name="summary")
 @click.argument("path", metavar="CONFIG_OR_CHECKPOINT", type=PATH)
-@click.option("--classes", type=click.IntRange(min=1), help="Number of classes, for units: auto.")
+@click.option(
+    "--classes", type=click.IntRange(min=1), metavar="N", help="Number of classes, for units: auto."
+)
 @overrides
 @as_json
 def command(path: Path, classes: int | None, overrides: tuple[str, ...], as_json: bool) -> None:

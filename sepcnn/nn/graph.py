@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from sepcnn.errors import SepcnnError
 from sepcnn.language.messages import nearest
-from sepcnn.language.node import KeyPath
+from sepcnn.language.node import KeyPath, format_path
 from sepcnn.nn.constraints import Constraint
 from sepcnn.nn.head import ONE_OUTPUT_PER_CLASS, Head, split_head
 from sepcnn.nn.layers.base import Block, Layer, LeafLayer, Shape, ShapeError, format_shape
@@ -187,6 +187,8 @@ class _Scope:
     parent: _Scope | None
     trainable: bool
     outputs: dict[str, str] = field(default_factory=dict)
+    places: dict[str, KeyPath] = field(default_factory=dict)
+    """path in the config of each layer in ``outputs``"""
 
     def add_layers(self, layers: Sequence[Layer], source: str, *path: str | int) -> str:
         for index, layer in enumerate(layers):
@@ -226,6 +228,7 @@ class _Scope:
             _check_constraints(layer, path)
             output = self.builder.add(self.prefix + name, layer, sources, path)
         self.outputs[name] = output
+        self.places[name] = path
         return output
 
     def _check_count(self, layer: LeafLayer, count: int, path: KeyPath) -> None:
@@ -244,7 +247,8 @@ class _Scope:
                 message = f"the name '{INPUT}' is reserved for the image"
                 raise GraphError((*path, "name"), message, "choose another name")
             if layer.name in self.outputs:
-                message = f"the name '{layer.name}' is used twice"
+                first = format_path(self.places[layer.name])
+                message = f"the name '{layer.name}' is used twice; first in {first}"
                 raise GraphError(
                     (*path, "name"),
                     message,
