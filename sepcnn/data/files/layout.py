@@ -82,7 +82,7 @@ class _Finder:
         inner = [unwrap(folder, of_split=True) for folder in splits.values()]
         for split, outer, tree in zip(splits, splits.values(), inner, strict=True):
             if not tree.folders:
-                raise no_classes(tree)
+                raise no_classes(tree, of_split=True)
             self.above = [*self.above[: _depth_between(self.root, base)], "split"]
             self.above += ["any"] * _depth_between(outer, tree)
             found = self._read_classes(tree, split)

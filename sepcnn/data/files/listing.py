@@ -76,7 +76,8 @@ class Listing:
             first = self.unlabelled[0]
             notes.append(f"left out, not in the folder of a class: {first}{more}")
         if self.unused_patterns:
-            notes.append(f"exclude matches nothing: {', '.join(self.unused_patterns)}")
+            unused = ", ".join(self.unused_patterns)
+            notes.append(f"exclude matches nothing: {unused} (paths start below path)")
         return notes + self.left_out.notes()
 
 
@@ -167,8 +168,7 @@ def find_images_and_rest(path: Path) -> tuple[list[Path], LeftOut]:
     tree = read_tree(path)
     left_out = tree.all_left_out()
     if not tree.count:
-        hint = left_out.notes()[0] if left_out.suffixes else "the folder has no files"
-        raise DataError(f"there is no image in {path}", hint)
+        raise DataError("; ".join([f"there is no image in {path}", *left_out.notes()]))
     found = [image for folder in tree.walk() for image in folder.images]
     return sorted(map(Path, found)), left_out
 

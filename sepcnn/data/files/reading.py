@@ -78,11 +78,12 @@ def empty_class(folder: FolderTree) -> DataError:
     return DataError(f"{folder.location}: there are no images of this class", hint)
 
 
-def no_classes(folder: FolderTree) -> DataError:
+def no_classes(folder: FolderTree, *, of_split: bool = False) -> DataError:
     """The error for a folder that contains no class."""
     if folder.count:
         message = f"{folder.location}: there are images, but no folders named by class"
-        return DataError(message, CSV_HINT)
+        hint = f"{CSV_HINT}, or exclude: {folder.name}" if of_split else CSV_HINT
+        return DataError(message, hint)
     left_out = folder.all_left_out()
     message = f"{folder.location}: there are no images"
     if left_out.suffixes:

@@ -167,7 +167,8 @@ def test_folders_nested_a_thousand_deep(tmp_path: Path) -> None:
         pytest.param(
             ["train/1.jpg", "test/1.jpg"],
             "ROOT/test: there are images, but no folders named by class\n   put the "
-            "images of each class in a folder of that name, or give a CSV: labels: FILE",
+            "images of each class in a folder of that name, or give a CSV: labels: FILE, or "
+            "exclude: test",
             id="no-classes-in-splits",
         ),
         pytest.param(
@@ -269,8 +270,8 @@ def test_a_folder_without_images(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         find_images(tmp_path)
     assert str(caught.value) == (
-        f"there is no image in {tmp_path}\n"
-        "   left out: 1 file: .txt 1; hidden or of the system: .hidden.png 1"
+        f"there is no image in {tmp_path}; "
+        "left out: 1 file: .txt 1; hidden or of the system: .hidden.png 1"
     )
 
 
