@@ -1,4 +1,4 @@
-"""A note on validation images that are missing, altogether or of some classes."""
+"""Notes on validation and test images that are missing, altogether or of some classes."""
 
 from __future__ import annotations
 
@@ -20,15 +20,20 @@ def validation_note(dataset: Dataset, share: float) -> str:
         images = f"{len(dataset.train):,} training images"
         message = f"none of the {images} is held out for validation (validation: {share:g})"
         return f"{message}: the best epoch is chosen by training images"
-    count = len(dataset.class_names)
-    train_counts, val_counts = (
-        s.labels.bincount(minlength=count) for s in (dataset.train, dataset.val)
-    )
-    missing = ((train_counts > 0) & (val_counts == 0)).nonzero().flatten().tolist()
+    return missing_classes_note(dataset, "val")
+
+
+def missing_classes_note(dataset: Dataset, name: str) -> str:
+    """A note if the split ``name`` lacks some training classes; else empty."""
+    split, count = dataset.splits().get(name), len(dataset.class_names)
+    if split is None:
+        return ""
+    train_counts, counts = (s.labels.bincount(minlength=count) for s in (dataset.train, split))
+    missing = ((train_counts > 0) & (counts == 0)).nonzero().flatten().tolist()
     if not missing:
         return ""
     names = [dataset.class_names[label] for label in missing]
-    return f"val has no images of {join_names(names)}: val metrics say nothing about them"
+    return f"{name} has no images of {join_names(names)}: {name} metrics say nothing about them"
 
 
 def join_names(names: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from sepcnn.data.dataset import Dataset
 from sepcnn.data.progress import ProgressCallback
 from sepcnn.data.sources import SOURCES
 from sepcnn.data.sources.base import Source
-from sepcnn.data.validation import validation_note
+from sepcnn.data.validation import missing_classes_note, validation_note
 from sepcnn.errors import DataError, SepcnnError
 from sepcnn.language.mismatch import Mismatch
 from sepcnn.nn.graph import Graph
@@ -178,7 +178,8 @@ def open_data(config: Config, tell: Tell, progress: ProgressCallback) -> Dataset
     """Open the images, and tell the user what is notable about them."""
     dataset = config.open_data(progress)
     missing = validation_note(dataset, config.data.validation)
-    _tell_notes(tell, [*dataset.notes, missing] if missing else list(dataset.notes))
+    notes = [*dataset.notes, missing, missing_classes_note(dataset, "test")]
+    _tell_notes(tell, list(filter(None, notes)))
     return dataset
 
 

@@ -55,10 +55,10 @@ def test_missing_classes(tmp_path: Path) -> None:
 
 
 def test_classes_that_differ_between_splits(tmp_path: Path) -> None:
-    write_photos(tmp_path / "photos", train__cat=2, train__dog=2, val__cat=2)
+    write_photos(tmp_path / "photos", train__cat=2, train__dog=2, val__cat=2, val__fox=2)
     (found,) = check(write_config(tmp_path))
     assert (found.kind, found.severity) == ("data", "error")
-    assert "val has no 'dog'" in found.message
+    assert "train lacks classes: val has 'fox'" in found.message
 
 
 def test_all_unreadable_images_are_listed(tmp_path: Path) -> None:

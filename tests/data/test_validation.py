@@ -7,7 +7,7 @@ import torch
 
 from sepcnn.data.dataset import Dataset, InMemorySplit
 from sepcnn.data.sources.base import Request, hold_out
-from sepcnn.data.validation import validation_note
+from sepcnn.data.validation import missing_classes_note, validation_note
 
 
 def split(labels: list[int]) -> InMemorySplit:
@@ -57,3 +57,10 @@ def test_small_classes_hold_out_no_image() -> None:
     dataset = Dataset(("cat", "dog"), train, val, None)
     expected = "val has no images of dog: val metrics say nothing about them"
     assert validation_note(dataset, 0.1) == expected
+
+
+def test_training_classes_without_test_images_are_noted() -> None:
+    dataset = Dataset(("cat", "dog"), split([0, 1]), None, split([1, 1]))
+    expected = "test has no images of cat: test metrics say nothing about them"
+    assert missing_classes_note(dataset, "test") == expected
+    assert missing_classes_note(dataset, "val") == ""

@@ -42,7 +42,7 @@ class ImageFile:
 
 @dataclass(frozen=True)
 class Listing:
-    """All images of a data set: at least two classes, each in every split."""
+    """All images of a data set: at least two classes, each in the training split."""
 
     class_names: tuple[str, ...]
     """in natural order: 2 before 10"""
@@ -199,16 +199,18 @@ def _check(listing: Listing, where: Path) -> None:
     if len(names) == 1:
         message = f"{where}: there is only one class, '{names[0]}'"
         raise DataError(message, "a classifier needs at least two")
-    lacking = [
-        f"{split} has no '{name}'"
+    if None in counts:
+        return
+    untrained = [
+        f"{split} has '{name}'"
         for split, of_split in counts.items()
         for name, count in of_split.items()
-        if not count
+        if count and not counts["train"][name]
     ]
-    if lacking:
-        more = f" and {len(lacking) - 10} more" if len(lacking) > 10 else ""
-        message = f"{where}: classes differ between splits: {', '.join(lacking[:10])}{more}"
-        hint = "use the same class names, and images of each class, in every split"
+    if untrained:
+        more = f" and {len(untrained) - 10} more" if len(untrained) > 10 else ""
+        message = f"{where}: train lacks classes: {', '.join(untrained[:10])}{more}"
+        hint = "use the same class names in every split; add training images, or remove the others"
         by_casefold: dict[str, str] = {}
         for name in names:
             if (other := by_casefold.setdefault(name.casefold(), name)) != name:

@@ -195,14 +195,21 @@ def split_of(file: ImageFile) -> str:
 
 
 def check_classes(files: list[ImageFile], listing: Listing, splits: Collection[str]) -> None:
-    """Errors: `DataError` if one of the splits has no readable image of a class."""
-    left = {(file.split, file.class_name) for file in files}
+    """Check that each class has a readable training image, and each of ``splits`` any image.
+
+    Errors: `DataError`.
+    """
+    left = {(split_of(file), file.class_name) for file in files}
+    readable = {split for split, _ in left}
     for split, of_split in listing.counts().items():
-        if (split or "train") not in splits:
+        name_of_split = split or "train"
+        if name_of_split not in splits:
             continue
-        for name in of_split:
-            if (split, name) not in left:
-                where = f" in {split}" if split else ""
+        if name_of_split not in readable:
+            raise DataError(f"no image of {name_of_split} can be read")
+        for name in of_split if name_of_split == "train" else ():
+            if ("train", name) not in left:
+                where = " in train" if split else ""
                 raise DataError(f"no image of class '{name}'{where} can be read")
 
 

@@ -184,8 +184,8 @@ def test_folders_nested_a_thousand_deep(tmp_path: Path) -> None:
         ),
         pytest.param(
             ["train/a/1.jpg", "train/b/1.jpg", "val/a/1.jpg", "val/c/1.jpg"],
-            "ROOT: classes differ between splits: train has no 'c', val has no 'b'\n   use the "
-            "same class names, and images of each class, in every split",
+            "ROOT: train lacks classes: val has 'c'\n   use the same class names in every split; "
+            "add training images, or remove the others",
             id="classes-differ",
         ),
         pytest.param(
@@ -209,6 +209,13 @@ def test_folders_nested_a_thousand_deep(tmp_path: Path) -> None:
 )
 def test_folders_that_are_refused(tmp_path: Path, names: list[str], expected: str) -> None:
     assert complaint(fill(tmp_path, *names)) == expected
+
+
+def test_splits_other_than_train_may_lack_classes(tmp_path: Path) -> None:
+    fill(tmp_path, "train/a/1.jpg", "train/b/1.jpg", "val/a/1.jpg", "test/b/1.jpg")
+    listing = list_images(tmp_path)
+    assert listing.class_names == ("a", "b")
+    assert listing.counts()["test"] == {"a": 0, "b": 1}
 
 
 def test_a_file_instead_of_a_folder_is_refused(tmp_path: Path) -> None:
@@ -382,7 +389,7 @@ def test_class_names_that_differ_only_in_case(tmp_path: Path) -> None:
     text = "path,label,split\n1,a,train\n2,Dog,train\n3,a,val\n4,dog,val\n"
     table = write(fill(tmp_path, "1", "2", "3", "4"), text)
     assert complaint(tmp_path, table) == (
-        "ROOT/labels.csv: classes differ between splits: train has no 'dog', val has no 'Dog'\n"
+        "ROOT/labels.csv: train lacks classes: val has 'dog'\n"
         "   'Dog' and 'dog' differ only in case: use one name"
     )
 
