@@ -155,7 +155,7 @@ def digest(path: Path) -> bytes:
         return hashlib.file_digest(file, "blake2b").digest()
 
 
-def upright_size(path: Path, channels: int) -> tuple[int, int]:
+def upright_size(path: Path, channels: int = 3) -> tuple[int, int]:
     """Height and width of a readable image, rotated according to EXIF."""
     bands = read_bands(path)
     if bands and bands.are_channels(channels):
