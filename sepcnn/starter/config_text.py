@@ -13,6 +13,7 @@ SMALLEST_MAP = 4
 """smallest side of the last feature map, in pixels"""
 NOTABLE_CROP = 0.01
 """share of an image that the crop removes from which a comment mentions it"""
+RANGE_WHY = "the values in use become 0 to 255"
 FEW_IMAGES, MANY_IMAGES = 1000, 20_000
 """training images below which the model is small, and from which it needs little dropout"""
 IMAGES_SEEN = 100_000
@@ -141,12 +142,16 @@ def data(facts: Facts, folder: str, options: Mapping[str, object]) -> list[str]:
                 line(f"      {key}: {to_yaml(value)}", "given to init")
                 for key, value in options.items()
             ),
+            *([line("      value_range: auto", RANGE_WHY)] if facts.needs_range else []),
             line("      resize: letterbox", "many images are long: black bars instead of a crop"),
         ]
     else:
         why = "a folder for each class"
         if facts.lost >= NOTABLE_CROP:
             why += f"; the crop to the input removes {100 * facts.lost:.0f} % of an image"
+        if facts.needs_range:
+            why += f"; {RANGE_WHY}"
+            options = {**options, "value_range": "auto"}
         fields = to_yaml({"path": folder, **options}) if options else yaml_scalar(folder)
         lines.append(line(f"  source: {{Folder: {fields}}}", why))
     if facts.held_out:

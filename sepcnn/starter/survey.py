@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import mean, median
 
 from sepcnn.data.class_balance import NOTABLE_IMBALANCE
+from sepcnn.data.files.decoding import ReadingRules
 from sepcnn.data.files.inspection import (
     COMMON_SHARE,
     MAX_CUT,
@@ -19,6 +20,7 @@ from sepcnn.data.files.inspection import (
     inspect_images,
 )
 from sepcnn.data.files.listing import Listing, list_images
+from sepcnn.data.files.value_range import needed_range
 from sepcnn.data.progress import ProgressCallback, no_progress
 from sepcnn.errors import ConfigError, DataError
 from sepcnn.language.edit import yaml_scalar
@@ -59,6 +61,8 @@ class Facts:
     """fraction of the images that lose more than half to a crop with this aspect ratio"""
     lost: float
     """mean share of an image that the crop to the input removes"""
+    needs_range: bool = False
+    """whether the pixels use a small part of the range of their type, or their type has none"""
 
     @property
     def classes(self) -> int:
@@ -98,7 +102,8 @@ def gather(folder: Path, listing: Listing, progress: ProgressCallback = no_progr
     """Survey the images of a folder. Errors: `DataError` if none of them can be read."""
     counts = listing.counts()
     train_counts = counts.get("train") or counts[None]
-    looks = sample(listing, progress)
+    rules = reading_rules(listing)
+    looks = sample(listing, rules, progress)
     if not looks:
         raise no_readable(folder)
     proportions = common_proportions(looks)
@@ -116,6 +121,7 @@ def gather(folder: Path, listing: Listing, progress: ProgressCallback = no_progr
         proportions=proportions,
         cut=cut,
         lost=mean(look.share_cut(height, width) for look in looks),
+        needs_range=rules.value_range is not None,
     )
 
 
@@ -131,12 +137,20 @@ def train_count(listing: Listing) -> int:
 
 def is_readable(listing: Listing) -> bool:
     """Whether one of the images, of at most `MOST_LOOKED_AT`, can be read."""
-    return any(inspect_image(image, 3).properties for image in _chosen(listing))
+    rules = reading_rules(listing)
+    return any(inspect_image(image, 3, rules).properties for image in _chosen(listing))
 
 
-def sample(listing: Listing, progress: ProgressCallback) -> list[ImageProperties]:
+def reading_rules(listing: Listing) -> ReadingRules:
+    """The range of pixel values that the images need, if it is not the full range."""
+    return ReadingRules(needed_range([image.path for image in _chosen(listing)]))
+
+
+def sample(
+    listing: Listing, rules: ReadingRules, progress: ProgressCallback
+) -> list[ImageProperties]:
     """Read every n-th image, at most `MOST_LOOKED_AT`; those that cannot be read are left out."""
-    pictures = inspect_images(_chosen(listing), 3, progress)
+    pictures = inspect_images(_chosen(listing), 3, progress, rules)
     return [picture.properties for picture in pictures if picture.properties]
 
 

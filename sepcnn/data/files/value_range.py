@@ -124,6 +124,19 @@ def measured_range(paths: Sequence[Path], channels: int, rules: ReadingRules) ->
     return values.low, values.high
 
 
+def needed_range(paths: Sequence[Path]) -> ValueRange | None:
+    """The range without which files cannot be read, or are nearly black.
+
+    At most `MOST_EXPLAINED` files are measured. None if the full range of their type suits.
+    """
+    measured = measure_files(spread(paths, MOST_EXPLAINED), 3, ReadingRules())
+    for _, values in group(measured):
+        varied = values.low < values.high
+        if varied and (values.limit is None or suspicions([values], None)):
+            return suggestion(values)[0]
+    return None
+
+
 def group(measured: Iterable[PixelValues]) -> list[tuple[int, PixelValues]]:
     """The number of images and their joined values, per type; the largest range comes first."""
     by_limit: dict[int | None, list[PixelValues]] = {}
