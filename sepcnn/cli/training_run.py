@@ -106,6 +106,8 @@ def train(session: Session, stop: StopRequest) -> int:
         raise with_advice(error, session, steps) from None
     finally:
         stop.deferred = False
+    if len(state.epochs) < options.epochs:
+        console.note(early_stop(session))
     print_result(run, state, macro)
     return 0
 
@@ -128,6 +130,24 @@ def macro_metric(session: Session) -> str | None:
     if best.startswith("macro"):
         return best
     return "macro_recall" if is_imbalanced(data.train.labels, len(data.class_names)) else None
+
+
+def early_stop(session: Session) -> str:
+    """Return why the run ended before its last epoch, and how it continues."""
+    run, state, stopping = session.run, session.state, session.config.train.early_stopping
+    best = state.best
+    assert best is not None
+    assert stopping is not None
+    since = len(state.epochs) - best.epoch
+    kind = "validation" if best.val else "training"
+    metric = console.SCORE_NAMES.get(state.best_by, state.best_by)
+    patience = f"train.early_stopping.patience={since + stopping.patience}"
+    command = shell_command("train", "--resume", run.folder, "--set", patience)
+    return (
+        f"stopped early after epoch {len(state.epochs)}: the {kind} {metric} has not improved for "
+        f"{counted(since, 'epoch')} (train.early_stopping.patience: {stopping.patience})\n"
+        f"   to continue: {command}, or --set train.early_stopping=null"
+    )
 
 
 def chance_level(dataset: Dataset) -> ChanceLevel | None:

@@ -183,6 +183,8 @@ def read(path: Path) -> Checkpoint:
     except FileNotFoundError:
         hint = missing_link(path) or "check the path"
         raise CheckpointError(f"there is no checkpoint {path}", hint) from None
+    except PermissionError:
+        raise CheckpointError(f"{path}: permission denied", "you may not read the file") from None
     except (OSError, SafetensorError, ValueError) as error:
         kind = identify(path)
         if kind and kind != SAFETENSORS:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shlex
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,11 +26,14 @@ from sepcnn.backends.machine import Machine
 from sepcnn.config.config import Config
 from sepcnn.errors import CheckpointError, InputError, StorageError
 from sepcnn.training import checkpoint
-from sepcnn.training.checkpoint import BEST, LAST, versions
+from sepcnn.training.checkpoint import BEST, LAST, Checkpoint, versions
+from sepcnn.training.metrics_file import METRICS, read_lines, restore
 from sepcnn.training.records import EpochRecord, Scores, StepRecord, finite, to_json
 from sepcnn.training.state import State
 
 LOCK = ".lock"
+CONFIG, EDITED, ENVIRONMENT = "config.yaml", "config.edited.yaml", "environment.json"
+FILES = (CONFIG, ENVIRONMENT, METRICS, LAST, BEST)
 SECONDS_BETWEEN_STEP_RECORDS = 1.0
 
 
@@ -50,20 +54,60 @@ class Run:
         """Write the files of a new run. The checkpoint comes first: it is enough to resume."""
         self.save(state)
         self._write_config()
-        write_text(self.folder / "metrics.jsonl", "")
+        write_text(self.folder / METRICS, "")
 
-    def resume(self, state: State) -> None:
-        """Remove the records after the checkpoint, since those steps are repeated."""
-        path = self.folder / "metrics.jsonl"
-        lines = read_lines(path)
-        write_text(path, "".join(f"{line}\n" for line in lines if is_before(line, state)))
+    def resume(self, state: State, stored: Config) -> list[str]:
+        """Bring the files to the step of the checkpoint, whose config is ``stored``.
+
+        Return notes on files that were not as the run had left them.
+        """
+        restored = restore(self.folder / METRICS, state)
+        best = self._restore_best(state)
+        write_text(self.folder / METRICS, restored.text)
+        edited = self._keep_edited_config(stored)
         self._write_config()
+        return [note for note in (restored.note, best, edited) if note]
+
+    def _restore_best(self, state: State) -> str:
+        """Check that the best checkpoint is that of the best epoch. Return a note if it is not."""
+        if state.best is None:
+            return ""
+        path, known = self.folder / BEST, [to_json(record) for record in state.epochs]
+        try:
+            found = [to_json(record) for record in checkpoint.read(path).epochs]
+        except CheckpointError:
+            problem = "is damaged" if path.exists() else "was missing"
+        else:
+            # A run that was killed between both checkpoints has a newer best one.
+            if found[: len(known)] == known or found == known[: state.best.epoch]:
+                return ""
+            problem = "is of another run or epoch"
+        if state.best is state.epochs[-1] and state.best.step == state.step:
+            checkpoint.save(path, self.config, self.facts, self.machine.facts(), state)
+            return f"{path} {problem}: restored from {LAST}"
+        return f"{path} {problem}: the next epoch above epoch {state.best.epoch} replaces it"
+
+    def _keep_edited_config(self, stored: Config) -> str:
+        """Keep a config.yaml that was edited under another name. Return a note if it was."""
+        path, kept = self.folder / CONFIG, self.folder / EDITED
+        lines = read_lines(path)
+        text = stored.origin.text if stored.origin else ""
+        if lines is None or "\n".join(lines).splitlines() == text.splitlines():
+            return ""
+        try:
+            path.replace(kept)
+        except OSError as error:
+            raise StorageError.of(kept, error) from None
+        return (
+            f"{path} is not the config of the checkpoint, which is used: it is now {kept.name}; "
+            "use --set to change a value"
+        )
 
     def _write_config(self) -> None:
         origin = self.config.origin
-        write_text(self.folder / "config.yaml", origin.text if origin else "")
+        write_text(self.folder / CONFIG, origin.text if origin else "")
         environment = {"versions": versions(), "machine": self.machine.facts(), "data": self.facts}
-        write_text(self.folder / "environment.json", json.dumps(environment, indent=2) + "\n")
+        write_text(self.folder / ENVIRONMENT, json.dumps(environment, indent=2) + "\n")
 
     def save(self, state: State, *, best: bool = False) -> None:
         """Write the last checkpoint, and the best one if the epoch is the best so far.
@@ -92,10 +136,10 @@ class Run:
 
     def _append(self, line: dict[str, Any]) -> None:
         try:
-            with (self.folder / "metrics.jsonl").open("a") as file:
+            with (self.folder / METRICS).open("a") as file:
                 file.write(json.dumps(line) + "\n")
         except OSError as error:
-            raise StorageError.of(self.folder / "metrics.jsonl", error) from None
+            raise StorageError.of(self.folder / METRICS, error) from None
 
 
 def create(folder: Path, config: Config, facts: dict[str, Any], machine: Machine) -> Run:
@@ -168,43 +212,42 @@ def acquire(folder: Path) -> FileLock:
     return lock
 
 
-def find_last(folder: Path) -> Path:
-    """The checkpoint file to resume from. Errors: `InputError`, `CheckpointError`."""
+def check_resumable(folder: Path) -> None:
+    """Check that a folder is that of a run. Errors: `InputError`, `CheckpointError`."""
     try:
-        is_folder, holds_last = folder.is_dir(), (folder / LAST).exists()
+        is_folder = folder.is_dir()
+        misplaced = [folder / name for name in FILES if (folder / name).is_dir()]
+        holds_last = (folder / LAST).exists()
     except OSError:  # a name that is too long, a folder that may not be entered
         is_folder = holds_last = False
+        misplaced = []
     if not is_folder:
         raise InputError(f"there is no run folder {folder}", "give a folder such as runs/name/1")
+    if misplaced:
+        message = f"{misplaced[0]} is a folder, but the run has a file of that name"
+        raise InputError(message, "move it away, then resume")
     if not holds_last:
         runs = sorted(str(found.parent) for found in folder.glob(f"*/{LAST}"))
         hint = f"did you mean {runs[-1]}?" if runs else "the run was never started; start a new one"
-        raise CheckpointError(f"{folder} holds no {LAST}", hint)
-    return folder / LAST
+        raise CheckpointError(f"{folder} holds no {LAST}", use_best(folder) or hint)
 
 
-def is_before(line: str, state: State) -> bool:
-    """Whether a line of metrics.jsonl is complete and describes a step that the state includes."""
+def read_last(folder: Path) -> Checkpoint:
+    """The checkpoint to resume from. Errors: `CheckpointError`."""
     try:
-        record = json.loads(line)
-        if record["event"] == "epoch":
-            return int(record["epoch"]) <= len(state.epochs)
-        return int(record["step"]) <= state.step
-    except (json.JSONDecodeError, KeyError, TypeError, ValueError):
-        return False
+        return checkpoint.read(folder / LAST)
+    except CheckpointError as error:
+        raise CheckpointError(error.message, use_best(folder) or error.hint) from None
 
 
-def read_lines(path: Path) -> list[str]:
-    """The lines of a text file, which may be damaged; empty without a file.
-
-    Errors: `StorageError`.
-    """
+def use_best(folder: Path) -> str:
+    """How to continue from the best checkpoint; empty if it cannot be read."""
     try:
-        return path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise StorageError.of(path, error) from None
+        epoch = len(checkpoint.read(folder / BEST).epochs)
+    except CheckpointError:
+        return ""
+    command = shlex.join(["cp", str(folder / BEST), str(folder / LAST)])
+    return f"to continue after epoch {epoch}, the best one: {command}"
 
 
 def write_text(path: Path, text: str) -> None:

@@ -22,7 +22,7 @@ from sepcnn.errors import DataError, SepcnnError
 from sepcnn.language.mismatch import Mismatch
 from sepcnn.nn.graph import Graph
 from sepcnn.nn.model import Net
-from sepcnn.training import checkpoint, loop, run_folder
+from sepcnn.training import loop, run_folder
 from sepcnn.training.older_layout import layout_hints, other_classes_hint
 from sepcnn.training.run_folder import Run
 from sepcnn.training.state import State, new_state
@@ -33,7 +33,13 @@ from sepcnn.wording import counted, shell_command
 Tell = Callable[[str], None]
 """called with each line that the user should see while a run is prepared"""
 
-RESUMABLE = ("train.epochs", "train.device", "train.checkpoint_minutes")
+RESUMABLE = (
+    "train.epochs",
+    "train.early_stopping",
+    "train.early_stopping.patience",
+    "train.device",
+    "train.checkpoint_minutes",
+)
 """keys that a resumed run may change: they do not affect the steps already taken"""
 IMAGE_LOCATIONS = tuple(
     f"data.source.{name}.{field}"
@@ -110,9 +116,9 @@ def resume(
 
     Errors: `InputError`, `CheckpointError`, `DataError` if the images are not those of the run.
     """
-    path = run_folder.find_last(folder)
+    run_folder.check_resumable(folder)
     lock = run_folder.acquire(folder)
-    stored = checkpoint.read(path)
+    stored = run_folder.read_last(folder)
     config = stored.config.with_overrides(
         overrides,
         {*RESUMABLE, *IMAGE_LOCATIONS}.__contains__,
@@ -141,7 +147,7 @@ def resume(
         tell(_about_threads(hardware.threads, threads))
     state = stored.state(config, hardware.device)
     run = Run(folder, config, facts, hardware, lock)
-    run.resume(state)
+    _tell_notes(tell, run.resume(state, stored.config))
     return Session(run, dataset, state)
 
 

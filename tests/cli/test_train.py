@@ -196,14 +196,55 @@ def test_a_net_without_weights(tmp_path: Path, invoke: Invoke) -> None:
     assert invoke("summary", config, "--set", layers)[0] == 0
 
 
-def test_early_stopping(tmp_path: Path, invoke: Invoke) -> None:
-    options = {"epochs": 30, "early_stopping": "{patience: 2}", "optimizer": "{SGD: 1e-9}"}
+STOPPED_EARLY = (
+    "stopped early after epoch 3: the validation accuracy has not improved for 2 epochs "
+    "(train.early_stopping.patience: 2)\n"
+    "   to continue: sepcnn train --resume FOLDER/run --set train.early_stopping.patience=4, "
+    "or --set train.early_stopping=null\n"
+)
+
+
+@pytest.fixture
+def stopped_early(tmp_path: Path, invoke: Invoke) -> Path:
+    """A run without progress: epoch 1 is the best, and the run ends after epoch 3 of 30."""
+    options = {"epochs": 30, "early_stopping": "{patience: 2}", "optimizer": "{SGD: 1e-30}"}
+    layers = "model.layers=[Rescaling: 1/255, Flatten, Dense: {units: auto, activation: softmax}]"
     config = write_config(tmp_path, **options)
-    assert invoke("train", config, "--run-dir", tmp_path / "run")[0] == 0
-    accuracies = [record["val"]["accuracy"] for record in epochs(tmp_path / "run")]
-    assert len(accuracies) < 30
-    best = max(range(len(accuracies)), key=lambda epoch: accuracies[epoch])
-    assert len(accuracies) >= best + 1 + 2
+    code, _, err = invoke("train", config, "--set", layers, "--run-dir", tmp_path / "run")
+    assert code == 0
+    assert err.replace(str(tmp_path), "FOLDER").endswith(STOPPED_EARLY)
+    assert len(epochs(tmp_path / "run")) == 3
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize("options", [[], ["--set", "train.epochs=40"]], ids=["resume", "epochs"])
+def test_a_run_that_stopped_early_says_why_it_does_not_continue(
+    stopped_early: Path, invoke: Invoke, options: list[str]
+) -> None:
+    code, _, err = invoke("train", "--resume", stopped_early, *options)
+    assert code == 0
+    assert err.replace(str(stopped_early.parent), "FOLDER").endswith(STOPPED_EARLY)
+    assert len(epochs(stopped_early)) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "count"),
+    [
+        (["train.early_stopping.patience=4"], 5),
+        (["train.early_stopping=null", "train.epochs=6"], 6),
+        (["train.early_stopping={patience: 9}", "train.epochs=4"], 4),
+    ],
+    ids=["patience", "removed", "replaced"],
+)
+def test_a_run_that_stopped_early_continues_with_more_patience(
+    stopped_early: Path, invoke: Invoke, change: list[str], count: int
+) -> None:
+    options = [part for setting in change for part in ("--set", setting)]
+    assert invoke("train", "--resume", stopped_early, *options)[0] == 0
+    assert len(epochs(stopped_early)) == count
+    # The change is stored: the next resume keeps it.
+    assert invoke("train", "--resume", stopped_early)[0] == 0
+    assert len(epochs(stopped_early)) == count
 
 
 @pytest.mark.parametrize(

@@ -152,8 +152,8 @@ def test_a_resumed_run_refuses_other_settings(workplace: Path, never_stopped: Pa
     assert result.returncode == 2
     assert result.stderr == (
         "error: --set train.seed=3: a resumed run cannot change train.seed\n"
-        "   only train.epochs, train.device, train.checkpoint_minutes and the location of the "
-        "images; start a new run instead\n"
+        "   only train.epochs, train.early_stopping, train.early_stopping.patience, train.device, "
+        "train.checkpoint_minutes and the location of the images; start a new run instead\n"
     )
 
 
