@@ -134,7 +134,7 @@ def test_every_page_counts(tmp_path: Path) -> None:
 def test_the_memory_of_decoding_is_bounded(
     monkeypatch: pytest.MonkeyPatch, free: int | None, expected: int
 ) -> None:
-    """With much free memory and many processors, `check` took 3.5 GB."""
+    """A quarter of the free memory alone grows with the machine."""
     monkeypatch.setattr(opening, "free_memory", lambda: free)
     assert opening.pixel_budget.__wrapped__().pixels == expected * 1_000_000
 
