@@ -49,6 +49,7 @@ def train(
         if stops_early(options.early_stopping, state):
             return
         first_step, start, waiting = state.step, time.perf_counter(), 0.0
+        state.saving = 0.0
 
         for indices in remaining_batches(config, images, epoch, state.step):
             learning_rate = step.learning_rate(state.step)
@@ -60,7 +61,7 @@ def train(
 
         # A run that was killed during validation resumes here: no batch remains.
         train_scores = running_scores(state, world)
-        seconds = time.perf_counter() - start
+        seconds = time.perf_counter() - start - state.saving
         trained = min((state.step - first_step) * options.batch_size, len(images))
         record = EpochRecord(
             epoch=epoch + 1,

@@ -47,7 +47,8 @@ class EpochRecord:
     learning_rate: float
     """learning rate of the last step"""
     seconds: float
-    """training time without validation, since the start of the epoch or the last resume"""
+    """training time without validation and without saving checkpoints, since the start of the epoch
+    or the last resume"""
     images_per_second: float
     """training images per second"""
     waiting: float = 0.0

@@ -115,9 +115,12 @@ class Run:
         Errors: `DivergedError`, `StorageError`; the older files are then unchanged.
         """
         facts, machine = self.facts, self.machine.facts()
+        state.sums.tolist()  # wait for the device: unfinished steps are not time spent on saving
+        start = time.perf_counter()
         if best:
             checkpoint.save(self.folder / BEST, self.config, facts, machine, state)
         checkpoint.save(self.folder / LAST, self.config, facts, machine, state)
+        state.saving += time.perf_counter() - start
         self.last_saved = time.monotonic()
 
     def record_step(self, record: StepRecord, scores: Scores) -> None:

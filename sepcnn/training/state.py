@@ -32,6 +32,8 @@ class State:
     """number of completed steps"""
     epochs: list[EpochRecord] = field(default_factory=list)
     """one record per finished epoch"""
+    saving: float = 0.0
+    """seconds of the current epoch that were spent on writing checkpoints; not saved"""
     best_by: BestMetric = "accuracy"
     """the metric that decides `best`"""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 
 from sepcnn.backends import machine
 from sepcnn.backends.machine import Machine
@@ -20,6 +22,7 @@ from sepcnn.data.dataset import Dataset
 from sepcnn.data.progress import no_progress
 from sepcnn.training import checkpoint, loop, session
 from sepcnn.training.records import EpochRecord, StepRecord
+from sepcnn.training.run_folder import Run
 from sepcnn.training.state import FIRST_BAD_STEP, IMAGES, State
 from sepcnn.training.state import new_state as state_of
 from tests.runs import write_config
@@ -91,6 +94,25 @@ def test_an_epochs_end_without_validation_is_made_up_for(
     assert isinstance(record, EpochRecord)
     assert record.val is not None
     assert record.learning_rate == 0.02
+
+
+def test_the_time_of_an_epoch_leaves_out_saving(
+    config: Config,
+    dataset: Dataset,
+    cpu: Machine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(checkpoint, "save", lambda *_: time.sleep(0.5))
+    state = new_state(config)
+    run = Run(tmp_path, config, dataset.summary(), cpu, FileLock(tmp_path / ".lock"))
+    start = time.perf_counter()
+    for record in loop.train(config, dataset, cpu, state):
+        if isinstance(record, EpochRecord):
+            assert 0 < record.seconds <= time.perf_counter() - start - 0.5
+            return
+        if record.step == 3:
+            run.save(state)
 
 
 def test_running_sums_are_those_of_the_epoch(
