@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -34,6 +34,8 @@ MOST_MEASURED = 1000
 """images read for `auto`, spread over the training images"""
 SMALL_SHARE = 0.5
 """share of the range in force below which the used range is suspicious"""
+MOST_CLIPPED = 2
+"""ratio of the values of two types up to which one range suits both"""
 SETTING = "value_range in data.source.Folder"
 
 
@@ -110,7 +112,8 @@ def measured_range(paths: Sequence[Path], channels: int, rules: ReadingRules) ->
 
     Of files of several types, those of the type with the largest range decide, because a type that
     cannot hold the upper end keeps its full range. At most `MOST_MEASURED` files are read. None if
-    only images of 1 bit can be read, or none. Errors: `DataError` if all values are equal.
+    only images of 1 bit can be read, or none. Errors: `DataError` if all values are equal, or if
+    the images of another type would be clipped, as those of 8 bits next to numbers from 0 to 1.
     """
     by_type = group(measure_files(spread(paths, MOST_MEASURED), channels, rules))
     if not by_type:
@@ -121,6 +124,18 @@ def measured_range(paths: Sequence[Path], channels: int, rules: ReadingRules) ->
     if values.low == values.high:
         message = f"value_range: auto, but all training pixels are {number(values.low)}"
         raise DataError(message, "look at the images, or set value_range: [LOW, HIGH]")
+    for _, other in by_type[1:]:
+        found = (values.low, values.high)
+        if range_in_force(other.limit, found) != found:
+            continue
+        if other.high - other.low > MOST_CLIPPED * (values.high - values.low):
+            kinds = " and ".join(
+                f"{type_name(each)} from {number(each.low)} to {number(each.high)}"
+                for each in (values, other)
+            )
+            message = f"value_range: auto, but the training images are a mix: {kinds}"
+            raise DataError(message, "convert them to one type, or set value_range: [LOW, HIGH]")
+        values = replace(values, low=min(values.low, other.low), high=max(values.high, other.high))
     return values.low, values.high
 
 

@@ -66,10 +66,22 @@ def test_auto_is_the_smallest_and_largest_value(tmp_path: Path) -> None:
 
 
 def test_the_type_with_the_largest_range_decides(tmp_path: Path) -> None:
-    deep = saved(tmp_path / "a.png", [[100, 200]], np.uint16)
+    deep = saved(tmp_path / "a.png", [[100, 3000]], np.uint16)
     shallow = saved(tmp_path / "b.png", [[0, 255]])
-    assert automatic(shallow, deep) == (100, 200)
+    assert automatic(shallow, deep) == (100, 3000)
     assert automatic(saved(tmp_path / "c.png", [[False]], np.bool_)) is None
+
+
+def test_auto_of_types_that_one_range_does_not_suit_is_an_error(tmp_path: Path) -> None:
+    shares = saved(tmp_path / "a.tif", [[0, 0.9]], np.float32)
+    photo = saved(tmp_path / "b.png", [[0, 255]])
+    with pytest.raises(DataError) as caught:
+        automatic(shares, photo)
+    assert caught.value.message == (
+        "value_range: auto, but the training images are a mix: numbers without a natural range "
+        "from 0 to 0.9 and 8 bits from 0 to 255"
+    )
+    assert automatic(saved(tmp_path / "c.png", [[0, 250]], np.uint16), photo) == (0, 255)
 
 
 def test_auto_of_equal_pixels_is_an_error(tmp_path: Path) -> None:
