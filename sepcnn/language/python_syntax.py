@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import operator
 import re
+import warnings
 from collections.abc import Callable, Sequence
 
 from pydantic_core import ErrorDetails
@@ -100,7 +101,7 @@ def python_hint(
 def _keyword_hint(name: str, value: str, argument_names: ArgumentNames) -> str:
     """What to write for ``name=value``, or for several of them."""
     try:
-        call = ast.parse(f"f({name}={value})", mode="eval").body
+        call = _parsed(f"f({name}={value})")
         assert isinstance(call, ast.Call)
         fields = {
             keyword.arg or "**": _value(keyword.value, argument_names) for keyword in call.keywords
@@ -121,10 +122,16 @@ def _is_not_text(text: str) -> bool:
         return False
 
 
+def _parsed(text: str) -> ast.expr:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # "1if" and other doubtful Python
+        return ast.parse(text, mode="eval").body
+
+
 def _plain_python(text: str, argument_names: ArgumentNames) -> tuple[object] | None:
     """The value of an expression as plain data, in a tuple; None if it is not clear or a name."""
     try:
-        tree = ast.parse(text, mode="eval").body
+        tree = _parsed(text)
         return None if isinstance(tree, ast.Name) else (_value(tree, argument_names, top=True),)
     except (SyntaxError, ValueError, TypeError, ArithmeticError, RecursionError, MemoryError):
         return None

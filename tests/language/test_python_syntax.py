@@ -94,6 +94,12 @@ def test_an_expression_in_brackets_is_one_value(text: str, value: object) -> Non
     assert parse(text, "c.yaml").plain() == value
 
 
+def test_doubtful_python_prints_no_warning() -> None:
+    assert python_hint("0x1for x in y", NAMES.get) == ""  # warnings are errors in tests
+    assert python_hint("1if 2else 3", NAMES.get) == ""
+    assert python_hint("(1)(2)", NAMES.get) == ""
+
+
 def test_values_are_quoted_on_one_line_and_as_they_were_given() -> None:
     assert quote("C:\new\table") == '"C:\\new\\table"'
     assert quote("\x1b[31m\u202e") == '"\\u001b[31m\ufffd"'
