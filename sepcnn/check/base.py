@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from sepcnn.backends.machine import Machine
@@ -11,6 +12,7 @@ from sepcnn.data.dataset import Dataset
 from sepcnn.data.files.inspection import InspectedImage
 from sepcnn.errors import SepcnnError
 from sepcnn.nn.graph import Graph
+from sepcnn.training.memory import memory_of_step
 from sepcnn.wording import counted
 
 Severity = Literal["error", "warning", "note"]
@@ -55,6 +57,17 @@ class CheckContext:
     """the model's layers, with the number of classes if the data provides it"""
     problems: tuple[SepcnnError, ...] = ()
     """reasons why the images could not be opened or do not fit the model"""
+
+    @property
+    def batch_images(self) -> int:
+        """Number of images of the largest batch."""
+        size = self.config.train.batch_size
+        return min(size, len(self.dataset.train)) if self.dataset else size
+
+    @cached_property
+    def memory_needed(self) -> int:
+        """Bytes of memory of a training step, estimated."""
+        return memory_of_step(self.config, self.graph, self.machine, self.batch_images)
 
 
 def images(count: int) -> str:

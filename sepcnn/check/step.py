@@ -16,8 +16,6 @@ from sepcnn.config.config import Config
 from sepcnn.data.batch import centre_crop
 from sepcnn.data.dataset import Dataset, InMemorySplit
 from sepcnn.errors import InputError, SepcnnError
-from sepcnn.nn.layers.convolution import SeparableConv2D
-from sepcnn.nn.summary import summarize
 from sepcnn.training import loop
 from sepcnn.training.records import StepRecord
 from sepcnn.training.state import FIRST_BAD_STEP, IMAGES, LOSS, check_finite, check_loss, new_state
@@ -27,46 +25,20 @@ MEMORY_SHARE = 0.8
 """fraction of the free memory above which a step is reported"""
 WARM_UP, TIMED_STEPS, TIMED_SECONDS = 3, 20, 5.0
 """numbers of untimed and of timed steps, and the seconds after which no further step begins"""
-FLOAT_BYTES = 4
 
 
 def memory(context: CheckContext) -> Iterator[Finding]:
     """Report a step that needs most or more than the free memory."""
-    needed, free = memory_needed(context), free_memory(context.machine.device)
+    needed, free = context.memory_needed, free_memory(context.machine.device)
     if free is not None and needed > MEMORY_SHARE * free:
         where = " on the GPU" if context.machine.device.type == "cuda" else ""
         message = (
-            f"a training step on {images(batch_images(context))} needs about "
+            f"a training step on {images(context.batch_images)} needs about "
             f"{byte_count(needed)} of memory; {byte_count(free)}{where} is free"
         )
-        size = max(1, int(batch_images(context) * MEMORY_SHARE * free / needed) // 2 * 2)
+        size = max(1, int(context.batch_images * MEMORY_SHARE * free / needed) // 2 * 2)
         hint = f"use train.batch_size: {size}, a smaller input_shape, or fewer filters"
         yield Finding("memory", "error" if needed > free else "warning", message, hint)
-
-
-def memory_needed(context: CheckContext) -> int:
-    """Estimate the bytes of memory of a training step, accurate to about 50 %.
-
-    Counts weights, gradients, the optimizer's state, and the outputs of the layers for a batch,
-    once for the forward and once for the backward pass.
-    """
-    summary = summarize(context.graph)
-    trained = summary.total("trainable_params")
-    slots = len(context.config.train.optimizer.slot_names())
-    weights = FLOAT_BYTES * (summary.total("params") + trained * (1 + slots))
-    values = math.prod(context.graph.input_shape)
-    for leaf in context.graph.leaves:
-        values += math.prod(leaf.shape)
-        if isinstance(leaf.layer, SeparableConv2D):  # the output of its depthwise part
-            channels = leaf.input_shapes[0][2] * leaf.layer.depth_multiplier
-            values += leaf.shape[0] * leaf.shape[1] * channels
-    width = FLOAT_BYTES if context.machine.precision == "float32" else FLOAT_BYTES // 2
-    return weights + 2 * values * width * batch_images(context)
-
-
-def batch_images(context: CheckContext) -> int:
-    size = context.config.train.batch_size
-    return min(size, len(context.dataset.train)) if context.dataset else size
 
 
 def training_steps(context: CheckContext) -> Iterator[Finding]:
@@ -78,7 +50,7 @@ def training_steps(context: CheckContext) -> Iterator[Finding]:
     if (
         context.dataset is None
         or context.problems
-        or (free is not None and memory_needed(context) > free)
+        or (free is not None and context.memory_needed > free)
     ):
         return
     try:
@@ -141,7 +113,7 @@ def trial_config(config: Config) -> Config:
 
 def sample_images(context: CheckContext, dataset: Dataset) -> Dataset:
     """Return evenly spaced training images, one batch, to adapt Normalization layers to."""
-    indices = torch.linspace(0, len(dataset.train) - 1, batch_images(context)).long()
+    indices = torch.linspace(0, len(dataset.train) - 1, context.batch_images).long()
     batch = dataset.train.read(indices)
     cropped = centre_crop(batch.images, context.config.model.input_shape[:2])
     return Dataset(
@@ -155,8 +127,8 @@ def report(context: CheckContext, dataset: Dataset, loss: float, seconds: float)
     whole = seconds * steps * epochs
     qualifier = "at most" if context.config.data.progressive_resizing else "about"
     return (
-        f"a training step on {images(batch_images(context))} works: loss {loss:.2f}, "
-        f"{seconds:.2g} s, about {byte_count(memory_needed(context))} of memory",
+        f"a training step on {images(context.batch_images)} works: loss {loss:.2f}, "
+        f"{seconds:.2g} s, about {byte_count(context.memory_needed)} of memory",
         f"{counted(epochs, 'epoch')} of {counted(steps, 'step')} "
         f"{'takes' if epochs == 1 else 'take'} {qualifier} {rounded_duration(whole)} on "
         f"{context.machine.describe()}",

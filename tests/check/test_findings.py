@@ -196,7 +196,7 @@ def test_a_batch_size_above_the_number_of_images(tmp_path: Path) -> None:
 def test_too_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_photos(tmp_path / "photos", cat=30, dog=30)
     context = context_of(loading.load_config(write_config(tmp_path)))
-    needed = step.memory_needed(context)
+    needed = context.memory_needed
     for factor, expected in ((2, None), (1.1, "warning"), (0.5, "error")):
         monkeypatch.setattr(step, "free_memory", lambda _, f=factor: int(needed * f))
         found = [one.severity for one in step.memory(context)]
