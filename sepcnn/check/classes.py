@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from sepcnn.check.base import CheckContext, Finding, Severity, images
 from sepcnn.config.consistency import balance_note
 from sepcnn.data.class_balance import BALANCED, NOTABLE_IMBALANCE
+from sepcnn.data.sources.array_checks import FROM_1, counted_from_1
 from sepcnn.data.validation import join_names
 from sepcnn.wording import counted
 
@@ -42,7 +43,10 @@ def class_counts(context: CheckContext) -> Iterator[Finding]:
             if name != "train":
                 effect = f"{name} metrics say nothing about {them}"
             message = f"{name} has no images of {join_names(missing)}: {effect}"
-            yield Finding("missing_classes", severity, message, f"add images of {them} to {name}")
+            hint = f"add images of {them} to {name}"
+            if counted_from_1(dataset.train.labels):
+                hint = f"{FROM_1}; else {hint}"
+            yield Finding("missing_classes", severity, message, hint)
     train = sorted((n, c) for c, n in zip(dataset.class_names, counts["train"], strict=True) if n)
     few = [f"{c} ({n})" for n, c in train if n < FEW_IMAGES]
     if few:

@@ -6,22 +6,25 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
-import torch
 from pydantic import PlainValidator, ValidationInfo, WithJsonSchema, model_validator
 
 from sepcnn.data.dataset import Dataset, InMemorySplit, Split, UnopenedSplit
+from sepcnn.data.sources.array_checks import (
+    FROM_1,
+    check_training_classes,
+    counted_from_1,
+    notes_on,
+    to_split,
+)
 from sepcnn.data.sources.base import Request, Source, hold_out
 from sepcnn.errors import DataError
 from sepcnn.file_kind import complaint
 from sepcnn.language.messages import invalid, quote
 from sepcnn.language.path_hints import missing_path_hint
 from sepcnn.language.values import FilePath, read_path
-from sepcnn.wording import counted
 
 SPLIT_NAMES = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 CLASS_NAME_KEYS = ("class_names", "classes", "label_names")
-MAX_CLASSES = 1_000_000
-"""larger labels are not class numbers but, for example, identifiers"""
 
 
 def _file_or_pair(value: Any, info: ValidationInfo) -> tuple[Path, ...]:
@@ -111,9 +114,11 @@ class Arrays(Source):
         if len(names) == 1 and "train" in splits:
             message = f"{self.training_file}: there is only one class, '{names[0]}'"
             raise DataError(message, "a classifier needs at least two")
+        check_training_classes(splits, names)
         train = parts["train"]
         assert train is not None
-        return Dataset(names, train, parts.get("val"), parts.get("test"))
+        notes = tuple(notes_on(splits, names))
+        return Dataset(names, train, parts.get("val"), parts.get("test"), notes)
 
 
 def read_arrays(files: tuple[Path, ...]) -> dict[str, np.ndarray]:
@@ -184,49 +189,6 @@ def images_and_labels(
     return images, labels
 
 
-def to_split(
-    images: np.ndarray, labels: np.ndarray, shape: tuple[int, int, int], path: Path
-) -> InMemorySplit:
-    """Check the arrays of a split. Errors: `DataError` for a wrong dtype, shape or label."""
-    if images.ndim == 3:
-        images = images[..., None]
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if images.ndim != 4 or images.dtype != np.uint8:
-        message = f"{path}: images must be uint8 N×H×W×C or N×H×W, found {describe(images)}"
-        raise DataError(message, "scale to 0 … 255 and save with .astype('uint8')")
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        message = f"{path}: labels must be integers of shape N, found {describe(labels)}"
-        raise DataError(message, "for one-hot labels save labels.argmax(axis=1)")
-    if len(images) != len(labels):
-        raise DataError(
-            f"{path}: {counted(len(images), 'image')}, but {counted(len(labels), 'label')}"
-        )
-    if not len(images):
-        raise DataError(f"{path}: there are no images")
-    if int(labels.min()) < 0:
-        raise DataError(f"{path}: a label is {labels.min()}", "labels start at 0")
-    if int(labels.max()) >= MAX_CLASSES:
-        message = (
-            f"{path}: a label is {labels.max()}, but at most {MAX_CLASSES} classes are allowed"
-        )
-        raise DataError(message, "labels are class numbers from 0")
-    if images.shape[1:] != tuple(shape):
-        found = ", ".join(map(str, images.shape[1:]))
-        message = f"{path}: images are {found}, but model.input_shape is {list(shape)}"
-        hint = f"write input_shape: [{found}]"
-        if images.shape[1] in (1, 3) and images.shape[3] > 4:
-            hint = "channels must come last: save images.transpose(0, 2, 3, 1)"
-        raise DataError(message, hint)
-    return InMemorySplit(torch.from_numpy(images), torch.from_numpy(labels.astype(np.int64)))
-
-
-def describe(array: np.ndarray) -> str:
-    if not array.ndim:
-        return f"a single {array.dtype}"
-    return f"{array.dtype} of shape {'×'.join(map(str, array.shape))}"
-
-
 def read_class_names(arrays: dict[str, np.ndarray], path: Path) -> tuple[str, ...] | None:
     """The class names, or None if the file has none.
 
@@ -265,5 +227,8 @@ def common_class_names(
             raise DataError(message, "give all files the same names in the same order")
     if most > len(names):
         message = f"{first}: label {most - 1} has no name: the file has {len(names)} class names"
-        raise DataError(message, "labels start at 0")
+        from_1 = most == len(names) + 1 and all(
+            counted_from_1(split.labels) for split in splits.values()
+        )
+        raise DataError(message, FROM_1 if from_1 else "labels start at 0")
     return names

@@ -150,10 +150,32 @@ def test_a_class_may_have_a_name_and_no_images(tmp_path: Path) -> None:
     assert opened(arrays(path=path)).class_names == ("a", "b", "c", "d")
 
 
-def test_classes_without_names_are_numbered_over_all_splits(tmp_path: Path) -> None:
+def test_a_class_without_training_images_is_refused(tmp_path: Path) -> None:
     train = npz(tmp_path / "train.npz", x=images(), y=labels())
     test = npz(tmp_path / "test.npz", x=images(), y=labels(classes=5))
-    assert opened(arrays(train=train, test=test)).class_names == ("0", "1", "2", "3", "4")
+    assert complaint(arrays(train=train, test=test)) == (
+        "train lacks classes: test has 3, 4\n"
+        "   add training images, or remove those of the other split"
+    )
+
+
+def test_labels_counted_from_1_are_noted(tmp_path: Path) -> None:
+    dataset = opened(arrays(path=npz(tmp_path / "a.npz", x=images(), y=labels() + 1)))
+    assert dataset.notes == (
+        "train has no images of 0: if labels are counted from 1, save labels - 1",
+    )
+    named = npz(tmp_path / "b.npz", x=images(), y=labels() + 1, class_names=["a", "b", "c"])
+    assert complaint(arrays(path=named)).endswith(
+        "\n   if labels are counted from 1, save labels - 1"
+    )
+
+
+def test_missing_classes_and_black_images_are_noted(tmp_path: Path) -> None:
+    path = npz(tmp_path / "a.npz", x=images() // 255, y=labels() * 2)
+    assert opened(arrays(path=path)).notes == (
+        "train has no images of 1, 3: the model cannot learn them",
+        "train: pixels are only 0 and 1, which is nearly black; if 1 is white, save images * 255",
+    )
 
 
 def test_other_arrays_are_ignored(tmp_path: Path) -> None:
@@ -292,8 +314,7 @@ def test_a_pair_of_npz_files(tmp_path: Path) -> None:
 
 WRONG_IMAGES = "images must be uint8 N×H×W×C or N×H×W, found"
 WRONG_LABELS = "labels must be integers of shape N, found"
-SCALE = "\n   scale to 0 … 255 and save with .astype('uint8')"
-ONE_HOT = "\n   for one-hot labels save labels.argmax(axis=1)"
+ONE_HOT = "\n   these are one-hot labels: save labels.argmax(axis=1)"
 FROM_0 = "\n   labels start at 0"
 
 
@@ -303,17 +324,21 @@ FROM_0 = "\n   labels start at 0"
         pytest.param(
             images() / 255,
             labels(),
-            f"{WRONG_IMAGES} float64 of shape 12×4×5×3{SCALE}",
+            f"{WRONG_IMAGES} float64 of shape 12×4×5×3\n   pixels are 0 … 1: "
+            "save (images * 255).round().astype('uint8')",
             id="float-images",
         ),
         pytest.param(
             images().reshape(12, -1),
             labels(),
-            f"{WRONG_IMAGES} uint8 of shape 12×60{SCALE}",
+            f"{WRONG_IMAGES} uint8 of shape 12×60\n   save images.reshape(-1, 4, 5, 3)",
             id="flat-images",
         ),
         pytest.param(
-            np.uint8(3), labels(), f"{WRONG_IMAGES} a single uint8{SCALE}", id="no-images-but-one"
+            np.uint8(3),
+            labels(),
+            f"{WRONG_IMAGES} a single uint8\n   save one array of images of one size, N×H×W×C",
+            id="no-images-but-one",
         ),
         pytest.param(
             images(),
@@ -324,23 +349,62 @@ FROM_0 = "\n   labels start at 0"
         pytest.param(
             images(),
             labels().astype(np.float32),
-            f"{WRONG_LABELS} float32 of shape 12{ONE_HOT}",
+            f"{WRONG_LABELS} float32 of shape 12\n   save labels.astype('int64')",
             id="float-labels",
         ),
         pytest.param(
             images(),
             np.array(["cat"] * 12),
-            f"{WRONG_LABELS} <U3 of shape 12{ONE_HOT}",
+            f"{WRONG_LABELS} <U3 of shape 12\n   save class_names, y = np.unique(labels, "
+            "return_inverse=True), as two arrays",
             id="text-labels",
         ),
-        pytest.param(images(), labels(11), "12 images, but 11 labels", id="lengths"),
+        pytest.param(
+            images(),
+            labels() == 1,
+            f"{WRONG_LABELS} bool of shape 12\n"
+            "   save labels.astype('uint8'): False is class 0, True is class 1",
+            id="bool-labels",
+        ),
+        pytest.param(
+            images(),
+            np.ones((12, 3), int),
+            f"{WRONG_LABELS} int64 of shape 12×3\n"
+            "   some images have several labels or none: save one class number per image",
+            id="several-labels",
+        ),
+        pytest.param(
+            labels(),
+            images(),
+            "images are int64 of shape 12, and labels are uint8 of shape 12×4×5×3\n"
+            "   swap them: images come first",
+            id="swapped",
+        ),
+        pytest.param(
+            images(shape=(3, 4, 5)) / np.float32(127.5) - 1,
+            labels(),
+            f"{WRONG_IMAGES} float32 of shape 12×3×4×5\n   pixels are -1 … 1: save "
+            "((images.transpose(0, 2, 3, 1) + 1) * 127.5).round().astype('uint8')",
+            id="channels-first-floats",
+        ),
+        pytest.param(
+            images(),
+            labels(11),
+            "12 images, but 11 labels\n   save one class number per image",
+            id="lengths",
+        ),
         pytest.param(images(0), labels(0), "there are no images", id="none"),
-        pytest.param(images(), labels() - 1, f"a label is -1{FROM_0}", id="negative"),
+        pytest.param(
+            images(),
+            labels() - 1,
+            f"a label is -1{FROM_0}; if -1 is no label (4 labels), keep the images with labels >= 0",
+            id="negative",
+        ),
         pytest.param(
             images(),
             labels() + 3_000_000_000,
             "a label is 3000000002, but at most 1000000 classes are allowed\n"
-            "   labels are class numbers from 0",
+            "   labels are class numbers from 0: save np.unique(labels, return_inverse=True)[1]",
             id="too-many-classes",
         ),
         pytest.param(
