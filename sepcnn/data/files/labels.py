@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from sepcnn.data.files.image_names import image_suffixes, suffix_of
+from sepcnn.data.files.nearest_file import missing_file_hint
+from sepcnn.data.files.table_columns import SPLIT_WORDS, Columns, Rows, find_columns
+from sepcnn.data.files.table_text import read_rows
 from sepcnn.errors import DataError
-from sepcnn.file_kind import EMPTY, complaint, identify
-
-PATH_COLUMNS = ("path", "file", "filename", "image")
-LABEL_COLUMNS = ("label", "class")
-SPLIT_COLUMN = "split"
-SPLIT_WORDS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
-"""accepted names of splits, in any case → split"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,60 +28,49 @@ class LabelRow:
     """from 1"""
 
 
-def read_labels(table: Path, folder: Path) -> list[LabelRow]:
+@dataclass(frozen=True)
+class Labels:
+    """The rows of a CSV, and what the user should know about how it was read."""
+
+    rows: tuple[LabelRow, ...]
+    notes: tuple[str, ...] = ()
+
+
+def read_labels(table: Path, folder: Path, columns: Mapping[str, str] | None = None) -> Labels:
     """Read the rows of a CSV whose paths are relative to ``folder``; repeated rows count once.
 
+    ``columns`` are names of the columns path, label and split that replace the usual names.
     Errors: `DataError` with the line.
     """
-    if is_other_kind(table):
-        raise DataError(complaint(table, "a CSV file"))
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            first = file.readline()
-            file.seek(0)
-            delimiter = max(",;\t", key=first.count)
-            lines = csv.reader(file, delimiter=delimiter, strict=True)
-            return list(_rows(lines, table, folder))
-    except FileNotFoundError:
-        raise DataError(f"there is no file {table}", "check the path of labels") from None
-    except UnicodeDecodeError:
-        raise DataError(f"{table}: not UTF-8 text", "save it as CSV in UTF-8") from None
-    except csv.Error as error:
-        raise DataError(f"{table}: not a readable CSV ({error})") from None
-    except OSError as error:
-        raise DataError(f"{table}: {(error.strerror or str(error)).lower()}") from None
+    rows = read_rows(table)
+    header = rows[0][1] if rows else []
+    found = find_columns(
+        header, rows[1:], columns or {}, lambda text: _find(text, folder) is not None, table
+    )
+    labels = list(_rows(rows[1:], header, found, table, folder))
+    return Labels(tuple(labels), tuple(f"{table.name}: {note}" for note in found.notes))
 
 
-def is_other_kind(table: Path) -> bool:
-    """Return whether a file is of a known kind that is not a table of text."""
-    kind = identify(table)
-    return kind is not None and kind != EMPTY and not kind.is_text
-
-
-def _rows(lines: Iterator[list[str]], table: Path, folder: Path) -> Iterator[LabelRow]:
-    header = [cell.strip().casefold() for cell in next(lines, [])]
-    path_column = _column(header, PATH_COLUMNS, table)
-    label_column = _column(header, LABEL_COLUMNS, table)
-    split_column = header.index(SPLIT_COLUMN) if SPLIT_COLUMN in header else None
+def _rows(
+    rows: Rows, header: list[str], columns: Columns, table: Path, folder: Path
+) -> Iterator[LabelRow]:
     seen: dict[str, LabelRow] = {}
-    missing: list[str] = []
-    for cells in lines:
-        line: int = lines.line_num  # type: ignore[attr-defined]
-        if not any(cell.strip() for cell in cells):
-            continue
+    missing: list[tuple[int, str]] = []
+    for line, cells in rows:
         if len(cells) != len(header):
             message = f"{table}:{line}: {len(cells)} cells, but the header has {len(header)}"
             raise DataError(message, "put quotes around cells that contain the separator")
+        path = cells[columns.path]
         row = _row(
-            cells[path_column].strip(),
-            cells[label_column].strip(),
-            None if split_column is None else cells[split_column].strip(),
+            path,
+            columns.label_of(cells, header),
+            None if columns.split is None else cells[columns.split],
             f"{table}:{line}",
             folder,
             line,
         )
         if row is None:
-            missing.append(f"{table}:{line}: there is no file '{cells[path_column].strip()}'")
+            missing.append((line, path))
             continue
         other = seen.setdefault(row.name, row)
         if other is row:
@@ -103,9 +80,10 @@ def _rows(lines: Iterator[list[str]], table: Path, folder: Path) -> Iterator[Lab
                 message = f"{table}:{line}: '{row.name}' is '{found}', but '{before}' in line "
                 raise DataError(f"{message}{other.line}", "remove one of the two lines")
     if missing:
-        first, *others = missing
-        more = f" ({len(others):,} more missing)" if others else ""
-        raise DataError(f"{first}{more}", f"paths are relative to {folder}")
+        line, path = missing[0]
+        more = f" ({len(missing) - 1:,} more missing)" if len(missing) > 1 else ""
+        hint = missing_file_hint(path, folder)
+        raise DataError(f"{table}:{line}: there is no file '{path}'{more}", hint)
 
 
 def _row(
@@ -138,17 +116,16 @@ def _find(text: str, folder: Path) -> Path | None:
                 return folder / form
         except OSError:  # a name that is too long
             continue
-    return None
+    return _without_suffix(text, folder)
 
 
-def _column(header: list[str], names: tuple[str, ...], table: Path) -> int:
-    found = [index for index, cell in enumerate(header) if cell in names]
-    if len(found) == 1:
-        return found[0]
-    columns = ", ".join(filter(None, header)) or "nothing"
-    wanted = f"{', '.join(names[:-1])} or {names[-1]}"
-    message = f"{table}:1: the header must have one of {wanted}, found {columns}"
-    raise DataError(message, "for example path,label")
+def _without_suffix(text: str, folder: Path) -> Path | None:
+    """The only image file that has the name ``text`` and a suffix."""
+    if not text or suffix_of(text) in image_suffixes():
+        return None
+    location = os.path.join(folder, text)
+    found = [path for suffix in image_suffixes() if os.path.isfile(path := location + suffix)]
+    return Path(found[0]) if len(found) == 1 else None
 
 
 def nfc(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -57,6 +57,9 @@ class Listing:
     layout: str = ""
     """how the folders are read, one word per level, if that was found out; else empty"""
 
+    table_notes: tuple[str, ...] = ()
+    """which columns of the CSV were guessed"""
+
     def counts(self) -> dict[str | None, dict[str, int]]:
         """The number of images of each class in each split."""
         counts: dict[str | None, dict[str, int]] = {}
@@ -68,7 +71,7 @@ class Listing:
 
     def notes(self) -> list[str]:
         """What the user should know: doubtful names, an unusual layout, files that are left out."""
-        notes = similar_names_note(self.class_names)
+        notes = [*self.table_notes, *similar_names_note(self.class_names)]
         if self.layout not in USUAL_LAYOUTS:
             notes.append(f"the folders are read as {self.layout} (layout of Folder)")
         if self.unlabelled:
@@ -86,6 +89,7 @@ def list_images(
     labels: Path | None = None,
     layout: str | None = None,
     exclude: Sequence[str] = (),
+    columns: Mapping[str, str] | None = None,
 ) -> Listing:
     """List the images of folders named by class, with or without train, val and test, or of a CSV.
 
@@ -93,7 +97,9 @@ def list_images(
     """
     check_folder(root)
     listed = (
-        _of_folders(root, layout, exclude) if labels is None else _of_csv(root, labels, exclude)
+        _of_folders(root, layout, exclude)
+        if labels is None
+        else _of_csv(root, labels, exclude, columns)
     )
     files = sorted(listed.files, key=lambda file: (file.name, file.location))
     names = tuple(sorted({file.class_name for file in files}, key=natural_key))
@@ -121,9 +127,12 @@ def _of_folders(root: Path, layout: str | None, exclude: Sequence[str]) -> Listi
     return Listing((), tuple(files), unlabelled, left_out, layout=layout)
 
 
-def _of_csv(root: Path, labels: Path, exclude: Sequence[str]) -> Listing:
+def _of_csv(
+    root: Path, labels: Path, exclude: Sequence[str], columns: Mapping[str, str] | None
+) -> Listing:
     """The images of a CSV; those next to them that it does not list are counted."""
-    rows = read_labels(labels, root)
+    table = read_labels(labels, root, columns)
+    rows = table.rows
     patterns = Patterns(root, exclude)
     left_out, files = LeftOut(), []
     for row in rows:
@@ -145,7 +154,7 @@ def _of_csv(root: Path, labels: Path, exclude: Sequence[str]) -> Listing:
             )
         except OSError:
             continue  # reading the images reports the error
-    return Listing((), tuple(files), left_out=left_out)
+    return Listing((), tuple(files), left_out=left_out, table_notes=table.notes)
 
 
 def find_images(path: Path) -> list[Path]:

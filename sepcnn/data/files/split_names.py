@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sepcnn.data.files.labels import SPLIT_WORDS
+from sepcnn.data.files.table_columns import SPLIT_WORDS
 
 NEUTRAL_WORDS = (
     *("set", "sets", "data", "dataset", "datasets", "folder", "dir", "split", "part", "x"),

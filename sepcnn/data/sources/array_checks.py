@@ -93,11 +93,11 @@ def image_hint(images: np.ndarray, shape: tuple[int, int, int]) -> str:
     if not np.isfinite([low, high]).all():
         return "some pixels are not finite: replace them, and scale to 0 … 255"
     between = f"pixels are {low:g} … {high:g}: "
-    if kind == "f" and 0 <= low and high <= 1:
+    if kind == "f" and low >= 0 and high <= 1:
         return f"{between}save ({pixels} * 255).round().astype('uint8')"
     if kind == "f" and -1 <= low < 0 and high <= 1:
         return f"{between}save (({pixels} + 1) * 127.5).round().astype('uint8')"
-    if 0 <= low and high <= 255:
+    if low >= 0 and high <= 255:
         rounded = ".round()" if kind == "f" else ""
         return f"{between}save {pixels}{rounded}.astype('uint8')"
     return f"{between}scale to 0 … 255 and save with .astype('uint8')"

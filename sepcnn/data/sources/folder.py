@@ -22,7 +22,7 @@ from sepcnn.data.files.pixel_cache import DecodedImages, StoredFormat, decode
 from sepcnn.data.files.resizing import Resize
 from sepcnn.data.files.value_range import listed, measured_range, values_note
 from sepcnn.data.sources.base import Request, Source
-from sepcnn.data.sources.folder_values import Layout, Patterns
+from sepcnn.data.sources.folder_values import Columns, Layout, Patterns
 from sepcnn.errors import DataError
 from sepcnn.language.values import FilePath, ImageShape, Pair, PositiveNumber, ValueRange
 from sepcnn.randomness import key
@@ -47,12 +47,15 @@ class Folder(Source):
     stays in training as long as it is the only one.
     """
 
-    location_fields: ClassVar[tuple[str, ...]] = ("path", "labels", "layout", "exclude")
+    location_fields: ClassVar[tuple[str, ...]] = ("path", "labels", "columns", "layout", "exclude")
 
     path: FilePath
     """folder of the images"""
     labels: FilePath | None = None
     """CSV file of paths, relative to the folder, and labels"""
+    columns: Columns | None = None
+    """names of the columns of the CSV, as in {path: filepaths, label: breed, split: set}; default:
+    the usual names, else a column that is the only possible one"""
     layout: Layout | None = None
     """meaning of the folders, one word per level, as in split/class: class, split, or any for a
     level without meaning; default: found by the names of the folders"""
@@ -161,7 +164,7 @@ class Folder(Source):
 
     def listing(self) -> Listing:
         """List the images without opening them. Errors: `DataError`."""
-        return list_images(self.path, self.labels, self.layout, self.exclude)
+        return list_images(self.path, self.labels, self.layout, self.exclude, self.columns)
 
     def _source(self) -> str:
         """A name for the folder and its CSV, which have their own cache file."""

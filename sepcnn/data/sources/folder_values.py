@@ -31,6 +31,32 @@ def _patterns(value: object) -> tuple[str, ...]:
     raise invalid(message, "a name that YAML reads as a number needs quotes")
 
 
+def _columns(value: object) -> dict[str, str]:
+    roles = ("path", "label", "split")
+    if (
+        isinstance(value, dict)
+        and value
+        and all(role in roles and isinstance(name, str) and name for role, name in value.items())
+    ):
+        return dict(value)
+    message = (
+        f"expected names of columns such as {{path: file, label: breed}}, found {quote(value)}"
+    )
+    raise invalid(message, "the keys are path, label and split")
+
+
+Columns = Annotated[
+    dict[str, str],
+    PlainValidator(_columns),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "properties": {name: {"type": "string"} for name in ("path", "label", "split")},
+            "additionalProperties": False,
+        }
+    ),
+]
+"""names of the columns of a CSV"""
 Layout = Annotated[
     str, PlainValidator(_layout), WithJsonSchema({"type": "string", "pattern": PATTERN})
 ]

@@ -339,11 +339,13 @@ def test_a_repeated_row_counts_once(tmp_path: Path) -> None:
     ("text", "expected"),
     [
         pytest.param("", "1: the header must have one of path, file, filename or image, found "
-                     "nothing\n   for example path,label", id="empty"),
-        pytest.param("path,kind\n1,a\n", "1: the header must have one of label or class, found "
-                     "path, kind\n   for example path,label", id="no-label"),
-        pytest.param("path,file,label\n", "1: the header must have one of path, file, filename or "
-                     "image, found path, file, label\n   for example path,label", id="two-paths"),
+                     "nothing\n   for example path,label; or name the column: columns: "
+                     "{path: NAME}", id="empty"),
+        pytest.param("path,kind,size\n1,a,3\n", "1: the header must have one of label or "
+                     "class, found path, kind, size\n   for example path,label; or name the "
+                     "column: columns: {label: NAME}", id="no-label"),
+        pytest.param("path,file,label\n", "1: several columns may be the path: path, file\n   "
+                     "choose one: columns: {path: path}", id="two-paths"),
         pytest.param("path,label\n1,a\n3,b\n", "3: there is no file '3'\n"
                      "   paths are relative to ROOT",
                      id="missing-file"),
@@ -400,5 +402,5 @@ def test_a_file_that_is_not_a_csv_is_refused(tmp_path: Path) -> None:
         "there is no file ROOT/labels.csv\n   check the path of labels"
     )
     missing.write_bytes(b"path,label\n\xff\xfe,a\n")
-    expected = "ROOT/labels.csv: not UTF-8 text\n   save it as CSV in UTF-8"
+    expected = "ROOT/labels.csv:2: not UTF-8 text\n   save it as CSV in UTF-8; in Excel: CSV UTF-8"
     assert complaint(tmp_path, missing) == expected

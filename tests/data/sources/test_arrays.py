@@ -397,7 +397,8 @@ FROM_0 = "\n   labels start at 0"
         pytest.param(
             images(),
             labels() - 1,
-            f"a label is -1{FROM_0}; if -1 is no label (4 labels), keep the images with labels >= 0",
+            f"a label is -1{FROM_0}; if -1 is no label (4 labels), "
+            "keep the images with labels >= 0",
             id="negative",
         ),
         pytest.param(
