@@ -14,7 +14,7 @@ from sepcnn.data.files.inspection import InspectedImage, ListedImage, inspect_im
 from sepcnn.data.files.value_range import NOTE
 from sepcnn.data.progress import ProgressCallback, no_progress
 from sepcnn.data.sources.base import Request
-from sepcnn.data.sources.folder import Folder, split_files
+from sepcnn.data.sources.folder import Folder
 from sepcnn.errors import ConfigError, DataError, SepcnnError
 from sepcnn.nn.graph import Graph
 
@@ -41,14 +41,17 @@ def measure_range(config: Config) -> Config:
     if not isinstance(source, Folder) or source.value_range != "auto":
         return config
     with suppress(DataError):  # `open_dataset` reports it
-        training = split_files(source.listing().files, request_of(config))
+        training = source.split_files(source.listing().files, request_of(config))
         rules = source.rules(training["train"], config.model.input_shape[2])
         return config.with_source(source.model_copy(update={"value_range": rules.value_range}))
     return config
 
 
 def request_of(config: Config) -> Request:
-    return Request(config.model.input_shape, config.data.validation, config.data.split_seed)
+    data = config.data
+    return Request(
+        config.model.input_shape, data.validation, data.split_seed, split_rule=data.split_rule
+    )
 
 
 def examine_files(config: Config, progress: ProgressCallback) -> tuple[InspectedImage, ...]:
@@ -60,7 +63,7 @@ def examine_files(config: Config, progress: ProgressCallback) -> tuple[Inspected
         listing = source.listing()
     except DataError:  # `open_dataset` reports it
         return ()
-    splits = split_files(listing.files, request_of(config))
+    splits = source.split_files(listing.files, request_of(config))
     entries = [
         ListedImage(f.path, name, f.class_name) for name, files in splits.items() for f in files
     ]

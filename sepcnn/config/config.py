@@ -136,7 +136,7 @@ class Config(Spec):
     ) -> Dataset:
         """Read the images; only one split if it is named. Errors: `ConfigError` at the source."""
         data, shape = self.data, self.model.input_shape
-        request = Request(shape, data.validation, data.split_seed, progress, split)
+        request = Request(shape, data.validation, data.split_seed, progress, split, data.split_rule)
         try:
             return self.data.source.open(request)
         except DataError as error:

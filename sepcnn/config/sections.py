@@ -17,6 +17,7 @@ from sepcnn.backends.machine import Precision
 from sepcnn.config.layer_defaults import Defaults
 from sepcnn.data.augmentation import Augmentation
 from sepcnn.data.class_balance import ClassWeights
+from sepcnn.data.hold_out import SplitRule
 from sepcnn.data.progressive_resizing import ProgressiveResizing
 from sepcnn.data.sources import SOURCES
 from sepcnn.data.sources.base import Source
@@ -69,6 +70,9 @@ class Data(Spec):
     split"""
     split_seed: NonNegativeInt = 0
     """seed for choosing the images held out; independent of train.seed"""
+    split_rule: SplitRule = "content"
+    """what decides which images are held out: content, so that equal images are on one side; names,
+    the rule of older runs, by file names or by positions in arrays"""
     augment: Annotated[tuple[Augmentation, ...], Field(strict=False)] = ()
     """random augmentations of the training images, applied in this order"""
     progressive_resizing: ProgressiveResizing | None = None

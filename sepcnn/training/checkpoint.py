@@ -238,7 +238,10 @@ def read_header(path: Path, text: str) -> dict[str, Any]:
 
 def config_of(header: dict[str, Any]) -> Config:
     """The resolved config. Every default is stored, so later changes of defaults do not matter."""
-    config = Config.from_resolved(header["resolved"])
+    resolved = header["resolved"]
+    if "split_rule" not in resolved["data"]:  # an older checkpoint
+        resolved = {**resolved, "data": {**resolved["data"], "split_rule": "names"}}
+    config = Config.from_resolved(resolved)
     written = header["config"]
     if not written["text"]:
         return config

@@ -14,7 +14,7 @@ import pytest
 
 from sepcnn.cli import console
 from sepcnn.cli.progress import epoch_line
-from sepcnn.data.files import pixel_cache
+from sepcnn.data.files import file_reading
 from sepcnn.data.files.decoding import read_image
 from sepcnn.data.files.row_file import RowFile
 from sepcnn.training import checkpoint
@@ -140,14 +140,14 @@ def test_a_run_resumes_with_the_same_photos_in_another_folder(
 @pytest.fixture
 def another_pillow(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
     """Pretend that Pillow has another version, which decodes slightly brighter pixels."""
-    original = pixel_cache.read_image
+    original = file_reading.read_image
 
     def install(version: str, brighter: int) -> None:
         def read(*arguments: Any, **options: Any) -> np.ndarray:
             return np.clip(original(*arguments, **options), 0, 255 - brighter) + np.uint8(brighter)
 
         monkeypatch.setattr(PIL, "__version__", version)
-        monkeypatch.setattr(pixel_cache, "read_image", read)
+        monkeypatch.setattr(file_reading, "read_image", read)
 
     return install
 

@@ -11,7 +11,8 @@ from sepcnn.data.validation import missing_classes_note, validation_note
 
 
 def split(labels: list[int]) -> InMemorySplit:
-    return InMemorySplit(torch.zeros(len(labels), 1, 1, 1, dtype=torch.uint8), torch.tensor(labels))
+    images = torch.arange(len(labels), dtype=torch.uint8).reshape(-1, 1, 1, 1)
+    return InMemorySplit(images, torch.tensor(labels))
 
 
 def note(train: list[int], val: list[int] | None, share: float = 0.1, classes: int = 9) -> str:

@@ -5,28 +5,29 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from sepcnn.backends.machine import free_memory, processor_count
+from sepcnn.backends.machine import free_memory
 from sepcnn.cache import cache_folder
-from sepcnn.data.files.decoding import (
-    DECODER,
-    DEFAULT_RULES,
-    ReadingRules,
-    decoder,
-    read_image,
+from sepcnn.data.files.file_reading import (
+    ReadingError,
+    StoredFormat,
+    Unreadable,
+    file_version,
+    read_file,
+    read_images,
+    reader,
 )
 from sepcnn.data.files.locks import locked
-from sepcnn.data.files.resizing import Resize
 from sepcnn.data.files.row_file import (
+    DamagedRowsError,
     RowFile,
     RowIndex,
     SourceFile,
@@ -34,36 +35,12 @@ from sepcnn.data.files.row_file import (
     row_digest,
     write_rows,
 )
+from sepcnn.data.files.unreadable_files import load_unreadable, save_unreadable
 from sepcnn.data.progress import ProgressCallback
 from sepcnn.errors import DataError
-from sepcnn.file_kind import system_error
 
 SUBFOLDER = "images"
 """below the cache folder"""
-QUEUED_PER_THREAD = 4
-"""decoded images per thread that may wait to be written"""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredFormat:
-    """Shape, resizing and pixel values of decoded images."""
-
-    shape: tuple[int, int, int]
-    """height, width, channels"""
-    resize: Resize
-    rules: ReadingRules = DEFAULT_RULES
-
-    def metadata(self, source: str) -> dict[str, Any]:
-        """Identifies a cache file, is stored in it, and is shown by `sepcnn cache`."""
-        made: dict[str, Any] = {"shape": list(self.shape), "resize": self.resize}
-        if self.rules.value_range:
-            made["value_range"] = list(self.rules.value_range)
-        return {"source": source, **made, "decoder": f"{DECODER}, {decoder()}"}
-
-    @property
-    def row_bytes(self) -> int:
-        height, width, channels = self.shape
-        return height * width * channels
 
 
 class RowStore(Protocol):
@@ -127,43 +104,61 @@ def decode(
     metadata = target.metadata(source)
     name = hashlib.blake2b(repr(metadata).encode(errors="surrogateescape"), digest_size=12)
     path = cache_folder() / SUBFOLDER / f"{name.hexdigest()}.rows"
-    cached = open_rows(path)
-    if cached and not changed_files(files, cached):
-        with suppress(OSError):
-            os.utime(path)  # time of last use
-        return DecodedImages(cached, {})
+    known = Known(path, target)
+    if known.rows:
+        unknown, unreadable = known.compare(files)
+        if not unknown:
+            with suppress(OSError):
+                os.utime(path)  # time of last use
+            return DecodedImages(known.rows, messages(files, unreadable))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with locked(path.with_suffix(".lock"), f"decoding the images of {source}"):
             return decode_into_cache(files, target, path, metadata, progress, others)
-    except (OSError, ValueError) as error:  # ValueError: the file was truncated just now
+    except ReadingError as error:  # not an error of the cache
+        raise error.original from None
+    except (OSError, DamagedRowsError) as error:  # the file may have been truncated just now
         reason = ((error.strerror if isinstance(error, OSError) else "") or str(error)).lower()
         return decode_into_memory(files, target, reason, progress)
 
 
-def changed_files(files: Iterable[str], cached: RowFile | None) -> list[str]:
-    """The files whose current version is not in the cache."""
-    row_numbers = cached.index.row_numbers() if cached else {}
-    found = []
-    for file in files:
-        number = row_numbers.get(file)
-        if cached is None or number is None:
-            found.append(file)
-            continue
-        source_file = cached.index[number]
-        try:
-            status = os.stat(file)
-        except OSError:
-            found.append(file)
-            continue
-        if file_version(status) != (source_file.size, source_file.modified, source_file.changed):
-            found.append(file)
-    return found
+class Known:
+    """What the cache has: decoded images and unreadable files."""
+
+    def __init__(self, path: Path, target: StoredFormat) -> None:
+        self.rows = open_rows(path, partial(repaired_row, target))
+        self.unreadable = load_unreadable(path, reader(target.rules))
+
+    def compare(self, files: Iterable[str]) -> tuple[list[str], dict[str, Unreadable]]:
+        """Files whose current version is unknown, and those known to be unreadable."""
+        row_numbers = self.rows.index.row_numbers() if self.rows else {}
+        unknown, unreadable = [], {}
+        for file in files:
+            try:
+                version = file_version(os.stat(file))
+            except OSError:
+                unknown.append(file)
+                continue
+            number = row_numbers.get(file)
+            if self.rows is not None and number is not None:
+                cached = self.rows.index[number]
+                if version == (cached.size, cached.modified, cached.changed):
+                    continue
+            known = self.unreadable.get(file)
+            if known is not None and known.version == version:
+                unreadable[file] = known
+            else:
+                unknown.append(file)
+        return unknown, unreadable
 
 
-def file_version(status: os.stat_result) -> tuple[int, int, int]:
-    """Size, mtime and ctime: they differ if the content of a file may have changed."""
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+def repaired_row(target: StoredFormat, source_file: SourceFile) -> bytes:
+    """Decode the image of a damaged row again. Errors: `DataError` if its file has changed."""
+    result = read_file(source_file.path, target)
+    if isinstance(result, Unreadable) or result[0].digest != source_file.digest:
+        message = f"the cached pixels of {source_file.path} are damaged, and the file has changed"
+        raise DataError(message, "restore the file, or start again with a new run")
+    return result[1]
 
 
 def decode_into_cache(
@@ -175,18 +170,19 @@ def decode_into_cache(
     others: Iterable[str] = (),
 ) -> DecodedImages:
     """Decode changed files and copy the other rows into a new file. Errors: OSError."""
-    cached = open_rows(path)  # another process may have written it while this one waited
-    fresh = changed_files(files, cached)
-    left = set(fresh)
+    known = Known(path, target)  # another process may have written it while this one waited
+    cached = known.rows
+    fresh, unreadable = known.compare(files)
+    left = {*fresh, *unreadable}
     kept = [file for file in files if file not in left]
     kept += sorted(cached.index.row_numbers().keys() & others) if cached else []
     if shutil.disk_usage(path.parent).free < len(files) * target.row_bytes:
         raise OSError("not enough space")
-    unreadable: dict[str, str] = {}
     rows = read_images(fresh, target, unreadable, progress)
     first = next(rows, None)
     if first is None and cached:
-        return DecodedImages(cached, unreadable)
+        remember(path, target, known, unreadable, others)
+        return DecodedImages(cached, messages(files, unreadable))
     with write_rows(path, metadata) as writer:
         if first is not None:
             writer.add(*first)
@@ -203,7 +199,26 @@ def decode_into_cache(
             for source_file, row in read_images([file], target, unreadable, progress):
                 writer.add(source_file, row)
         writer.row_bytes = target.row_bytes
-    return DecodedImages(RowFile(path), unreadable)
+    remember(path, target, known, unreadable, others)
+    return DecodedImages(RowFile(path, partial(repaired_row, target)), messages(files, unreadable))
+
+
+def remember(
+    path: Path,
+    target: StoredFormat,
+    known: Known,
+    unreadable: dict[str, Unreadable],
+    others: Iterable[str],
+) -> None:
+    """Store the unreadable files, and keep those of the ``others`` that were not read now."""
+    kept = {file: known.unreadable[file] for file in known.unreadable.keys() & others}
+    if (stored := kept | unreadable) or known.unreadable:
+        save_unreadable(path, reader(target.rules), stored)
+
+
+def messages(files: list[str], unreadable: dict[str, Unreadable]) -> dict[str, str]:
+    """The errors in the order of ``files``, so that they are the same each time."""
+    return {file: unreadable[file].message for file in files if file in unreadable}
 
 
 def decode_into_memory(
@@ -217,57 +232,11 @@ def decode_into_memory(
         message = f"{where}, and {size} of decoded images do not fit into memory"
         raise DataError(message, f"set XDG_CACHE_HOME to a folder with {size} of free space")
     kept = MemoryRows(np.empty((len(files), target.row_bytes), np.uint8))
-    unreadable: dict[str, str] = {}
-    for source_file, row in read_images(files, target, unreadable, progress):
-        kept.add(source_file, row)
+    unreadable: dict[str, Unreadable] = {}
+    try:
+        for source_file, row in read_images(files, target, unreadable, progress):
+            kept.add(source_file, row)
+    except ReadingError as error:
+        raise error.original from None
     note = f"{where}: images are kept in memory, and decoded again by the next command"
-    return DecodedImages(kept, unreadable, note)
-
-
-def read_images(
-    files: list[str], target: StoredFormat, unreadable: dict[str, str], progress: ProgressCallback
-) -> Iterator[tuple[SourceFile, bytes]]:
-    """Decode images in order; errors of unreadable files are added to ``unreadable``.
-
-    Threads are enough, because Pillow releases the GIL while it decodes and resizes.
-    """
-    threads = processor_count()
-    pool = ThreadPoolExecutor(threads)
-    waiting: deque[tuple[str, Future[tuple[SourceFile, bytes] | str]]] = deque()
-    remaining = iter(files)
-    done = 0
-    try:
-        while True:
-            while len(waiting) < QUEUED_PER_THREAD * threads and (file := next(remaining, None)):
-                waiting.append((file, pool.submit(read_file, file, target)))
-            if not waiting:
-                return
-            file, future = waiting.popleft()
-            result = future.result()
-            done += 1
-            progress(done, len(files))
-            if isinstance(result, str):
-                unreadable[file] = result
-            else:
-                yield result
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def read_file(file: str, target: StoredFormat) -> tuple[SourceFile, bytes] | str:
-    """Decode one file: its description and pixels, or the error message if it cannot be read.
-
-    Errors: `DataError` if the file changes meanwhile.
-    """
-    try:
-        before = os.stat(file)
-        row = read_image(Path(file), target.shape, target.resize, target.rules).tobytes()
-        after = os.stat(file)
-    except DataError as error:
-        return error.message
-    except OSError as error:
-        return f"{file}: {system_error(Path(file), error)}"
-    if file_version(before) != file_version(after):
-        message = f"{file} changed while it was read"
-        raise DataError(message, "run the command again when nothing writes to the folder")
-    return SourceFile(file, *file_version(before), row_digest(row)), row
+    return DecodedImages(kept, messages(files, unreadable), note)

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import struct
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -27,12 +28,13 @@ from sepcnn.atomic_file import replacing
 from sepcnn.errors import DataError
 
 FOOTER = struct.Struct("<8sQQQQ16s")
-MAGIC = b"sepcnn 3"
-RECORD = struct.Struct("<QqqQ16s")
-"""size, modified, changed, end of the path in the paths, digest of the row"""
+MAGIC = b"sepcnn 4"
+RECORD = struct.Struct("<QqqQ16s16s")
+"""size, modified, changed, end of the path in the paths, digests of the content and of the row"""
 DIGEST_BYTES = 16
+DECODE_AGAIN = "run the command again to decode the images again"
 ROWS_CHECKED = 32
-"""rows whose digest is checked when a file is opened; checking all would read the whole file"""
+"""rows whose digest is checked when a file is opened; the others when they are first read"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,20 @@ class SourceFile:
     """time of the last change of its metadata (ctime), in nanoseconds: also updated by a move"""
     digest: str
     """BLAKE2 of the row, hexadecimal"""
+    content: str
+    """BLAKE2 of the content of the file, hexadecimal"""
+
+
+class DamagedRowsError(ValueError):
+    """A row file is cut off or damaged."""
+
+
+Repair = Callable[[SourceFile], bytes]
+"""makes a damaged row again from its source file; errors: `DataError`"""
+
+
+def no_repair(source_file: SourceFile) -> bytes:
+    raise DataError(f"the cached pixels of {source_file.path} are damaged", DECODE_AGAIN)
 
 
 class RowIndex:
@@ -65,12 +81,12 @@ class RowIndex:
     def __getitem__(self, number: int) -> SourceFile:
         if not 0 <= number < len(self):
             raise IndexError(number)
-        size, modified, changed, end, digest = RECORD.unpack_from(
+        size, modified, changed, end, content, digest = RECORD.unpack_from(
             self._records, number * RECORD.size
         )
         start = self._end(number - 1) if number else 0
         path = self._paths[start:end].decode(errors="surrogateescape")
-        return SourceFile(path, size, modified, changed, digest.hex())
+        return SourceFile(path, size, modified, changed, digest.hex(), content.hex())
 
     def _end(self, number: int) -> int:
         end: int = RECORD.unpack_from(self._records, number * RECORD.size)[3]
@@ -81,20 +97,24 @@ class RowIndex:
         end = (number + 1) * RECORD.size
         return self._records[end - DIGEST_BYTES : end].hex()
 
+    def content(self, number: int) -> str:
+        """As ``self[number].content``, but faster."""
+        end = (number + 1) * RECORD.size - DIGEST_BYTES
+        return self._records[end - DIGEST_BYTES : end].hex()
+
     def row_numbers(self) -> dict[str, int]:
         """Map each path to its row number. It is large, so callers should not keep it."""
         found, start = {}, 0
-        for number, (_, _, _, end, _) in enumerate(RECORD.iter_unpack(self._records)):
+        for number, (_, _, _, end, _, _) in enumerate(RECORD.iter_unpack(self._records)):
             found[self._paths[start:end].decode(errors="surrogateescape")] = number
             start = end
         return found
 
     def add(self, source_file: SourceFile) -> None:
         self._paths += source_file.path.encode(errors="surrogateescape")
-        end, digest = len(self._paths), bytes.fromhex(source_file.digest)
-        self._records += RECORD.pack(
-            source_file.size, source_file.modified, source_file.changed, end, digest
-        )
+        version = source_file.size, source_file.modified, source_file.changed
+        digests = bytes.fromhex(source_file.content), bytes.fromhex(source_file.digest)
+        self._records += RECORD.pack(*version, len(self._paths), *digests)
 
     def __bytes__(self) -> bytes:
         return bytes(self._records + self._paths)
@@ -113,39 +133,41 @@ class Footer:
 
     @classmethod
     def read(cls, file: BinaryIO) -> Footer:
-        """Read the footer of an open file. Errors: ValueError if it is not a complete row file."""
+        """Read the footer of an open file. Errors: DamagedRowsError if it is not complete."""
         length = os.fstat(file.fileno()).st_size
         if length < FOOTER.size:
-            raise ValueError("cut off")
+            raise DamagedRowsError("cut off")
         file.seek(length - FOOTER.size)
         magic, *values = FOOTER.unpack(file.read(FOOTER.size))
         footer = cls(*values)
         whole = footer.rows * footer.row_bytes + footer.index_bytes + FOOTER.size
         inside = footer.rows * RECORD.size + footer.metadata_bytes
         if magic != MAGIC or length != whole or inside > footer.index_bytes:
-            raise ValueError("cut off")
+            raise DamagedRowsError("cut off")
         return footer
 
 
 class RowFile:
-    """An open row file. Errors: ValueError if it is damaged, OSError."""
+    """An open row file. Errors: DamagedRowsError if it is damaged, OSError."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, repair: Repair = no_repair) -> None:
+        self.path, self.repair = path, repair
         self._file = path.open("rb", buffering=0)
         self._lock = threading.Lock()
         weakref.finalize(self, self._file.close)
         footer = Footer.read(self._file)
         self.row_bytes = footer.row_bytes
+        self._checked = bytearray(footer.rows)
+        self._repaired: dict[int, bytes] = {}  # rows that could not be written
         index = memoryview(self._read(footer.rows * footer.row_bytes, footer.index_bytes))
         if hashlib.blake2b(index, digest_size=DIGEST_BYTES).digest() != footer.digest:
-            raise ValueError("damaged")
+            raise DamagedRowsError("damaged")
         records, metadata = footer.rows * RECORD.size, footer.index_bytes - footer.metadata_bytes
         self.index = RowIndex(index[:records], index[records:metadata])
         step = max(1, footer.rows // ROWS_CHECKED)
         for number in range(0, footer.rows, step):
             if row_digest(self.row(number)) != self.index.digest(number):
-                raise ValueError("damaged")
+                raise DamagedRowsError("damaged")
 
     def row(self, number: int) -> bytes:
         """Read one row."""
@@ -162,7 +184,7 @@ class RowFile:
             while into:
                 count = self._file.readinto(into)
                 if not count:
-                    raise ValueError("cut off")
+                    raise DamagedRowsError("cut off")
                 into = into[count:]
 
     def gather(self, row_numbers: list[int], rows: np.ndarray) -> None:
@@ -173,30 +195,54 @@ class RowFile:
         try:
             for row, number in zip(rows, row_numbers, strict=True):
                 self._read_into(number * self.row_bytes, memoryview(row))
-        except (ValueError, OSError) as error:
+                # Checking costs a few percent of the reading, and only the first time.
+                if not self._checked[number]:
+                    self._check(number, row)
+        except (DamagedRowsError, OSError) as error:
             message = f"{self.path}: the cached images can no longer be read ({error})"
-            raise DataError(message, "run the command again to decode the images again") from None
+            raise DataError(message, DECODE_AGAIN) from None
+
+    def _check(self, number: int, row: np.ndarray) -> None:
+        """Check the digest of a row that was read for the first time; repair it if it is wrong."""
+        if row_digest(row.data) == self.index.digest(number):
+            self._checked[number] = 1
+            return
+        if number not in self._repaired:
+            source_file = self.index[number]
+            self._repaired[number] = self.repair(source_file)
+            text = "the cached pixels of %a were damaged on disk: decoded again"
+            logging.getLogger(__name__).warning(text, source_file.path)
+            with suppress(OSError):
+                self._write(number, self._repaired[number])
+        row[:] = np.frombuffer(self._repaired[number], np.uint8)
+
+    def _write(self, number: int, content: bytes) -> None:
+        """Overwrite a damaged row, unless another process has replaced the file."""
+        with self.path.open("r+b", buffering=0) as file:
+            if os.path.samestat(os.fstat(file.fileno()), os.fstat(self._file.fileno())):
+                file.seek(number * self.row_bytes)
+                file.write(content)
 
 
-def open_rows(path: Path) -> RowFile | None:
+def open_rows(path: Path, repair: Repair = no_repair) -> RowFile | None:
     """Open a row file; None if it is missing or damaged."""
     try:
-        return RowFile(path)
-    except (OSError, ValueError):
+        return RowFile(path, repair)
+    except (OSError, DamagedRowsError):
         return None
 
 
 def read_metadata(path: Path) -> tuple[dict[str, Any], int]:
     """The metadata of a row file and its number of rows, without reading its index.
 
-    Errors: ValueError if the file is damaged, OSError.
+    Errors: DamagedRowsError if the file is damaged, OSError.
     """
     with path.open("rb") as file:
         footer = Footer.read(file)
         file.seek(-FOOTER.size - footer.metadata_bytes, os.SEEK_END)
         metadata = json.loads(file.read(footer.metadata_bytes))
     if not isinstance(metadata, dict):
-        raise ValueError("damaged")
+        raise DamagedRowsError("damaged")
     return metadata, footer.rows
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import torch
 
 from sepcnn.data.dataset import SPLITS, Dataset, InMemorySplit
 from sepcnn.data.files import decoding
+from sepcnn.data.hold_out import SplitRule, same_share_by_content
 from sepcnn.data.progress import ProgressCallback, no_progress
 from sepcnn.language.spec import Choice, Table
 from sepcnn.language.values import ImageShape
@@ -36,6 +38,8 @@ class Request:
     """called while images are read"""
     split: str | None = None
     """name of the only split that is needed, or `LAST`; None: all. A source may open more"""
+    split_rule: SplitRule = "content"
+    """what decides which images are held out"""
 
     def needed(self, existing: Iterable[str]) -> tuple[str, ...]:
         """Return which of the ``existing`` splits to open.
@@ -92,6 +96,25 @@ def hold_out(split: InMemorySplit, request: Request) -> tuple[InMemorySplit, InM
 
     Each class keeps at least one training image. Validation is None if no image is held out.
     """
+    if request.split_rule == "names":
+        validation = _drawn_by_position(split, request)
+    elif request.validation:
+        images = split.images.cpu().contiguous().flatten(1).numpy()
+        digests = [hashlib.blake2b(image.data, digest_size=16).hexdigest() for image in images]
+        held = same_share_by_content(
+            digests, split.labels.tolist(), request.validation, request.split_seed
+        )
+        validation = torch.tensor(held, dtype=torch.bool).nonzero().flatten()
+    else:
+        return split, None
+    if not len(validation):
+        return split, None
+    rest = torch.ones(len(split), dtype=torch.bool).index_fill_(0, validation, False)
+    return split.take(rest.nonzero().flatten()), split.take(validation)
+
+
+def _drawn_by_position(split: InMemorySplit, request: Request) -> torch.Tensor:
+    """The images held out by the rule of older runs, which separated equal images."""
     held: list[torch.Tensor] = []
     for label in range(int(split.labels.max()) + 1):
         members = (split.labels == label).nonzero().flatten()
@@ -99,8 +122,4 @@ def hold_out(split: InMemorySplit, request: Request) -> tuple[InMemorySplit, InM
         members = members[torch.randperm(len(members), generator=generator)]
         count = min(round(len(members) * request.validation), max(len(members) - 1, 0))
         held.append(members[:count])
-    validation = torch.cat(held).sort().values
-    if not len(validation):
-        return split, None
-    rest = torch.ones(len(split), dtype=torch.bool).index_fill_(0, validation, False)
-    return split.take(rest.nonzero().flatten()), split.take(validation)
+    return torch.cat(held).sort().values

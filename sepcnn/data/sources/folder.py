@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import compress
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,17 +14,18 @@ import torch
 from sepcnn.data.dataset import Dataset, Split, UnopenedSplit
 from sepcnn.data.files import decoding
 from sepcnn.data.files.decoding import ReadingRules
+from sepcnn.data.files.file_reading import StoredFormat
 from sepcnn.data.files.listing import ImageFile, Listing, list_images
 from sepcnn.data.files.on_disk import OnDiskSplit
 from sepcnn.data.files.opening import MAX_PIXELS, MEGAPIXEL
-from sepcnn.data.files.pixel_cache import DecodedImages, StoredFormat, decode
+from sepcnn.data.files.pixel_cache import DecodedImages, decode
 from sepcnn.data.files.resizing import Resize
+from sepcnn.data.files.split_files import split_files, split_of
 from sepcnn.data.files.value_range import listed, measured_range, values_note
 from sepcnn.data.sources.base import Request, Source
 from sepcnn.data.sources.folder_values import Columns, Layout, Patterns
 from sepcnn.errors import DataError
 from sepcnn.language.values import FilePath, ImageShape, Pair, PositiveNumber, ValueRange
-from sepcnn.randomness import key
 
 MAX_SHOWN = 10
 """number of files that a message lists"""
@@ -41,10 +41,10 @@ class Folder(Source):
     optionally split. Images are rotated upright according to EXIF and decoded once into the user's
     cache folder (`sepcnn cache`).
 
-    Without a validation split, an image is held out if a hash of its name (within the folder of its
-    class) and of ``data.split_seed`` is below ``data.validation``. So an image stays in its split
-    when others are added. If all images of a class would be held out, the one with the largest hash
-    stays in training as long as it is the only one.
+    Without a validation split, an image is held out if a hash of the content of its file and of
+    ``data.split_seed`` is below ``data.validation``. So equal files are in one split, and an image
+    stays in its split when it is renamed or others are added. Small classes keep at least one image
+    for training, and hold out at least one if ``data.validation`` of their images is 0.5 or more.
     """
 
     location_fields: ClassVar[tuple[str, ...]] = ("path", "labels", "columns", "layout", "exclude")
@@ -120,7 +120,7 @@ class Folder(Source):
         self.check(request.shape)
         listing = self.listing()
         training = (
-            split_files(listing.files, request)["train"] if self.value_range == "auto" else []
+            self.split_files(listing.files, request)["train"] if self.value_range == "auto" else []
         )
         rules = self.rules(training, request.shape[2])
         form = StoredFormat(self._stored(request.shape), self.resize, rules)
@@ -136,7 +136,10 @@ class Folder(Source):
         row_numbers = decoded.row_numbers()
         files = [file for file in opened if file.location in row_numbers]
         check_classes(files, listing, needed)
-        splits = split_files(files, request)
+        contents = {
+            file.location: decoded.rows.index.content(row_numbers[file.location]) for file in files
+        }
+        splits = self.split_files(files, request, contents)
         parts: dict[str, Split] = {
             name: on_disk(splits[name], decoded, row_numbers, listing.class_names, form)
             for name in splits
@@ -166,6 +169,16 @@ class Folder(Source):
         """List the images without opening them. Errors: `DataError`."""
         return list_images(self.path, self.labels, self.layout, self.exclude, self.columns)
 
+    def split_files(
+        self,
+        files: Iterable[ImageFile],
+        request: Request,
+        digests: Mapping[str, str] | None = None,
+    ) -> dict[str, list[ImageFile]]:
+        """The files of each split. ``digests`` of their contents; None: they are read."""
+        rule, share, seed = request.split_rule, request.validation, request.split_seed
+        return split_files(files, rule, share, seed, digests)
+
     def _source(self) -> str:
         """A name for the folder and its CSV, which have their own cache file."""
         return f"{self.path}, {self.labels}" if self.labels else str(self.path)
@@ -192,11 +205,6 @@ def more(count: int) -> str:
     return f" and {count:,} more" if count > 0 else ""
 
 
-def split_of(file: ImageFile) -> str:
-    """The split of a file; train if the images are not split."""
-    return file.split or "train"
-
-
 def check_classes(files: list[ImageFile], listing: Listing, splits: Collection[str]) -> None:
     """Check that each class has a readable training image, and each of ``splits`` any image.
 
@@ -214,36 +222,6 @@ def check_classes(files: list[ImageFile], listing: Listing, splits: Collection[s
             if ("train", name) not in left:
                 where = " in train" if split else ""
                 raise DataError(f"no image of class '{name}'{where} can be read")
-
-
-def split_files(files: Iterable[ImageFile], request: Request) -> dict[str, list[ImageFile]]:
-    """The files of each split; validation images are held out if there is no val split."""
-    splits: dict[str, list[ImageFile]] = {}
-    for file in files:
-        splits.setdefault(split_of(file), []).append(file)
-    if "train" in splits and "val" not in splits:
-        splits["train"], splits["val"] = hold_out(splits["train"], request)
-    return splits
-
-
-def hold_out(files: list[ImageFile], request: Request) -> tuple[list[ImageFile], list[ImageFile]]:
-    """Split files into training and validation images by a hash of their names.
-
-    Added files do not move others, with one exception: the image that a class kept for training
-    because all of its images would have been held out. No rule on names avoids this exception. An
-    image that is alone in its class must be for training; if it always stayed there, so would
-    every image, and none could be held out.
-    """
-    hashes = [key(request.split_seed, "validation", file.key) / (1 << 63) for file in files]
-    kept: dict[str, int] = {}
-    for index, file in enumerate(files):  # the image with the largest hash of each class
-        best = kept.setdefault(file.class_name, index)
-        if hashes[index] > hashes[best]:
-            kept[file.class_name] = index
-    always = set(kept.values())
-    held_out = [hashes[i] < request.validation and i not in always for i in range(len(files))]
-    train = [file for file, out in zip(files, held_out, strict=True) if not out]
-    return train, list(compress(files, held_out))
 
 
 def on_disk(

@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sepcnn.data.files import pixel_cache
-from sepcnn.data.files.pixel_cache import DecodedImages, StoredFormat, decode
+from sepcnn.data.files import file_reading, pixel_cache
+from sepcnn.data.files.decoding import ReadingRules
+from sepcnn.data.files.file_reading import StoredFormat
+from sepcnn.data.files.pixel_cache import DecodedImages, decode
 from sepcnn.data.progress import no_progress
 from sepcnn.errors import DataError
 from sepcnn.file_kind import COPY_AGAIN
@@ -42,13 +44,13 @@ def files(tmp_path: Path) -> list[Path]:
 def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Records the files that are decoded."""
     found: list[Path] = []
-    original = pixel_cache.read_image
+    original = file_reading.read_image
 
     def watched(path: Path, *arguments: Any, **options: Any) -> np.ndarray:
         found.append(path)
         return original(path, *arguments, **options)
 
-    monkeypatch.setattr(pixel_cache, "read_image", watched)
+    monkeypatch.setattr(file_reading, "read_image", watched)
     return found
 
 
@@ -149,7 +151,7 @@ def test_progress_counts_only_decoded_files(files: list[Path]) -> None:
 def test_a_file_that_changes_while_it_is_read(
     files: list[Path], home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = pixel_cache.read_image
+    original = file_reading.read_image
 
     def change(path: Path, *arguments: Any, **options: Any) -> np.ndarray:
         found = original(path, *arguments, **options)
@@ -157,7 +159,7 @@ def test_a_file_that_changes_while_it_is_read(
             path.write_bytes(b"other")
         return found
 
-    monkeypatch.setattr(pixel_cache, "read_image", change)
+    monkeypatch.setattr(file_reading, "read_image", change)
     with pytest.raises(DataError) as caught:
         decode_all(files)
     assert str(caught.value) == (
@@ -231,6 +233,104 @@ def test_a_damaged_row_is_detected_when_it_is_copied(
     os.utime(files[0])
     check(files)
     assert read == [files[0], files[9]]
+
+
+def damage(path: Path, row: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[FORM.row_bytes * row + 5] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_row_that_is_damaged_on_disk_is_decoded_again(
+    files: list[Path],
+    home: Path,
+    read: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("sepcnn.data.files.row_file.ROWS_CHECKED", 1)
+    check(files)
+    damage(rows_file(home), 9)
+    read.clear()
+    check(files)
+    assert read == [files[9]]
+    message = f"the cached pixels of {str(files[9])!a} were damaged on disk: decoded again"
+    assert caplog.messages == [message]
+    check(files)  # the row was repaired in the file
+    assert read == [files[9]]
+
+
+def test_a_damaged_row_of_a_file_that_is_gone_is_an_error(
+    files: list[Path], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sepcnn.data.files.row_file.ROWS_CHECKED", 1)
+    check(files)
+    damage(rows_file(home), 9)
+    result = decode_all(files)
+    files[9].write_bytes(b"")
+    with pytest.raises(DataError) as caught:
+        pixels(result, files)
+    assert str(caught.value) == (
+        f"the cached pixels of {files[9]} are damaged, and the file has changed\n"
+        "   restore the file, or start again with a new run"
+    )
+
+
+@pytest.mark.parametrize("count", [1, 18])
+def test_unreadable_files_are_read_once(
+    files: list[Path], home: Path, read: list[Path], count: int
+) -> None:
+    for file in files[:count]:
+        file.write_bytes(b"broken " + bytes(100))
+    first = decode_all(files).unreadable
+    assert list(first) == [str(file) for file in files[:count]]
+    read.clear()
+    again = decode_all(files).unreadable
+    assert list(again.items()) == list(first.items())
+    assert read == []
+    picture("red", 1).save(files[0])
+    assert list(decode_all(files).unreadable) == [str(file) for file in files[1:count]]
+    assert read == [files[0]]
+    (home / rows_file(home).with_suffix(".unreadable").name).write_text("{")
+    assert list(decode_all(files).unreadable) == [str(file) for file in files[1:count]]
+
+
+def test_a_larger_limit_reads_what_was_too_large(files: list[Path]) -> None:
+    small = StoredFormat(FORM.shape, FORM.resize, ReadingRules(max_pixels=10))
+    assert len(decode_all(files, small).unreadable) == len(files)
+    check(files)
+
+
+def test_an_error_of_the_disk_is_not_remembered(
+    files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path) -> bytes:
+        raise OSError(5, "Input/output error", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", fail)
+        assert len(decode_all(files).unreadable) == len(files)
+    assert decode_all(files).unreadable == {}
+
+
+def test_a_large_file_is_hashed_without_reading_it_whole(
+    files: list[Path], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = [decode_all(files).rows.index[number] for number in range(len(files))]
+    shutil.rmtree(home)
+    monkeypatch.setattr("sepcnn.data.files.file_reading.READ_AT_ONCE", 10)
+    assert [decode_all(files).rows.index[number] for number in range(len(files))] == whole
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), OSError("a bug")])
+def test_an_error_of_the_program_is_not_taken_for_one_of_the_cache(
+    files: list[Path], error: Exception
+) -> None:
+    def fail(_done: int, _total: int) -> None:
+        raise error
+
+    with pytest.raises(type(error), match="a bug"):
+        decode([str(file) for file in files], FORM, "photos", fail)
 
 
 def test_a_cache_file_truncated_during_training_is_an_error(files: list[Path], home: Path) -> None:
@@ -310,22 +410,22 @@ def test_images_that_do_not_fit_into_memory_are_refused(
 BUILD = """
 import signal, sys, time
 from pathlib import Path
-from sepcnn.data.files import pixel_cache
+from sepcnn.data.files import file_reading, pixel_cache
 
-original = pixel_cache.read_image
+original = file_reading.read_image
 
 def slow(path, *arguments, **options):
     print("read", flush=True)
     time.sleep({seconds})
     return original(path, *arguments, **options)
 
-pixel_cache.read_image = slow
+file_reading.read_image = slow
 # A background process of a shell ignores SIGINT.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 source = str(Path(sys.argv[1]).parents[1])
 try:
     found = pixel_cache.decode(
-        sys.argv[1:], pixel_cache.StoredFormat((12, 12, 3), "crop"), source, lambda *_: None
+        sys.argv[1:], file_reading.StoredFormat((12, 12, 3), "crop"), source, lambda *_: None
     )
 except KeyboardInterrupt:
     sys.exit(130)

@@ -10,15 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
 from sepcnn.config.loading import config_from_node, load_config
 from sepcnn.data.dataset import Dataset, Split
-from sepcnn.data.files.listing import ImageFile
 from sepcnn.data.sources.base import Request
-from sepcnn.data.sources.folder import Folder, hold_out
+from sepcnn.data.sources.folder import Folder
 from sepcnn.errors import ConfigError, DataError
 from sepcnn.language.yaml_reader import parse
 from sepcnn.randomness import key as random_key
@@ -153,44 +150,35 @@ def test_adding_and_removing_images_moves_no_other(root: Path) -> None:
     assert names(now.val) - everyone
 
 
-def photo(name: str) -> ImageFile:
-    class_name, key = name.split("/")
-    return ImageFile(Path(name), name, key, class_name, None)
+def test_the_content_decides_and_not_the_name(root: Path) -> None:
+    before = {root / name: (root / name).read_bytes() for name in names(opened(root).val)}
+    for path in list(root.rglob("*.jpg")):
+        path.rename(path.with_name(f"other {path.name}"))
+    after = {root / name: (root / name).read_bytes() for name in names(opened(root).val)}
+    assert sorted(before.values()) == sorted(after.values())
 
 
-def is_below(file: ImageFile, share: float) -> bool:
-    return random_key(3, "validation", file.key) < share * 2**63
+def test_identical_files_are_in_one_split(root: Path) -> None:
+    for path in list(root.rglob("*.jpg")):
+        shutil.copy(path, path.with_name(f"copy of {path.name}"))
+        if path.parent.name == "red":
+            shutil.copy(path, root / "blue" / f"red {path.name}")
+    data = opened(root)
+    assert data.val is not None
+    train, val = (
+        {(root / name).read_bytes() for name in names(part)} for part in (data.train, data.val)
+    )
+    assert val
+    assert not train & val
 
 
-NAMES = st.builds("{}/{}.jpg".format, st.sampled_from(["cat", "dog", "fox"]), st.integers(0, 999))
-
-
-@settings(deadline=None)
-@given(names=st.lists(NAMES, unique=True, min_size=1, max_size=40), share=st.floats(0, 0.999))
-def test_adding_images_in_any_order_moves_no_other(names: list[str], share: float) -> None:
-    """Except the image that a class keeps if all of its images would be held out."""
-    request, files = Request(SHAPE, share, 3), list(map(photo, names))
-    before: set[ImageFile] = set()
-    for count, added in enumerate(files, 1):
-        train, val = map(set, hold_out(files[:count], request))
-        assert train | val == set(files[:count])
-        assert not train & val
-        others = [file for file in files[: count - 1] if file.class_name == added.class_name]
-        moved = val & before
-        if moved:
-            assert len(moved) == 1
-            assert moved <= set(others)
-            assert all(is_below(file, share) for file in others)
-        assert not (set(files[: count - 1]) - before) & train  # what is held out stays so
-        assert {file.class_name for file in train} == {file.class_name for file in files[:count]}
-        before = train
-    for file in files:  # all follow the rule, and no class keeps more than the one
-        if not is_below(file, share):
-            assert file in before
-    kept = [file.class_name for file in before if is_below(file, share)]
-    assert len(kept) == len(set(kept))
-    assert not {f.class_name for f in files if not is_below(f, share)} & set(kept)
-    assert set(hold_out(files[::-1], request)[0]) == before
+def test_the_split_of_an_older_run_is_by_names(root: Path) -> None:
+    rule = {"split_rule": "names"}
+    request = Request(SHAPE, 0.25, 0, **rule)  # type: ignore[arg-type]
+    found = names(Folder(path=root).open(request).val)
+    keys = sorted(path.name for path in (root / "red").iterdir())
+    below = {name for name in keys if random_key(0, "validation", name) < 2**61}
+    assert found == {f"{colour}/{name}" for colour in COLOURS for name in below}
 
 
 def test_the_split_seed_decides_what_is_held_out(root: Path) -> None:
@@ -324,14 +312,14 @@ def test_nothing_is_decoded_twice(root: Path, monkeypatch: pytest.MonkeyPatch) -
     opened(root)
     picture("red", 50).save(root / "red" / "000.jpg")
     read: list[Path] = []
-    from sepcnn.data.files import pixel_cache
+    from sepcnn.data.files import file_reading
 
     def count(path: Path, *arguments: Any, **options: Any) -> np.ndarray:
         read.append(path)
         return original(path, *arguments, **options)
 
-    original = pixel_cache.read_image
-    monkeypatch.setattr(pixel_cache, "read_image", count)
+    original = file_reading.read_image
+    monkeypatch.setattr(file_reading, "read_image", count)
     opened(root)
     assert read == [root / "red" / "000.jpg"]
     opened(root, validation=0.5)
