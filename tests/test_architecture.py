@@ -35,7 +35,7 @@ ONLY_IMPORTER = {
     "yaml": "language.yaml_reader",
     "rich": "cli.console",
     "tqdm": "cli.console",
-    "imagehash": "data.files.inspection",
+    "imagehash": "data.inspection",
     "keras": None,
 }
 NAMES_OF_NOTHING = {"utils", "util", "common", "helpers", "helper", "misc"}

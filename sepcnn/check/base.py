@@ -9,7 +9,7 @@ from typing import Any, Literal
 from sepcnn.backends.machine import Machine
 from sepcnn.config.config import Config
 from sepcnn.data.dataset import Dataset
-from sepcnn.data.files.inspection import InspectedImage
+from sepcnn.data.inspection import InspectedImage
 from sepcnn.errors import SepcnnError
 from sepcnn.nn.graph import Graph
 from sepcnn.training.memory import memory_of_step

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sepcnn.check.base import CheckContext, Finding, Severity, images
 from sepcnn.data.dataset import Dataset
-from sepcnn.data.files.inspection import ImageProperties, InspectedImage, imagehash_installed
+from sepcnn.data.inspection import ImageProperties, InspectedImage, imagehash_installed
 
 NEAR_BITS = 40
 """largest number of differing bits, of 256, between perceptual hashes of near duplicates: copies

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sized
 
 from sepcnn.check.base import CheckContext, Finding, Severity, images
-from sepcnn.data.files.inspection import COMMON_SHARE, MAX_CUT, InspectedImage
-from sepcnn.data.files.value_range import suspicions
+from sepcnn.data.decoding.value_range import suspicions
+from sepcnn.data.inspection import COMMON_SHARE, MAX_CUT, InspectedImage
 from sepcnn.data.sources.folder import Folder, setting_hint
 from sepcnn.wording import counted
 

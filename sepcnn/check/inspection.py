@@ -10,8 +10,8 @@ from sepcnn.check.base import CheckContext, Finding
 from sepcnn.config.config import Config
 from sepcnn.config.loading import check_data
 from sepcnn.data.dataset import Dataset
-from sepcnn.data.files.inspection import InspectedImage, ListedImage, inspect_images
-from sepcnn.data.files.value_range import NOTE
+from sepcnn.data.decoding.value_range import NOTE
+from sepcnn.data.inspection import InspectedImage, ListedImage, inspect_images
 from sepcnn.data.progress import ProgressCallback, no_progress
 from sepcnn.data.sources.base import Request
 from sepcnn.data.sources.folder import Folder

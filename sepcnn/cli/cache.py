@@ -8,7 +8,7 @@ import click
 
 from sepcnn.cache import DOWNLOADS, CacheFile, cache_files, cache_folder, remove
 from sepcnn.cli import console
-from sepcnn.data.files.row_file import read_metadata
+from sepcnn.data.cache.row_file import read_metadata
 from sepcnn.wording import counted
 
 SECONDS_A_DAY = 86_400

@@ -14,9 +14,9 @@ from sepcnn.cli import console
 from sepcnn.cli.options import PATH
 from sepcnn.config.json_schema import schema
 from sepcnn.config.loading import load_config
-from sepcnn.data.files.folder_tree import read_tree
-from sepcnn.data.files.listing import Listing
-from sepcnn.data.files.reading import LayoutError, is_layout
+from sepcnn.data.listing.folder_tree import read_tree
+from sepcnn.data.listing.given_layout import LayoutError, is_layout
+from sepcnn.data.listing.listing import Listing
 from sepcnn.errors import DataError, InputError, StorageError
 from sepcnn.language.node import FORBIDDEN
 from sepcnn.manual.terminal import columns

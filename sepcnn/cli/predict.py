@@ -14,7 +14,7 @@ import numpy as np
 from sepcnn.backends import machine
 from sepcnn.cli import console
 from sepcnn.cli.options import PATH, as_json
-from sepcnn.data.files.listing import find_images_and_rest
+from sepcnn.data.listing.listing import find_images_and_rest
 from sepcnn.errors import DataError
 from sepcnn.results.copies import UNSURE, SortedCopies, check_folders, outside
 from sepcnn.results.csv_file import (

@@ -10,8 +10,9 @@ from pathlib import Path
 from statistics import mean, median
 
 from sepcnn.data.class_balance import NOTABLE_IMBALANCE
-from sepcnn.data.files.decoding import ReadingRules
-from sepcnn.data.files.inspection import (
+from sepcnn.data.decoding.reading import ReadingRules
+from sepcnn.data.decoding.value_range import needed_range
+from sepcnn.data.inspection import (
     COMMON_SHARE,
     MAX_CUT,
     ImageProperties,
@@ -19,8 +20,7 @@ from sepcnn.data.files.inspection import (
     inspect_image,
     inspect_images,
 )
-from sepcnn.data.files.listing import Listing, list_images
-from sepcnn.data.files.value_range import needed_range
+from sepcnn.data.listing.listing import Listing, list_images
 from sepcnn.data.progress import ProgressCallback, no_progress
 from sepcnn.errors import ConfigError, DataError
 from sepcnn.language.edit import yaml_scalar

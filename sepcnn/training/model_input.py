@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sepcnn.data.files.in_memory import bytes_of_array, bytes_of_image
+from sepcnn.data.decoding.in_memory import bytes_of_array, bytes_of_image
 from sepcnn.data.sources.base import Source
 from sepcnn.errors import DataError
 from sepcnn.language.values import ImageShape

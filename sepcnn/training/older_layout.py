@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from sepcnn.config.config import Config
-from sepcnn.data.files.reading import LayoutError
+from sepcnn.data.listing.given_layout import LayoutError
 from sepcnn.data.sources.folder import Folder
 from sepcnn.errors import ConfigError
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from sepcnn.check import duplicates
-from sepcnn.data.files import inspection
+from sepcnn.data import inspection
 from tests.check.photos import check, kinds, photo, write_config, write_photos
 from tests.conftest import SHARED_DATA
 

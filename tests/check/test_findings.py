@@ -11,7 +11,7 @@ from PIL import Image
 
 from sepcnn.check import CHECKS, findings, step
 from sepcnn.config import loading
-from sepcnn.data.files.inspection import upright_size
+from sepcnn.data.inspection import upright_size
 from tests.check.photos import NET, check, context_of, kinds, photo, write_config, write_photos
 from tests.conftest import CONFIGS
 

@@ -14,9 +14,9 @@ import pytest
 
 from sepcnn.cli import console
 from sepcnn.cli.progress import epoch_line
-from sepcnn.data.files import file_reading
-from sepcnn.data.files.decoding import read_image
-from sepcnn.data.files.row_file import RowFile
+from sepcnn.data.cache import file_reading
+from sepcnn.data.cache.row_file import RowFile
+from sepcnn.data.decoding.reading import read_image
 from sepcnn.training import checkpoint
 from sepcnn.training.prediction import load_predictor
 from sepcnn.training.records import EpochRecord, Scores

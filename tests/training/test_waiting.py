@@ -22,9 +22,9 @@ from sepcnn.backends.machine import Machine
 from sepcnn.config.config import Config
 from sepcnn.config.loading import load_config
 from sepcnn.data.augmentation import AUGMENTATIONS
+from sepcnn.data.cache.on_disk import OnDiskSplit
+from sepcnn.data.cache.pixel_cache import MemoryRows
 from sepcnn.data.dataset import InMemorySplit, Split
-from sepcnn.data.files.on_disk import OnDiskSplit
-from sepcnn.data.files.pixel_cache import MemoryRows
 from sepcnn.nn.layers import LAYERS
 from sepcnn.nn.losses import LOSSES
 from sepcnn.nn.optimizers import OPTIMIZERS

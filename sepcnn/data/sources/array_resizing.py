@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from sepcnn.backends.machine import free_memory
 from sepcnn.data.dataset import InMemorySplit
-from sepcnn.data.files.resizing import Resize
+from sepcnn.data.decoding.resizing import Resize
 from sepcnn.errors import DataError
 from sepcnn.language.values import ImageShape
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from sepcnn.data.dataset import SPLITS, Dataset, InMemorySplit
-from sepcnn.data.files import decoding
+from sepcnn.data.decoding import reading
 from sepcnn.data.hold_out import SplitRule, same_share_by_content
 from sepcnn.data.progress import ProgressCallback, no_progress
 from sepcnn.language.spec import Choice, Table
@@ -76,7 +76,7 @@ class Source(Choice):
 
         ``content`` are the bytes of the file, if they are in memory. Errors: `DataError`.
         """
-        return decoding.read_image(path, shape, content=content)
+        return reading.read_image(path, shape, content=content)
 
     def trained_as(self, trained: Source) -> Source:
         """This source with what ``trained``, the source of a model, measured on training images."""

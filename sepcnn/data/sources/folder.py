@@ -11,17 +11,17 @@ from typing import ClassVar
 import numpy as np
 import torch
 
+from sepcnn.data.cache.file_reading import StoredFormat
+from sepcnn.data.cache.on_disk import OnDiskSplit
+from sepcnn.data.cache.pixel_cache import DecodedImages, decode
 from sepcnn.data.dataset import Dataset, Split, UnopenedSplit
-from sepcnn.data.files import decoding
-from sepcnn.data.files.decoding import ReadingRules
-from sepcnn.data.files.file_reading import StoredFormat
-from sepcnn.data.files.listing import ImageFile, Listing, list_images
-from sepcnn.data.files.on_disk import OnDiskSplit
-from sepcnn.data.files.opening import MAX_PIXELS, MEGAPIXEL
-from sepcnn.data.files.pixel_cache import DecodedImages, decode
-from sepcnn.data.files.resizing import Resize
-from sepcnn.data.files.split_files import split_files, split_of
-from sepcnn.data.files.value_range import listed, measured_range, values_note
+from sepcnn.data.decoding import reading
+from sepcnn.data.decoding.opening import MAX_PIXELS, MEGAPIXEL
+from sepcnn.data.decoding.reading import ReadingRules
+from sepcnn.data.decoding.resizing import Resize
+from sepcnn.data.decoding.value_range import listed, measured_range, values_note
+from sepcnn.data.listing.listing import ImageFile, Listing, list_images
+from sepcnn.data.listing.split_files import split_files, split_of
 from sepcnn.data.sources.base import Request, Source
 from sepcnn.data.sources.folder_values import Columns, Layout, Patterns
 from sepcnn.errors import DataError
@@ -93,7 +93,7 @@ class Folder(Source):
         return (*(self.stored_size or shape[:2]), shape[2])
 
     def read_image(self, path: Path, shape: ImageShape, content: bytes | None = None) -> np.ndarray:
-        stored = decoding.read_image(
+        stored = reading.read_image(
             path, self._stored(shape), self.resize, self.rules(), content=content
         )
         top, left = ((stored.shape[axis] - shape[axis]) // 2 for axis in (0, 1))
@@ -161,7 +161,7 @@ class Folder(Source):
             val,
             test,
             tuple(notes),
-            decoding.decoder(),
+            reading.decoder(),
             rules.value_range,
         )
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import PlainValidator, WithJsonSchema
 
-from sepcnn.data.files.reading import PATTERN, is_layout
+from sepcnn.data.listing.given_layout import PATTERN, is_layout
 from sepcnn.language.messages import invalid, quote
 
 

@@ -12,8 +12,8 @@ from pydantic import PlainValidator, WithJsonSchema, model_validator
 
 from sepcnn.cache import DOWNLOADS, cache_folder
 from sepcnn.data.dataset import Dataset, InMemorySplit
-from sepcnn.data.files import decoding
-from sepcnn.data.files.resizing import Resize
+from sepcnn.data.decoding import reading
+from sepcnn.data.decoding.resizing import Resize
 from sepcnn.data.sources.array_resizing import resized_split
 from sepcnn.data.sources.base import Request, Source, hold_out
 from sepcnn.data.sources.published.array_catalogue import ARRAY_SETS, EMNIST
@@ -97,7 +97,7 @@ class Torchvision(Source):
             raise DataError(message, f"write input_shape: {own}")
 
     def read_image(self, path: Path, shape: ImageShape, content: bytes | None = None) -> np.ndarray:
-        return decoding.read_image(path, shape, self.resize, content=content)
+        return reading.read_image(path, shape, self.resize, content=content)
 
     def open(self, request: Request) -> Dataset:
         self.check(request.shape)

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from sepcnn.data.dataset import InMemorySplit
-from sepcnn.data.files.resizing import Resize
+from sepcnn.data.decoding.resizing import Resize
 from sepcnn.data.sources import array_resizing
 from sepcnn.data.sources.array_resizing import resize_images, resized_split
 from sepcnn.errors import DataError

@@ -312,7 +312,7 @@ def test_nothing_is_decoded_twice(root: Path, monkeypatch: pytest.MonkeyPatch) -
     opened(root)
     picture("red", 50).save(root / "red" / "000.jpg")
     read: list[Path] = []
-    from sepcnn.data.files import file_reading
+    from sepcnn.data.cache import file_reading
 
     def count(path: Path, *arguments: Any, **options: Any) -> np.ndarray:
         read.append(path)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sepcnn.data.files.locks import locked
+from sepcnn.data.cache.locks import locked
 from sepcnn.errors import DataError, StorageError
 from sepcnn.file_kind import identify
 

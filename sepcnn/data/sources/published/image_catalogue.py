@@ -5,7 +5,7 @@ Addresses and MD5 are from torchvision 0.29.
 
 from __future__ import annotations
 
-from sepcnn.data.files.listing import natural_key
+from sepcnn.data.listing.listing import natural_key
 from sepcnn.data.sources.published.download import PublishedFile
 from sepcnn.data.sources.published.image_sets import (
     ImageFolderSet,

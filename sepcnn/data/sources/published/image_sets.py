@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from sepcnn.cache import cache_folder, keep
 from sepcnn.data.dataset import Dataset
-from sepcnn.data.files.resizing import Resize
+from sepcnn.data.decoding.resizing import Resize
 from sepcnn.data.sources.base import Request
 from sepcnn.data.sources.folder import Folder
 from sepcnn.data.sources.published.array_files import read_bytes, read_matlab, require_scipy

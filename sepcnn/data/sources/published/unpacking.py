@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from sepcnn.data.files.locks import locked
+from sepcnn.data.cache.locks import locked
 from sepcnn.data.sources.published.download import lock_of
 from sepcnn.errors import DataError, StorageError
 

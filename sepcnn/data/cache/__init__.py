@@ -1,0 +1,1 @@
+"""Decoded images, stored once for all later commands."""

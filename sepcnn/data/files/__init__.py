@@ -1,1 +1,0 @@
-"""Image files: listing, decoding, and the cache of decoded pixels."""

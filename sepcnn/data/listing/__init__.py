@@ -1,0 +1,1 @@
+"""Which files are images, and their classes and splits."""
