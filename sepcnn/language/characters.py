@@ -16,7 +16,6 @@ from sepcnn.language.node import LINE_BREAK, Page
 
 MAX_PROBLEMS = 10
 """lines that are reported"""
-NO_BREAK_SPACE = "\xa0"
 IN_COMMENTS = re.compile("[\x85\u2028\u2029\ufeff]")
 """characters that are harmless in a comment, although PyYAML takes them for line breaks or text"""
 _SPACES = "\xa0\u1680\u2000-\u200a\u202f\u205f\u3000"

@@ -93,12 +93,6 @@ def read_tree(root: Path, exclude: Sequence[str] = ()) -> FolderTree:
     return trees[0]
 
 
-def walk_images(folder: Path) -> Iterator[Path]:
-    """Yield the image files of a folder and its subfolders. Errors: `DataError`."""
-    for tree in walk_folders(folder):
-        yield from map(Path, tree.images)
-
-
 def walk_folders(root: Path, exclude: Sequence[str] = ()) -> Iterator[FolderTree]:
     """Yield a folder and its subfolders, each with its images and with the subfolders seen so far.
 
