@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ from sepcnn.training import metrics
 from sepcnn.training.metrics import ClassMetrics
 from sepcnn.training.records import Scores
 
-PIXELS_A_BATCH = 1 << 20
+PIXELS_PER_BATCH = 1 << 20
 """pixels per evaluation batch, about: fast enough, and small in memory"""
 
 
@@ -67,24 +68,33 @@ def to_input(images: torch.Tensor) -> torch.Tensor:
     return images.permute(0, 3, 1, 2).float()
 
 
+@contextmanager
+def inference(net: Net) -> Iterator[None]:
+    """Use the model in inference mode, then restore its mode."""
+    was_training = net.training
+    net.eval()
+    try:
+        yield
+    finally:
+        net.train(was_training)
+
+
 @torch.no_grad()
 def logits_of(net: Net, split: Split) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits, float32 [N, classes], and labels, int64 [N], of a split, on the CPU."""
-    was_training = net.training
-    net.eval()
     logits, labels = [], []
     height, width, _ = net.graph.input_shape
     size = batch_size(net.graph.input_shape)
-    for indices in torch.arange(len(split)).split(size):
-        batch = split.read(indices)
-        logits.append(net.logits(to_input(centre_crop(batch.images, (height, width)))))
-        labels.append(batch.labels)
-    net.train(was_training)
+    with inference(net):
+        for indices in torch.arange(len(split)).split(size):
+            batch = split.read(indices)
+            logits.append(net.logits(to_input(centre_crop(batch.images, (height, width)))))
+            labels.append(batch.labels)
     return torch.cat(logits).cpu(), torch.cat(labels).cpu()
 
 
 def batch_size(shape: tuple[int, ...]) -> int:
-    return max(1, min(256, PIXELS_A_BATCH // (shape[0] * shape[1])))
+    return max(1, min(256, PIXELS_PER_BATCH // (shape[0] * shape[1])))
 
 
 def score(net: Net, split: Split, loss: Loss) -> Scores:

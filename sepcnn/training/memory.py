@@ -28,9 +28,10 @@ def memory_of_step(config: Config, graph: Graph, machine: Machine, images: int) 
     backward pass. A model that does not fit into memory with `TRIAL_IMAGES` images is not run:
     then all outputs of its layers count.
     """
-    trained = summarize(graph).total("trainable_params")
+    summary = summarize(graph)
+    trained = summary.total("trainable_params")
     slots = len(config.train.optimizer.slot_names())
-    weights = FLOAT_BYTES * (summarize(graph).total("params") + trained * (1 + slots))
+    weights = FLOAT_BYTES * (summary.total("params") + trained * (1 + slots))
     outputs = FLOAT_BYTES * sum(math.prod(leaf.shape) for leaf in graph.leaves)
     free = free_memory(machine.device)
     if free is not None and weights + 2 * TRIAL_IMAGES * outputs > free:
@@ -59,4 +60,4 @@ def kept_bytes(config: Config, graph: Graph, machine: Machine) -> float:
         _logits, loss = step.forward(net, batch)
     weights = {tensor.untyped_storage().data_ptr() for tensor in state.tensors().values()}
     del loss  # it kept the tensors alive, so that no address was used twice
-    return sum(size for at, size in sizes.items() if at not in weights) / TRIAL_IMAGES
+    return sum(size for address, size in sizes.items() if address not in weights) / TRIAL_IMAGES

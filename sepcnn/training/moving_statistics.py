@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeGuard
 
@@ -16,7 +15,7 @@ from sepcnn.data.batch import centre_crop
 from sepcnn.data.dataset import Split
 from sepcnn.nn.layers.normalization import BatchNormalizationModule, BatchRenormalizationModule
 from sepcnn.nn.model import Net, PlainExecutor
-from sepcnn.training.evaluation import batch_size, to_input
+from sepcnn.training.evaluation import batch_size, inference, to_input
 from sepcnn.training.loop import epoch_order
 
 IMAGES_TO_RECALIBRATE = 10_000
@@ -140,14 +139,3 @@ def compare_statistics(net: Net, images: Split, config: Config) -> Comparison:
             moving += int((net.logits(x).argmax(1) == labels).sum())
             of_batch += int((net.logits(x, BatchStatistics()).argmax(1) == labels).sum())
     return Comparison(len(order), moving / len(order), of_batch / len(order))
-
-
-@contextmanager
-def inference(net: Net) -> Iterator[None]:
-    """Use the model in inference mode, then restore its mode."""
-    was_training = net.training
-    net.eval()
-    try:
-        yield
-    finally:
-        net.train(was_training)

@@ -56,7 +56,7 @@ def test_evaluation_changes_nothing(net: Net, dataset: Dataset) -> None:
 
 def test_batches_do_not_matter(net: Net, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, _ = evaluation.logits_of(net, dataset.train)
-    monkeypatch.setattr(evaluation, "PIXELS_A_BATCH", 7 * 12 * 12)
+    monkeypatch.setattr(evaluation, "PIXELS_PER_BATCH", 7 * 12 * 12)
     parts, _ = evaluation.logits_of(net, dataset.train)
     torch.testing.assert_close(parts, whole, rtol=1e-5, atol=1e-6)
 

@@ -103,7 +103,7 @@ def test_arrays_of_the_input_shape_are_used_unchanged(tmp_path: Path) -> None:
 def test_batches_are_the_same_in_every_form(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluation, "PIXELS_A_BATCH", 3 * 12 * 12)
+    monkeypatch.setattr(evaluation, "PIXELS_PER_BATCH", 3 * 12 * 12)
     predictor = of_photos(tmp_path)
     pixels = np.random.default_rng(0).integers(0, 256, (8, 12, 12, 3), dtype=np.uint8)
     parts = [probabilities_of_pixels(predictor, pixels[i : i + 3]) for i in (0, 3, 6)]
@@ -334,7 +334,7 @@ def test_results_keep_the_order_of_the_images(predictor: Predictor, tmp_path: Pa
 def test_images_are_read_while_results_are_used(
     predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluation, "PIXELS_A_BATCH", 4 * 12 * 12)
+    monkeypatch.setattr(evaluation, "PIXELS_PER_BATCH", 4 * 12 * 12)
     taken = 0
 
     def images() -> Any:
