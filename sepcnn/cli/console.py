@@ -245,10 +245,8 @@ class ReadingProgress:
             return
         if self.bar is None:
             self.bar = new_bar(total)
-        self.bar.n, self.bar.total = (
-            done,
-            total,
-        )  # the total changes from files to examine to files to decode
+        # The total changes from files to examine to files to decode.
+        self.bar.n, self.bar.total = done, total
         self.bar.set_description_str(text)
 
 

@@ -26,7 +26,7 @@ from sepcnn.training.checkpoint import BEST
 from sepcnn.training.evaluation import Evaluation
 from sepcnn.training.older_layout import layout_hints, other_classes_hint
 from sepcnn.training.records import finite
-from sepcnn.wording import counted
+from sepcnn.wording import counted, listed
 
 DEVICE = "train.device"
 ALL_SPLITS = "all"
@@ -178,9 +178,8 @@ def open_data(settings: Config, class_names: tuple[str, ...], split: str | None)
         raise DataError(error.message, hint) from None
     notes = list(dataset.notes)
     if missing := [name for name in class_names if name not in dataset.class_names]:
-        more = f" and {len(missing) - MAX_NAMED} more" if len(missing) > MAX_NAMED else ""
-        named = ", ".join(missing[:MAX_NAMED])
-        notes += [f"the data has no images of these classes of the model: {named}{more}"]
+        named = listed(missing, MAX_NAMED)
+        notes += [f"the data has no images of these classes of the model: {named}"]
     console.notes(notes)
     return numbered
 
@@ -194,17 +193,18 @@ def difference(dataset: Dataset, names: Sequence[str], facts: dict[str, Any]) ->
     """Return how the images differ from those of the run; empty if they are the same."""
     changed, counts = dataset.changed_splits(names, facts), facts["counts"]
     if new := [name for name in changed if name not in counts]:
-        return f"the run had no {listed(new)} images"
+        return f"the run had no {joined(new)} images"
     if not changed:
         return ""
     then = sum(counts[name] for name in changed)
     now = sum(len(dataset.split(name)) for name in changed)
     reasons = [f"{then:,} then, {now:,} now", dataset.decoder_change(facts)]
     how = "; ".join(filter(None, reasons))
-    return f"the {listed(changed)} images differ from those of the run ({how})"
+    return f"the {joined(changed)} images differ from those of the run ({how})"
 
 
-def listed(names: Sequence[str]) -> str:
+def joined(names: Sequence[str]) -> str:
+    """Return ``train``, ``train and val`` or ``train, val and test``."""
     *others, last = names
     return f"{', '.join(others)} and {last}" if others else last
 

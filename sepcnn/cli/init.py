@@ -26,7 +26,7 @@ from sepcnn.wording import counted, listed, shell_command
 STARTER = "starter.yaml"
 SCHEMA = "sepcnn.schema.json"
 CONFIG_SUFFIXES = {".yaml", ".yml", ".json"}
-"""files that do not count as images that cannot be read"""
+"""suffixes of files that may be in a folder that counts as empty"""
 
 
 @click.command(name="init")

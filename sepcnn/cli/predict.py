@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def command(
     results: list[Result] = []
     failed = False
     try:
-        for result in in_order(errors, predict(predictor, files, top, prints)):
+        for result in chain(errors, predict(predictor, files, top, prints)):
             if copies and "error" not in result:
                 copy(copies, result, min_probability or 0)
             failed |= "error" in result
@@ -154,11 +155,6 @@ def copy(copies: SortedCopies, result: Result, min_probability: float) -> None:
     except DataError as error:
         del result["predictions"]
         result["error"] = error.message
-
-
-def in_order(errors: list[Result], results: Iterator[Result]) -> Iterator[Result]:
-    yield from errors
-    yield from results
 
 
 def ranking(row: np.ndarray, names: tuple[str, ...], top: int) -> list[dict[str, Any]]:

@@ -22,9 +22,12 @@ _immediate: list[int] = []
 
 def handle() -> None:
     """Make `SIGNALS` raise KeyboardInterrupt, except those that the process ignores."""
-    for number in SIGNALS:
-        if signal.getsignal(number) not in (signal.SIG_IGN, None):
-            signal.signal(number, _interrupt)
+    for number in _not_ignored():
+        signal.signal(number, _interrupt)
+
+
+def _not_ignored() -> list[int]:
+    return [n for n in SIGNALS if signal.getsignal(n) not in (signal.SIG_IGN, None)]
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -67,9 +70,8 @@ class StopRequest:
         self.previous: dict[int, Any] = {}
 
     def __enter__(self) -> StopRequest:
-        for number in SIGNALS:
-            if signal.getsignal(number) not in (signal.SIG_IGN, None):
-                self.previous[number] = signal.signal(number, self._handle)
+        for number in _not_ignored():
+            self.previous[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *_: object) -> None:
