@@ -139,6 +139,8 @@ class Folder(Source):
         contents = {
             file.location: decoded.rows.index.content(row_numbers[file.location]) for file in files
         }
+        if any(file.split == "val" for file in listing.files):  # perhaps not among the opened files
+            request = replace(request, validation=0.0)
         splits = self.split_files(files, request, contents)
         parts: dict[str, Split] = {
             name: on_disk(splits[name], decoded, row_numbers, listing.class_names, form)

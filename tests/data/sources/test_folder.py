@@ -87,6 +87,17 @@ def test_a_larger_stored_size_is_centre_cropped_for_prediction(root: Path) -> No
     np.testing.assert_array_equal(stored[0, 1:13, 2:14].numpy(), single)
 
 
+def test_only_train_opened_is_all_of_train(tmp_path: Path) -> None:
+    rows = ["path,label,split"]
+    for index in range(40):
+        Image.new("RGB", (8, 8), (index, 0, 0)).save(tmp_path / f"{index}.png")
+        rows.append(f"{index}.png,{'ab'[index % 2]},{'train' if index < 36 else 'val'}")
+    table = tmp_path / "labels.csv"
+    table.write_text("\n".join(rows))
+    data = Folder(path=tmp_path, labels=table).open(Request(SHAPE, 0.5, 0, split="train"))
+    assert len(data.train) == 36
+
+
 def test_split_folders_are_used(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "photos", count=2, splits=("train", "valid", "test"))
     data = opened(root)
