@@ -89,10 +89,12 @@ def read_bands(path: Path, content: bytes | None = None) -> Bands | None:
             directory.load(file)
             tags = dict(directory)
             bits = set(tags.get(BITS, (1,)))
+            whole_bytes = all(width % 8 == 0 for width in bits)
             formats = set(tags.get(SAMPLE_FORMAT, (1,)))
             dtype = np.dtype(f"{KINDS[formats.pop()]}{bits.pop() // 8}")
             count = int(tags.get(SAMPLES, 1))
-            plain = not bits and not formats and tags.get(COMPRESSION, 1) in COMPRESSIONS
+            plain = whole_bytes and not bits and not formats
+            plain = plain and tags.get(COMPRESSION, 1) in COMPRESSIONS
             bands = Bands(
                 "<" if head[:2] == b"II" else ">",
                 tags,

@@ -209,3 +209,11 @@ def test_the_limit_counts_the_bytes_of_all_bands() -> None:
     rules = ReadingRules(max_pixels=100_000)
     with pytest.raises(DataError, match=r"100×100 pixels: 1 megapixels to decode, more than"):
         read_image(Path("a.tif"), (8, 8, 20), rules=rules, content=content)
+
+
+def test_bands_of_12_bits_are_refused() -> None:
+    content = tiff(noise("u1", 5))
+    packed = content.replace(struct.pack("<5I", *[8] * 5), struct.pack("<5I", *[12] * 5))
+    assert packed != content
+    with pytest.raises(DataError):
+        read(packed, (7, 5, 5))
