@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,12 @@ def test_other_files_without_suffix_are_no_images(tmp_path: Path, content: bytes
     path = tmp_path / "README"
     path.write_bytes(content)
     assert not begins_as_image(str(path))
+
+
+def test_a_link_to_a_pipe_is_no_image(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "pipe")
+    assert not begins_as_image(str(tmp_path / "link"))
 
 
 def test_a_file_that_cannot_be_opened_is_no_image(tmp_path: Path) -> None:
