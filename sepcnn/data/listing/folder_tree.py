@@ -70,9 +70,15 @@ class Patterns:
     def match(self, location: str, folder: bool) -> str | None:
         """The first pattern that excludes a file or folder; None if there is none."""
         path = nfc(location[self.start :].replace(os.sep, "/"))
-        return self.match_path(path, folder)
+        return self._match(path, folder)
 
-    def match_path(self, path: str, folder: bool = False) -> str | None:
+    def match_with_folders(self, path: str) -> str | None:
+        """The first pattern that excludes a file below ``root``, or a folder that contains it."""
+        ends = [end for end, letter in enumerate(path) if letter == "/" and end]
+        folders = (self._match(path[:end], folder=True) for end in ends)
+        return next(filter(None, folders), None) or self._match(path, folder=False)
+
+    def _match(self, path: str, folder: bool) -> str | None:
         name = path.rpartition("/")[2]
         for pattern in self.patterns:
             bare = pattern.rstrip("/")

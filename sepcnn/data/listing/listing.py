@@ -136,14 +136,14 @@ def _of_csv(
     patterns = Patterns(root, exclude)
     left_out, files = LeftOut(), []
     for row in rows:
-        if pattern := patterns.match_path(row.name):
+        if pattern := patterns.match_with_folders(row.name):
             left_out.excluded[pattern] += 1
         else:
             files.append(ImageFile(str(row.path), row.name, row.name, row.label, row.split))
     if not files:
         raise DataError(f"{labels}: there are no images")
     listed = {os.path.normpath(row.path) for row in rows}
-    for folder in {os.path.dirname(location) for location in listed}:
+    for folder in {os.path.dirname(os.path.normpath(file.location)) for file in files}:
         try:
             left_out.unlisted += sum(
                 is_image(entry.name, entry.path) and entry.path not in listed

@@ -56,6 +56,15 @@ def test_patterns_exclude_names_and_paths(tmp_path: Path) -> None:
     assert listing.notes() == ["left out: excluded *_mask.* 1, b/old 1, c/ 1"]
 
 
+@pytest.mark.parametrize("pattern", ["old", "old/", "b/old", "/b/old"])
+def test_an_excluded_folder_excludes_the_rows_of_a_csv(tmp_path: Path, pattern: str) -> None:
+    fill(tmp_path, "a/1.jpg", "b/1.jpg", "b/old/1.jpg", "b/old/2.jpg")
+    table = write(tmp_path, "path,label\na/1.jpg,a\nb/1.jpg,b\nb/old/1.jpg,b\n")
+    listing = list_images(tmp_path, table, None, [pattern])
+    assert [file.name for file in listing.files] == ["a/1.jpg", "b/1.jpg"]
+    assert listing.notes() == [f"left out: excluded {pattern} 1"]
+
+
 def test_a_pattern_that_excludes_nothing_is_reported(tmp_path: Path) -> None:
     fill(tmp_path, "a/1.jpg", "b/1.jpg")
     note = "exclude matches nothing: masks, *.jpeg (paths start below path)"
