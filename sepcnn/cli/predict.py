@@ -15,7 +15,7 @@ import numpy as np
 from sepcnn.backends import machine
 from sepcnn.cli import console
 from sepcnn.cli.options import PATH, as_json
-from sepcnn.data.listing.listing import find_images_and_rest
+from sepcnn.data.listing.listing import find_images
 from sepcnn.errors import DataError
 from sepcnn.results.copies import UNSURE, SortedCopies, check_folders, outside
 from sepcnn.results.csv_file import (
@@ -117,7 +117,7 @@ def list_files(paths: tuple[Path, ...], copy_to: Path | None) -> tuple[list[Path
     errors: list[Result] = []
     for path in paths:
         try:
-            found, left_out = find_images_and_rest(path)
+            found, left_out = find_images(path)
         except DataError as error:
             errors.append({"path": str(path), "error": error.message})
             continue

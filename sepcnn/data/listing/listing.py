@@ -15,6 +15,7 @@ from sepcnn.data.listing.labels import nfc, read_labels
 from sepcnn.data.listing.layout import read_layout
 from sepcnn.data.listing.left_out import LeftOut
 from sepcnn.errors import DataError
+from sepcnn.file_kind import system_error
 from sepcnn.language.path_hints import missing_path_hint
 
 USUAL_LAYOUTS = ("", "class", "split/class")
@@ -157,23 +158,18 @@ def _of_csv(
     return Listing((), tuple(files), left_out=left_out, table_notes=table.notes)
 
 
-def find_images(path: Path) -> list[Path]:
-    """The file ``path``, or all image files below it, sorted; hidden files are left out.
+def find_images(path: Path) -> tuple[list[Path], LeftOut]:
+    """The file ``path``, or all image files below it, sorted; and what is left out.
 
     Errors: `DataError` if the file does not exist or the folder has no images.
     """
-    return find_images_and_rest(path)[0]
-
-
-def find_images_and_rest(path: Path) -> tuple[list[Path], LeftOut]:
-    """The images as in `find_images`, and what is left out."""
     try:
         if not path.exists():
             raise DataError(f"there is no file or folder {path}", "check the path")
         if not path.is_dir():
             return [path], LeftOut()
     except OSError as error:  # for example a name that is too long, no permission
-        raise DataError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+        raise DataError(f"{path}: {system_error(path, error)}") from None
     tree = read_tree(path)
     left_out = tree.all_left_out()
     if not tree.count:
@@ -189,7 +185,7 @@ def check_folder(root: Path) -> None:
             return
         exists = root.exists()
     except OSError as error:
-        raise DataError(f"{root}: {(error.strerror or str(error)).lower()}") from None
+        raise DataError(f"{root}: {system_error(root, error)}") from None
     if exists:
         raise DataError(f"{root} is a file", "give the folder that contains the images")
     raise DataError(f"there is no folder {root}", missing_path_hint(root))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sepcnn.errors import DataError
-from sepcnn.file_kind import EMPTY, complaint, identify
+from sepcnn.file_kind import EMPTY, complaint, identify, system_error
 
 SEPARATORS = ",;\t|"
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
@@ -50,7 +50,7 @@ def _decode(table: Path) -> str:
     except FileNotFoundError:
         raise DataError(f"there is no file {table}", "check the path of labels") from None
     except OSError as error:
-        raise DataError(f"{table}: {(error.strerror or str(error)).lower()}") from None
+        raise DataError(f"{table}: {system_error(table, error)}") from None
     try:
         if content.startswith(UTF_16):
             return content.decode("utf-16")

@@ -414,7 +414,7 @@ def test_the_thinnest_images_are_read(
 def test_files_with_every_listed_suffix_can_be_read(tmp_path: Path, suffix: str) -> None:
     image = grey(50) if suffix == ".pgm" else Image.new("RGB", (SIZE, SIZE), (50, 50, 50))
     path = saved(tmp_path / f"a{suffix}", image)
-    assert find_images(tmp_path) == [path]
+    assert find_images(tmp_path)[0] == [path]
     assert np.abs(read_image(path, SHAPE).astype(int) - 50).max() <= 2
 
 

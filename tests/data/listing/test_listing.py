@@ -142,7 +142,7 @@ def test_folders_nested_a_thousand_deep(tmp_path: Path) -> None:
     fill(nested[-1], "2.jpg")
     try:
         assert [file.path for file in list_images(tmp_path).files][-1] == nested[-1] / "2.jpg"
-        assert len(find_images(tmp_path)) == 3
+        assert len(find_images(tmp_path)[0]) == 3
     finally:  # pytest removes folders by recursion
         (nested[-1] / "2.jpg").unlink()
         for folder in reversed(nested[1:]):
@@ -245,24 +245,24 @@ def test_real_photos() -> None:
 
 def test_images_are_found_at_every_depth_in_sorted_order(tmp_path: Path) -> None:
     fill(tmp_path, "b.jpg", "a.PNG", "c/d/e.jpeg", "c/a.webp", "10.bmp", "9.bmp")
-    names = [str(path.relative_to(tmp_path)) for path in find_images(tmp_path)]
+    names = [str(path.relative_to(tmp_path)) for path in find_images(tmp_path)[0]]
     assert names == ["10.bmp", "9.bmp", "a.PNG", "b.jpg", "c/a.webp", "c/d/e.jpeg"]
 
 
 def test_hidden_files_and_other_files_are_left_out(tmp_path: Path) -> None:
     fill(tmp_path, "a.png", ".b.png", ".trash/c.png", "d/.e/f.png", "g.txt", "png", "h.png.txt")
     (tmp_path / "folder.png").mkdir()
-    assert find_images(tmp_path) == [tmp_path / "a.png"]
+    assert find_images(tmp_path)[0] == [tmp_path / "a.png"]
 
 
 def test_the_folder_itself_may_be_hidden(tmp_path: Path) -> None:
     fill(tmp_path, ".data/a.png")
-    assert find_images(tmp_path / ".data") == [tmp_path / ".data" / "a.png"]
+    assert find_images(tmp_path / ".data")[0] == [tmp_path / ".data" / "a.png"]
 
 
 def test_a_file_is_returned_unchanged(tmp_path: Path) -> None:
     fill(tmp_path, "photo")
-    assert find_images(tmp_path / "photo") == [tmp_path / "photo"]
+    assert find_images(tmp_path / "photo")[0] == [tmp_path / "photo"]
 
 
 def test_a_missing_path_is_refused(tmp_path: Path) -> None:
@@ -287,7 +287,7 @@ def test_find_images_follows_links(tmp_path: Path) -> None:
     root = tmp_path / "root"
     (root / "b").symlink_to(tmp_path / "store")
     (root / "a" / "again").symlink_to(root)
-    assert find_images(root) == [root / "a" / "1.jpg", root / "b" / "x.jpg"]
+    assert find_images(root)[0] == [root / "a" / "1.jpg", root / "b" / "x.jpg"]
 
 
 # ── CSV ───────────────────────────────────────────────────────────────────────────────────────
