@@ -1,10 +1,14 @@
-"""The words of messages: counts, commands, and the first sentence of a text."""
+"""The words and lines of messages: counts, commands, first sentences, wrapped columns."""
 
 from __future__ import annotations
 
 import re
 import shlex
+import textwrap
 from collections.abc import Sequence
+
+NAME_COLUMNS = 24
+"""minimum width of a column of names"""
 
 
 def counted(count: int, noun: str) -> str:
@@ -28,3 +32,23 @@ def first_sentence(text: str) -> str:
     """Return the first sentence of a text on one line. "et al. 2017" does not end a sentence."""
     end = re.search(r"(?<!et al)\.(?= [A-Z`])", text)
     return text[: end.end()] if end else text
+
+
+def columns(rows: Sequence[tuple[str, str]], width: int) -> str:
+    """Return two columns: names, and a wrapped text for each."""
+    indent = max(NAME_COLUMNS, *(len(name) + 1 for name, _ in rows))
+    return "\n".join(
+        name.ljust(indent) + wrapped(text, width, indent)[indent:] for name, text in rows
+    )
+
+
+def wrapped(text: str, width: int, indent: int = 0) -> str:
+    space = " " * indent
+    return textwrap.fill(
+        text.replace("``", ""),
+        max(width, indent + 20),
+        initial_indent=space,
+        subsequent_indent=space,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

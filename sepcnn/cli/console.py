@@ -14,7 +14,7 @@ import sys
 import time
 import unicodedata
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rich import box
 from rich.console import Console
@@ -23,7 +23,9 @@ from rich.text import Text
 from tqdm import tqdm
 
 from sepcnn.errors import ConfigError, SepcnnError
-from sepcnn.training.records import Scores
+
+if TYPE_CHECKING:  # it imports torch
+    from sepcnn.training.records import Scores
 
 PLAIN_WIDTH = 160
 """columns of tables if the output is not a terminal"""

@@ -8,7 +8,8 @@ from sepcnn.cli import console
 from sepcnn.manual import Chapter, chapters
 from sepcnn.manual.entry import Entry
 from sepcnn.manual.lookup import FieldMatch, find
-from sepcnn.manual.terminal import columns, contents, field_page, listing, page
+from sepcnn.manual.terminal import contents, field_page, listing, page
+from sepcnn.wording import columns
 
 
 @click.command(name="manual")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from sepcnn.manual import Chapter
 from sepcnn.manual.entry import Entry
 from sepcnn.manual.lookup import FieldMatch
+from sepcnn.wording import columns, wrapped
 
-NAME_COLUMNS = 24
-"""minimum width of the column of names"""
 PLACES = {
     "layer": "model:\n  layers:\n    - {}",
     "data source": "data:\n  source: {{{}}}",
@@ -61,23 +60,3 @@ def listing(entries: Iterable[Entry], width: int) -> str:
 def contents(chapters: Iterable[Chapter], width: int) -> str:
     """Return a line for each chapter: its name and those of its entries."""
     return columns([(chapter.name, ", ".join(chapter.entries)) for chapter in chapters], width)
-
-
-def columns(rows: Sequence[tuple[str, str]], width: int) -> str:
-    """Return two columns: names, and a wrapped text for each."""
-    indent = max(NAME_COLUMNS, *(len(name) + 1 for name, _ in rows))
-    return "\n".join(
-        name.ljust(indent) + wrapped(text, width, indent)[indent:] for name, text in rows
-    )
-
-
-def wrapped(text: str, width: int, indent: int = 0) -> str:
-    space = " " * indent
-    return textwrap.fill(
-        text.replace("``", ""),
-        max(width, indent + 20),
-        initial_indent=space,
-        subsequent_indent=space,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )

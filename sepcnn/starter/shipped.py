@@ -12,16 +12,18 @@ from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sepcnn
-from sepcnn.config.config import Config
-from sepcnn.config.loading import config_from_node
 from sepcnn.errors import ConfigError, InputError
 from sepcnn.language import yaml_reader
 from sepcnn.language.edit import to_yaml
 from sepcnn.language.messages import nearest
 from sepcnn.language.node import Node
 from sepcnn.wording import first_sentence
+
+if TYPE_CHECKING:  # it imports torch
+    from sepcnn.config.config import Config
 
 SUFFIX = ".yaml"
 
@@ -60,6 +62,8 @@ def for_images(text: str, images: Path, options: Mapping[str, object] | None = N
     ``options`` are further fields of Folder.
     If the last layer is Dense, it gets ``units: auto``, which fits any number of classes.
     """
+    from sepcnn.config.loading import config_from_node  # it imports torch
+
     source = _source(yaml_reader.parse(text, "shipped config"))
     keeps_source = isinstance(source.value, dict) and "Folder" in source.value
     if not keeps_source and "\n" not in text[source.start : source.end]:

@@ -79,3 +79,15 @@ def test_arguments_are_read_before_torch_is_imported() -> None:
         [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True
     )
     assert result.stdout == "False\n"
+
+
+def test_the_shipped_configs_are_listed_without_torch() -> None:
+    code = (
+        "import sys; from sepcnn.cli.main import run; run(['init', '--list']); "
+        "print('torch' in sys.modules)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True
+    )
+    assert "xception_mini" in result.stdout
+    assert result.stdout.splitlines()[-1] == "False"

@@ -19,8 +19,9 @@ from sepcnn.manual import SECTIONS, Chapter, chapters
 from sepcnn.manual.entry import Entry, Field, to_yaml
 from sepcnn.manual.lookup import FieldMatch, find
 from sepcnn.manual.markdown import pages, prose
-from sepcnn.manual.terminal import in_place, page, wrapped
+from sepcnn.manual.terminal import in_place, page
 from sepcnn.manual.value_description import describe
+from sepcnn.wording import wrapped
 from tests.conftest import ROOT
 
 DOCS = ROOT / "docs" / "reference"
