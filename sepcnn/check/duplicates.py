@@ -156,7 +156,7 @@ def names(groups: list[Group]) -> tuple[str, ...]:
 
 def exact_groups(context: CheckContext) -> list[Group]:
     """Return groups of files with the same bytes, or of array images with the same pixels."""
-    groups: dict[bytes, list[Copy]] = defaultdict(list)
+    groups: dict[str, list[Copy]] = defaultdict(list)
     if context.pictures:
         for picture in context.pictures:
             if picture.properties:
@@ -167,7 +167,7 @@ def exact_groups(context: CheckContext) -> list[Group]:
     return [tuple(group) for group in groups.values() if len(group) > 1]
 
 
-def pixel_digests(dataset: Dataset) -> Iterator[tuple[bytes, Copy]]:
+def pixel_digests(dataset: Dataset) -> Iterator[tuple[str, Copy]]:
     """Yield the hash of each image's pixels, with its position."""
     for name, split in dataset.splits().items():
         for indices in torch.arange(len(split)).split(BLOCK):
@@ -176,7 +176,7 @@ def pixel_digests(dataset: Dataset) -> Iterator[tuple[bytes, Copy]]:
             for index, label, image in zip(
                 indices.tolist(), batch.labels.tolist(), pixels, strict=True
             ):
-                digest = hashlib.blake2b(image.data, digest_size=16).digest()
+                digest = hashlib.blake2b(image.data, digest_size=16).hexdigest()
                 yield digest, Copy(f"{name}[{index}]", name, dataset.class_names[label])
 
 

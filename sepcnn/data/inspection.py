@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from sepcnn.data.decoding.pages import orientation
 from sepcnn.data.decoding.reading import DEFAULT_RULES, ReadingRules, read_image
 from sepcnn.data.decoding.tiff_bands import read_bands
 from sepcnn.data.decoding.value_range import PixelValues, joined, measure_page
+from sepcnn.data.listing.split_files import file_digest
 from sepcnn.data.progress import ProgressCallback, no_progress
 from sepcnn.errors import DataError
 from sepcnn.file_kind import system_error
@@ -56,8 +56,8 @@ class ListedImage:
 class ImageProperties:
     """Measurements of an image."""
 
-    digest: bytes
-    """BLAKE2 of the file"""
+    digest: str
+    """BLAKE2 of the file, hexadecimal"""
     size: tuple[int, int]
     """height and width in pixels, upright"""
     grey: bool
@@ -138,7 +138,7 @@ def measure_image(
     side = (THUMBNAIL_SIDE, THUMBNAIL_SIDE)
     thumbnail = np.asarray(image.resize(side, Image.Resampling.BOX))
     return ImageProperties(
-        digest=digest(path),
+        digest=file_digest(path),
         size=upright_size(path, channels),
         grey=int(np.ptp(thumbnail, axis=2).max()) <= GREY_TOLERANCE,
         thumbnail=thumbnail,
@@ -147,12 +147,6 @@ def measure_image(
         else None,
         values=joined(values),
     )
-
-
-def digest(path: Path) -> bytes:
-    """BLAKE2 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "blake2b").digest()
 
 
 def upright_size(path: Path, channels: int = 3) -> tuple[int, int]:

@@ -120,7 +120,7 @@ def test_images_of_a_single_colour_are_not_compared() -> None:
             Path(f"{n}.png"),
             "train",
             "red",
-            inspection.ImageProperties(bytes([n]), (40, 40), False, thumbnail, bits),
+            inspection.ImageProperties(str(n), (40, 40), False, thumbnail, bits),
         )
         for n in range(3)
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -36,7 +36,7 @@ from sepcnn.data.cache.row_file import (
     write_rows,
 )
 from sepcnn.data.cache.unreadable_files import load_unreadable, save_unreadable
-from sepcnn.data.progress import ProgressCallback
+from sepcnn.data.progress import ProgressCallback, no_progress
 from sepcnn.errors import DataError
 
 SUBFOLDER = "images"
@@ -91,7 +91,7 @@ def decode(
     target: StoredFormat,
     source: str,
     progress: ProgressCallback,
-    others: Iterable[str] = (),
+    others: Collection[str] = (),
 ) -> DecodedImages:
     """Decode ``files``, or take them from the cache if they have not changed.
 
@@ -167,7 +167,7 @@ def decode_into_cache(
     path: Path,
     metadata: dict[str, Any],
     progress: ProgressCallback,
-    others: Iterable[str] = (),
+    others: Collection[str] = (),
 ) -> DecodedImages:
     """Decode changed files and copy the other rows into a new file. Errors: OSError."""
     known = Known(path, target)  # another process may have written it while this one waited
@@ -196,7 +196,7 @@ def decode_into_cache(
             if row_digest(row) == source_file.digest:
                 writer.add(source_file, row)
                 continue
-            for source_file, row in read_images([file], target, unreadable, progress):
+            for source_file, row in read_images([file], target, unreadable, no_progress):
                 writer.add(source_file, row)
         writer.row_bytes = target.row_bytes
     remember(path, target, known, unreadable, others)
@@ -208,7 +208,7 @@ def remember(
     target: StoredFormat,
     known: Known,
     unreadable: dict[str, Unreadable],
-    others: Iterable[str],
+    others: Collection[str],
 ) -> None:
     """Store the unreadable files, and keep those of the ``others`` that were not read now."""
     kept = {file: known.unreadable[file] for file in known.unreadable.keys() & others}

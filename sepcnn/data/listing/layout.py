@@ -34,9 +34,9 @@ def read_layout(root: FolderTree, layout: str | None = None) -> Reading:
     Errors: `LayoutError` if there are several readings, `DataError` if there are no classes.
     """
     reading = _Finder(root).find() if layout is None else read_as(root, layout)
-    for one in reading.classes:
-        if not one.tree.count:
-            raise empty_class(one.tree)
+    for folder in reading.classes:
+        if not folder.tree.count:
+            raise empty_class(folder.tree)
     _check_links(reading)
     return reading
 
@@ -44,10 +44,10 @@ def read_layout(root: FolderTree, layout: str | None = None) -> Reading:
 def _check_links(reading: Reading) -> None:
     """Errors: `DataError` if a folder belongs to two classes or splits, by way of a link."""
     seen: dict[tuple[int, int], tuple[ClassFolder, FolderTree]] = {}
-    for one in reading.classes:
-        for tree in one.tree.walk():
-            other, first = seen.setdefault(tree.identity, (one, tree))
-            if (other.class_name, other.split) != (one.class_name, one.split):
+    for folder in reading.classes:
+        for tree in folder.tree.walk():
+            other, first = seen.setdefault(tree.identity, (folder, tree))
+            if (other.class_name, other.split) != (folder.class_name, folder.split):
                 message = f"{first.location} and {tree.location} are the same folder, by a link"
                 raise DataError(message, f"remove the link, or exclude: {tree.name}")
 

@@ -57,7 +57,6 @@ class Listing:
     """patterns of ``exclude`` that match nothing"""
     layout: str = ""
     """how the folders are read, one word per level, if that was found out; else empty"""
-
     table_notes: tuple[str, ...] = ()
     """which columns of the CSV were guessed"""
 
@@ -115,13 +114,15 @@ def _of_folders(root: Path, layout: str | None, exclude: Sequence[str]) -> Listi
     reading = read_layout(tree, layout)
     start = len(os.path.join(root, ""))
     files = []
-    for one in reading.classes:
-        inside = len(os.path.join(one.tree.location, ""))
-        for folder in one.tree.walk():
+    for class_folder in reading.classes:
+        inside = len(os.path.join(class_folder.tree.location, ""))
+        for folder in class_folder.tree.walk():
             for location in folder.images:
                 path = location.replace(os.sep, "/")  # Path.relative_to takes ten times as long
                 name, key = nfc(path[start:]), nfc(path[inside:])
-                files.append(ImageFile(location, name, key, one.class_name, one.split))
+                files.append(
+                    ImageFile(location, name, key, class_folder.class_name, class_folder.split)
+                )
     left_out = tree.all_left_out()
     unlabelled = tuple(sorted(reading.unlabelled))
     layout = "" if layout else reading.layout
