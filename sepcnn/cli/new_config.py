@@ -88,7 +88,7 @@ def write_starter(folder: Path | None) -> None:
         message = f"there are no images in {folder}: the config uses the built-in Shapes"
         write(path, with_comment(text, message))
         console.line(f"wrote {path}")
-        console.say(message)
+        console.line(message)
     say_next(path)
 
 

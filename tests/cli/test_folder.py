@@ -76,7 +76,7 @@ def test_a_folder_without_splits_is_evaluated_on_its_held_out_part(
     assert 0 < held < 10
     assert code == 0
     assert out.startswith(f"{run}/best.safetensors on val: {held} of 27 images\n")
-    note = f"(9 then, {held} now); --split all evaluates all 27 images\n"
+    note = f"(10 then, {held} now); --split all evaluates all 27 images\n"
     assert err == f"note: the val images differ from those of the run {note}"
     code, out, _ = invoke("eval", run, *later, "--split", "all")
     assert out.startswith(f"{run}/best.safetensors on all: 27 of 27 images\n")
@@ -169,7 +169,7 @@ def test_a_pillow_that_decodes_differently_is_named(
         ],
     )
     _, _, err = invoke("eval", run, "--split", "val")
-    how = "(9 then, 9 now; decoded by Pillow 11.0.0, now by Pillow 12.1.0)"
+    how = "(10 then, 10 now; decoded by Pillow 11.0.0, now by Pillow 12.1.0)"
     assert err == f"note: the val images differ from those of the run {how}\n"
 
     (tmp_path / "photos" / "train" / "red" / "000.jpg").unlink()

@@ -72,16 +72,18 @@ def test_init_without_images(
     assert Path("starter.yaml").read_text().split("\n") == [editors, *rest]
 
 
-@pytest.mark.parametrize("name", ["my photos", "a\nb: \u0085c"])
+@pytest.mark.parametrize(
+    ("name", "shown"), [("my photos", "my photos"), ("a\nb: \u0085c", r"a\nb: \x85c")]
+)
 def test_init_of_an_empty_folder(
-    name: str, invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, shown: str, invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path(name).mkdir()
     code, out, _ = invoke("init", name)
     assert code == 0
-    assert f"\nthere are no images in {name}: the config uses the built-in Shapes\n" in out
-    assert out.endswith(f"next: sepcnn train '{name}/starter.yaml'\n")
+    assert f"\nthere are no images in {shown}: the config uses the built-in Shapes\n" in out
+    assert out.endswith(f"next: sepcnn train '{shown}/starter.yaml'\n")
     assert load_config(f"{name}/starter.yaml").train.epochs == 10
 
 

@@ -350,7 +350,7 @@ def test_pickled_cifar_files_are_read_without_unpickling(
     message = complaint(lambda: ask(small.source(tmp_path), (32, 32, 3)))
     assert message == (
         f"{path}: not the published file: its md5 is {md5_of(path)}, "
-        f"not {pickled['test'][0][1]}\n"
+        f"not {pickled['test'][0][1]}; it is text, 'cos'\n"
         "   delete it to download it again with download: true"
     )
 
@@ -410,7 +410,8 @@ def test_a_damaged_file_is_refused(mnist: Published, tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
     message = complaint(lambda: ask(mnist.source(tmp_path), (28, 28, 1)))
     assert message == (
-        f"{path}: not the published file: its md5 is {md5_of(path)}, not {published_md5}\n"
+        f"{path}: not the published file: its md5 is {md5_of(path)}, not {published_md5}; "
+        "it is a gzip archive\n"
         "   delete it to download it again with download: true"
     )
 
