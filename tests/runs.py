@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +80,16 @@ def sepcnn(*arguments: str | Path, cwd: Path, **options: Any) -> subprocess.Comp
         check=False,
         **options,
     )
+
+
+@contextmanager
+def default_signal(number: signal.Signals) -> Iterator[None]:
+    """Let processes that are started in the block handle a signal that the tests may ignore."""
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
 
 
 def command(*arguments: str | Path) -> list[str]:

@@ -38,12 +38,13 @@ def held_out_by_content(
         before = classes_of.get(digest, ())
         if name not in before:
             classes_of[digest] = (*before, name)
-    for members in contents.values():
+    names = sorted(contents, key=str)  # so that the order of the images has no effect
+    for members in map(contents.__getitem__, names):
         if members <= held:
             held.remove(max(members, key=hashes.__getitem__))
     # What a class keeps for training may have been the only held-out image of another class.
     training = {name: len(members - held) for name, members in contents.items()}
-    for name in sorted(contents, key=str):
+    for name in names:
         members = contents[name]
         if not share or len(members) * share < LEAST_EXPECTED or members & held:
             continue

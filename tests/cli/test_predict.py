@@ -18,6 +18,7 @@ from PIL import Image
 import sepcnn
 from sepcnn.cli import console
 from tests.cli.conftest import Invoke
+from tests.runs import default_signal
 
 
 @pytest.fixture
@@ -207,7 +208,9 @@ def test_results_are_printed_as_they_come(trained: Path, pictures: Path, tmp_pat
     for number in range(3000):
         os.link(pictures / "a.png", many / f"{number}.png")
     command = [sys.executable, "-m", "sepcnn", "predict", str(trained / "run"), str(many)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with default_signal(signal.SIGINT):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with process:
         assert process.stdout
         assert process.stdout.readline().startswith(f"{many}/0.png  red".encode())
         assert process.poll() is None
@@ -217,8 +220,10 @@ def test_results_are_printed_as_they_come(trained: Path, pictures: Path, tmp_pat
 
     target = tmp_path / "sorted"
     command += ["--copy-to", str(target), "--csv", str(tmp_path / "a.csv")]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        while not files_in(target):
+    with default_signal(signal.SIGINT):
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    with process:
+        while not list((target / "red").glob("[0-9]*.png")):
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
         assert process.stderr

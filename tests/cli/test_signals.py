@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs import command, environment, write_config
+from tests.runs import command, default_signal, environment, write_config
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
@@ -32,8 +32,7 @@ def wait_for_handlers(process: subprocess.Popen[str], number: signal.Signals) ->
 @pytest.mark.parametrize("seconds", [0.0, 0.2, 0.6, 1.0, 1.6])
 def test_a_signal_during_the_start(number: signal.Signals, seconds: float, tmp_path: Path) -> None:
     write_config(tmp_path, epochs=1000)
-    before = signal.signal(number, signal.SIG_DFL)  # the program that runs the tests may ignore it
-    try:
+    with default_signal(number):
         process = subprocess.Popen(
             command("train", "colours.yaml"),
             cwd=tmp_path,
@@ -42,8 +41,6 @@ def test_a_signal_during_the_start(number: signal.Signals, seconds: float, tmp_p
             stderr=subprocess.PIPE,
             text=True,
         )
-    finally:
-        signal.signal(number, before)
     wait_for_handlers(process, signal.SIGTERM)
     time.sleep(seconds)
     process.send_signal(number)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sepcnn.data.dataset import InMemorySplit
@@ -63,6 +63,7 @@ CONTENTS = st.lists(
 )
 
 
+@example(images=[("0", "dog"), ("14", "cat"), ("0", "cat"), ("1", "cat")], share=0.75, seed=1)
 @settings(deadline=None)
 @given(images=CONTENTS, share=st.floats(0, 0.999), seed=st.integers(0, 9))
 def test_every_rule_of_the_content(images: list[tuple[str, str]], share: float, seed: int) -> None:
