@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import repeat
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sepcnn.backends.machine import processor_count
 from sepcnn.data.decoding.opening import open_image, reading_errors
 from sepcnn.data.decoding.pages import orientation
 from sepcnn.data.decoding.reading import DEFAULT_RULES, ReadingRules, read_image
@@ -20,6 +18,7 @@ from sepcnn.data.decoding.tiff_bands import read_bands
 from sepcnn.data.decoding.value_range import PixelValues, joined, measure_page
 from sepcnn.data.listing.split_files import file_digest
 from sepcnn.data.progress import ProgressCallback, no_progress
+from sepcnn.data.threads import map_in_threads
 from sepcnn.errors import DataError
 from sepcnn.file_kind import system_error
 
@@ -99,13 +98,9 @@ def inspect_images(
     """Measure all files, in order, on all cores, for a model with ``channels`` input channels."""
     entries = tuple(entries)
     images = []
-    pool = ThreadPoolExecutor(processor_count())
-    try:
-        for image in pool.map(inspect_image, entries, repeat(channels), repeat(rules)):
-            images.append(image)
-            progress(len(images), len(entries))
-    finally:  # do not wait for the rest after an interrupt
-        pool.shutdown(cancel_futures=True)
+    for image in map_in_threads(partial(inspect_image, channels=channels, rules=rules), entries):
+        images.append(image)
+        progress(len(images), len(entries))
     return tuple(images)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sepcnn.atomic_file import replace_file
 from sepcnn.errors import InputError
+from sepcnn.file_kind import system_error
 
 FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")
 """a spreadsheet computes a cell that begins with one of these, which may even run a program"""
@@ -31,7 +32,7 @@ def check_target(path: Path, option: str) -> None:
             message = f"{option}: {path} exists, and only files named .csv or .txt are replaced"
             raise InputError(message, "give another name")
     except OSError as error:  # for example a name that is too long
-        raise InputError(f"{option}: {path}: {(error.strerror or str(error)).lower()}") from None
+        raise InputError(f"{option}: {path}: {system_error(path, error)}") from None
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -24,7 +24,7 @@ import sepcnn
 from sepcnn.atomic_file import replace_file
 from sepcnn.config.config import Config, Origin
 from sepcnn.errors import CheckpointError, ConfigError, InputError, StorageError
-from sepcnn.file_kind import SAFETENSORS, complaint, identify, missing_link
+from sepcnn.file_kind import SAFETENSORS, complaint, identify, missing_link, system_error
 from sepcnn.language.yaml_reader import parse
 from sepcnn.nn.model import Net, build
 from sepcnn.training.records import EpochRecord, epoch_from_json, to_json
@@ -266,8 +266,7 @@ def locate(path: Path, names: Sequence[str] = (BEST, LAST)) -> Path:
             if (path / name).exists():
                 return path / name
     except OSError as error:  # a name that is too long, a folder that may not be entered
-        reason = (error.strerror or str(error)).lower()
-        raise CheckpointError(f"{path}: {reason}", "check the path") from None
+        raise CheckpointError(f"{path}: {system_error(path, error)}", "check the path") from None
     runs = sorted(str(found.parent) for found in path.glob(f"*/{LAST}"))
     hint = f"did you mean {runs[-1]}?" if runs else "give a run folder or a .safetensors file"
     raise CheckpointError(f"{path} holds no checkpoint", hint)

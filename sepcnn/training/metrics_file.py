@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sepcnn.errors import InputError
+from sepcnn.file_kind import system_error
 from sepcnn.training.records import EpochRecord, to_json
 from sepcnn.training.state import State
 from sepcnn.wording import counted
@@ -94,5 +95,5 @@ def read_lines(path: Path) -> list[str] | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = system_error(path, error)
         raise InputError(f"{path} cannot be read: {reason}", "move it away, then resume") from None

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from sepcnn.backends.machine import choose_device, processor_count
+from sepcnn.backends.machine import choose_device
 from sepcnn.config.config import Config
+from sepcnn.data.threads import map_in_threads
 from sepcnn.errors import DataError
 from sepcnn.nn.model import Net
 from sepcnn.training import checkpoint
 from sepcnn.training.evaluation import batch_size, to_input
 from sepcnn.training.model_input import Images, ModelInput, list_of_images
 
-QUEUED_PER_THREAD = 4
 MAX_READ_BATCH = 32
 """images per batch if images are read: reading takes longer, and results do not wait for it"""
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 class Predictor:
@@ -85,7 +79,8 @@ class Predictor:
         reader = ModelInput(self.config.data.source, shape)
         waiting: list[NDArray[np.uint8] | DataError] = []
         readable = 0
-        for count, pixels in enumerate(in_threads(reader.pixels_or_error, enumerate(images)), 1):
+        read = map_in_threads(reader.pixels_or_error, enumerate(images))
+        for count, pixels in enumerate(read, 1):
             on_read(count)
             waiting.append(pixels)
             readable += not isinstance(pixels, DataError)
@@ -110,27 +105,6 @@ class Predictor:
         probabilities = functional.softmax(self.model.logits(to_input(batch)), dim=1)
         found: NDArray[np.float32] = probabilities.cpu().numpy()
         return found
-
-
-def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Apply a function to items on all cores; yield the results in order.
-
-    Threads are enough, because Pillow releases the GIL while it decodes and resizes.
-    """
-    remaining, threads = iter(items), processor_count()
-    first = list(islice(remaining, 2))
-    if len(first) < 2:  # starting a pool takes longer than small images do
-        yield from map(function, first)
-        return
-    pool = ThreadPoolExecutor(threads)
-    waiting: deque[Future[Result]] = deque(pool.submit(function, item) for item in first)
-    try:
-        while waiting:
-            more = islice(remaining, max(0, QUEUED_PER_THREAD * threads - len(waiting)))
-            waiting.extend(pool.submit(function, item) for item in more)
-            yield waiting.popleft().result()
-    finally:  # do not wait for the rest after an interrupt
-        pool.shutdown(cancel_futures=True)
 
 
 def load_predictor(path: Path | str, device: str = "cpu") -> Predictor:

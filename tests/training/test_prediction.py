@@ -15,10 +15,11 @@ from torch.nn import functional
 from sepcnn.backends.folding import folded
 from sepcnn.config.config import Config
 from sepcnn.config.loading import load_config
+from sepcnn.data import threads
 from sepcnn.data.dataset import Dataset
 from sepcnn.errors import DataError
 from sepcnn.nn.model import Net, build
-from sepcnn.training import evaluation, prediction
+from sepcnn.training import evaluation
 from sepcnn.training.prediction import Predictor
 from tests.pictures import picture
 from tests.runs import LAYERS, write_config
@@ -345,6 +346,6 @@ def test_images_are_read_while_results_are_used(
 
     results = predictor.predict_each(images())
     next(results)
-    queued = prediction.QUEUED_PER_THREAD * prediction.processor_count()
+    queued = threads.QUEUED_PER_THREAD * threads.processor_count()
     assert taken <= 4 + queued + 1
     results.close()  # type: ignore[attr-defined]

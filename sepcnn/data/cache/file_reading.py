@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import sepcnn
-from sepcnn.backends.machine import processor_count
 from sepcnn.data.cache.row_file import SourceFile, row_digest
 from sepcnn.data.decoding.opening import check_regular, formats
 from sepcnn.data.decoding.reading import (
@@ -24,11 +23,10 @@ from sepcnn.data.decoding.reading import (
 from sepcnn.data.decoding.resizing import Resize
 from sepcnn.data.listing.split_files import content_digest, file_digest
 from sepcnn.data.progress import ProgressCallback
+from sepcnn.data.threads import map_in_threads
 from sepcnn.errors import DataError
 from sepcnn.file_kind import system_error
 
-QUEUED_PER_THREAD = 4
-"""decoded images per thread that may wait to be written"""
 READ_AT_ONCE = 32 << 20
 """bytes of a file that is hashed and decoded in memory; a larger one is read twice"""
 Version = tuple[int, int, int]
@@ -91,24 +89,12 @@ def read_images(
 ) -> Iterator[tuple[SourceFile, bytes]]:
     """Decode images in order; unreadable files are added to ``unreadable``.
 
-    Threads are enough, because Pillow releases the GIL while it decodes and resizes.
     Errors: `DataError` if a file changes meanwhile; `ReadingError`.
     """
-    threads = processor_count()
-    pool = ThreadPoolExecutor(threads)
-    waiting: deque[tuple[str, Future[tuple[SourceFile, bytes] | Unreadable]]] = deque()
-    remaining = iter(files)
-    done = 0
-    try:
-        while True:
-            while len(waiting) < QUEUED_PER_THREAD * threads and (file := next(remaining, None)):
-                waiting.append((file, pool.submit(read_file, file, target)))
-            if not waiting:
-                return
-            file, future = waiting.popleft()
+    with closing(map_in_threads(partial(read_file, target=target), files)) as results:
+        for done, file in enumerate(files, 1):
             try:
-                result = future.result()
-                done += 1
+                result = next(results)
                 progress(done, len(files))
             except OSError as error:
                 raise ReadingError(error) from error
@@ -116,8 +102,6 @@ def read_images(
                 unreadable[file] = result
             else:
                 yield result
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def read_file(file: str, target: StoredFormat) -> tuple[SourceFile, bytes] | Unreadable:

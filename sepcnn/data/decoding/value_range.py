@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sepcnn.backends.machine import processor_count
 from sepcnn.data.dataset import Split
 from sepcnn.data.decoding.pages import MAX_UINT8, Page
 from sepcnn.data.decoding.pixel_values import (
@@ -23,6 +21,7 @@ from sepcnn.data.decoding.pixel_values import (
     range_in_force,
 )
 from sepcnn.data.decoding.reading import ReadingRules, visit_pages
+from sepcnn.data.threads import map_in_threads
 from sepcnn.errors import DataError
 from sepcnn.wording import counted
 
@@ -99,21 +98,17 @@ def spread(items: Sequence[Path], count: int) -> list[Path]:
 
 def measure_files(paths: Sequence[Path], channels: int, rules: ReadingRules) -> list[PixelValues]:
     """Measure the files that can be read, on all cores."""
-    pool = ThreadPoolExecutor(processor_count())
-    try:
-        found = pool.map(partial(measure_file, channels=channels, rules=rules), paths)
-        return [values for values in found if values is not None]
-    finally:  # do not wait for the rest after an interrupt
-        pool.shutdown(cancel_futures=True)
+    found = map_in_threads(partial(measure_file, channels=channels, rules=rules), paths)
+    return [values for values in found if values is not None]
 
 
 def measured_range(paths: Sequence[Path], channels: int, rules: ReadingRules) -> ValueRange | None:
     """The range of `auto`: the smallest and largest value of the training images ``paths``.
 
-    Of files of several types, those of the type with the largest range decide, because a type that
-    cannot hold the upper end keeps its full range. At most `MOST_MEASURED` files are read. None if
+    If files have several types, the type with the largest range decides, because a type that cannot
+    hold the upper end keeps its full range. At most `MOST_MEASURED` files are read. None if
     only images of 1 bit can be read, or none. Errors: `DataError` if all values are equal, or if
-    the images of another type would be clipped, as those of 8 bits next to numbers from 0 to 1.
+    the images of another type would be clipped, as 8-bit images are next to numbers from 0 to 1.
     """
     by_type = group(measure_files(spread(paths, MOST_MEASURED), channels, rules))
     if not by_type:
@@ -196,8 +191,8 @@ def values_note(
 ) -> str | None:
     """A note if the decoded training images use a small part of 0 to 255.
 
-    ``paths`` are their files, of which some are measured to explain it. So the note costs nothing
-    notable in the usual case.
+    ``paths`` are the files of the training images. Some are measured only if the decoded images
+    look dark, so usually no file is read again.
     """
     indices = torch.arange(0, len(train), max(1, math.ceil(len(train) / MOST_SAMPLED)))
     images = train.read(indices).images

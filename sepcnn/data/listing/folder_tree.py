@@ -14,6 +14,7 @@ from sepcnn.data.listing.image_names import is_image, skipped_as, suffix_of
 from sepcnn.data.listing.labels import nfc
 from sepcnn.data.listing.left_out import LeftOut
 from sepcnn.errors import DataError
+from sepcnn.file_kind import system_error
 
 
 @dataclass(slots=True, eq=False)
@@ -133,7 +134,7 @@ def _identity(folder: str) -> tuple[int, int]:
     try:
         status = os.stat(folder)
     except OSError as error:
-        raise DataError(f"{folder}: {(error.strerror or str(error)).lower()}") from None
+        raise DataError(f"{folder}: {system_error(Path(folder), error)}") from None
     return status.st_dev, status.st_ino
 
 
@@ -165,7 +166,7 @@ def _scan(tree: FolderTree, patterns: Patterns | None) -> list[tuple[str, str]]:
                 else:
                     suffixes[suffix_of(name)] += 1
     except OSError as error:
-        raise DataError(f"{tree.location}: {(error.strerror or str(error)).lower()}") from None
+        raise DataError(f"{tree.location}: {system_error(Path(tree.location), error)}") from None
     if suffixes or skipped or excluded:
         tree.left_out = LeftOut(suffixes, skipped, excluded)
     return folders

@@ -20,7 +20,7 @@ class LayoutError(DataError):
 
 @dataclass(frozen=True)
 class ClassFolder:
-    """A folder whose images, and those of its subfolders, have one class and split."""
+    """A folder whose images, including its subfolders, have one class and split."""
 
     tree: FolderTree
     class_name: str

@@ -73,7 +73,7 @@ def is_image(name: str, path: str) -> bool:
 
 
 def begins_as_image(path: str) -> bool:
-    """Whether the first bytes of a file are those of an image; False if it cannot be opened."""
+    """Whether a file begins like an image; False if it cannot be opened."""
     if not os.path.isfile(path):  # opening a link to a pipe waits for a writer
         return False
     try:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import compress
 from pathlib import Path
 
-from sepcnn.backends.machine import processor_count
 from sepcnn.data.cache.row_file import DIGEST_BYTES
 from sepcnn.data.decoding.opening import check_regular
 from sepcnn.data.hold_out import SplitRule, held_out_by_content, held_out_by_names
 from sepcnn.data.listing.listing import ImageFile
+from sepcnn.data.threads import map_in_threads
 from sepcnn.errors import DataError
 
 
@@ -53,8 +52,8 @@ def split_files(
 
 def content_digests(files: Sequence[ImageFile]) -> dict[str, str]:
     """Map each path to the digest of the file's content, or of its name if it cannot be read."""
-    with ThreadPoolExecutor(processor_count()) as pool:
-        return dict(zip((file.location for file in files), pool.map(_digest, files), strict=True))
+    paths = (file.location for file in files)
+    return dict(zip(paths, map_in_threads(_digest, files), strict=True))
 
 
 def _digest(file: ImageFile) -> str:

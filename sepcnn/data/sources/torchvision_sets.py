@@ -23,6 +23,7 @@ from sepcnn.data.sources.published.download import PublishedFile, fetch
 from sepcnn.data.sources.published.image_catalogue import IMAGE_FOLDER_SETS, IMAGENETTE
 from sepcnn.data.sources.published.image_sets import ImageFolderSet
 from sepcnn.errors import DataError
+from sepcnn.file_kind import system_error
 from sepcnn.language.messages import invalid, nearest, quote
 from sepcnn.language.values import FilePath, ImageShape
 
@@ -105,7 +106,7 @@ class Torchvision(Source):
         try:
             missing = self._missing()
         except OSError as error:  # a name that is too long, a folder that may not be entered
-            raise DataError(f"{self.folder}: {(error.strerror or str(error)).lower()}") from None
+            raise DataError(f"{self.folder}: {system_error(self.folder, error)}") from None
         if missing:
             self._download(missing, request)
         if isinstance(known, ImageFolderSet):

@@ -13,6 +13,7 @@ from typing import IO, Any
 import numpy as np
 
 from sepcnn.errors import DataError
+from sepcnn.file_kind import system_error
 
 ImagesAndLabels = tuple[np.ndarray, np.ndarray]
 """images uint8 [N, H, W, C] and labels int64 [N]"""
@@ -25,7 +26,7 @@ def read_bytes(path: Path) -> bytes:
     try:
         return gunzip(path.read_bytes(), path) if path.suffix == ".gz" else path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+        raise DataError(f"{path}: {system_error(path, error)}") from None
 
 
 def gunzip(content: bytes, path: Path) -> bytes:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sepcnn.data.cache.locks import locked
 from sepcnn.errors import DataError, StorageError
-from sepcnn.file_kind import identify
+from sepcnn.file_kind import identify, system_error
 
 BLOCK_BYTES = 1 << 18
 TIMEOUT_SECONDS = 20.0
@@ -62,7 +62,7 @@ def verify(path: Path, md5: str) -> None:
     try:
         found = md5_of(path)
     except OSError as error:
-        raise DataError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+        raise DataError(f"{path}: {system_error(path, error)}") from None
     if found != md5:
         message = f"{path}: not the published file: its md5 is {found}, not {md5}{_kind(path)}"
         raise DataError(message, "delete it to download it again with download: true")
