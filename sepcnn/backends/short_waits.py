@@ -4,8 +4,8 @@ libgomp, the OpenMP of torch on Linux and of our kernels, lets a thread spin for
 rounds) at a barrier before it sleeps. On a free machine that is right: in 2 threads on 2
 processors, a sleep at once costs 4 % of the speed of training. If another program runs on the
 processor of one thread, the other threads spin all the time that it runs, and the scheduler has no
-free processor to which it could move one of both: training falls to a quarter of its speed instead
-of half.
+free processor to which it could move one of both. Next to one busy program on 2 processors,
+training fell to 25 to 41 % of its speed instead of 52 to 55 % (`benchmarks/busy_machine.py`).
 
 ``GOMP_SPINCOUNT`` is read once, when torch is imported. But libgomp spins only 100 rounds while the
 process has more OpenMP threads than processors (``gomp_throttled_spin_count_var`` in env.c of

@@ -77,7 +77,7 @@ def _symbol(character: str) -> str:
 
 
 def visible_message(text: str) -> str:
-    """Return a `visible` message that keeps its line breaks, but not those of names in it."""
+    """Return a `visible` message that keeps its line breaks, except line breaks within names."""
     parts = OWN_LINE_BREAK.split(text)
     return "".join(part if index % 2 else visible(part) for index, part in enumerate(parts))
 

@@ -165,7 +165,7 @@ def choose_device(settings: Config, asked: bool) -> torch.device:
 def open_data(settings: Config, class_names: tuple[str, ...], split: str | None) -> Dataset:
     """Open the data set, or only one split of it, with the model's class indices.
 
-    The classes of the data must be among those of the model. Prints a note if images of some
+    The classes of the data must be classes of the model. Prints a note if images of some
     classes are missing.
     """
     with console.ReadingProgress() as progress, layout_hints():

@@ -18,7 +18,7 @@ FLOAT_BYTES = 4
 TRIAL_IMAGES = 2
 PEAK_FACTOR = 1.75
 """peak memory of a step relative to what its forward pass keeps: the backward pass adds gradients.
-Measured on a CPU: 1.5 to 2.0 for five models in plain, fused, float32 and bfloat16 form"""
+Measured on a CPU: 1.5 to 2.0 for three models, plain in float32 and fused in bfloat16"""
 
 
 def memory_of_step(config: Config, graph: Graph, machine: Machine, images: int) -> int:

@@ -30,9 +30,9 @@ NOT_IMAGES = (bytes, bytearray, Mapping)
 
 
 def list_of_images(images: Images, shape: ImageShape) -> tuple[Iterable[object], bool]:
-    """The images as an iterable, which is an array if they are one, and whether it is one image.
+    """Return the images as an iterable, and whether they are a single image.
 
-    ``shape`` is that of the model's input.
+    An array of several images is returned unchanged. ``shape``: the model's input shape.
     Errors: TypeError, ValueError for what is neither one image nor several.
     """
     if isinstance(images, str | os.PathLike | Image.Image):
@@ -132,7 +132,7 @@ def check_array(
 ) -> None:
     """Check that an array has one of these numbers of dimensions and is uint8 images for a model.
 
-    ``shape`` is that of the model's input. Errors: ValueError, with what to do.
+    ``shape``: the model's input shape. Errors: ValueError, whose message says what to do.
     """
     allowed = IMAGE_CHANNELS if shape[2] in MODEL_CHANNELS else shape[2:]
     channels = array.shape[-1] if array.ndim > 2 else 1

@@ -36,7 +36,7 @@ class BatchStatistics(PlainExecutor):
     """Normalizes by the statistics of the batch, and sums them. It changes no module.
 
     Frozen layers use their moving statistics, as in training, and so does batch renormalization:
-    its corrections r and d make training normalize by moving statistics, too, up to their limits.
+    its corrections r and d make training normalize by moving statistics, up to their limits.
     """
 
     def __init__(self) -> None:

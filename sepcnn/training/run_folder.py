@@ -69,7 +69,7 @@ class Run:
         return [note for note in (restored.note, best, edited) if note]
 
     def _restore_best(self, state: State) -> str:
-        """Check that the best checkpoint is that of the best epoch. Return a note if it is not."""
+        """Check that the best checkpoint belongs to the best epoch. Return a note if not."""
         if state.best is None:
             return ""
         path, known = self.folder / BEST, [to_json(record) for record in state.epochs]
@@ -216,7 +216,7 @@ def acquire(folder: Path) -> FileLock:
 
 
 def check_resumable(folder: Path) -> None:
-    """Check that a folder is that of a run. Errors: `InputError`, `CheckpointError`."""
+    """Check that a folder contains a run. Errors: `InputError`, `CheckpointError`."""
     try:
         is_folder = folder.is_dir()
         misplaced = [folder / name for name in FILES if (folder / name).is_dir()]

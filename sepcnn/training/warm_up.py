@@ -23,7 +23,7 @@ and 1 points of validation accuracy at most
 SHARE_TO_REACH = 0.01
 """share of the initial statistics that the suggested momentum leaves"""
 LEAST_MOMENTUM = 0.8
-"""smallest momentum to suggest: below it, moving statistics are those of the last few batches"""
+"""smallest momentum to suggest: below it, moving statistics depend on the last few batches only"""
 LEARNT = 0.1
 """training accuracy above chance at which a model has learnt something"""
 

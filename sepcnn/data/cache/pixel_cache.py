@@ -210,7 +210,7 @@ def remember(
     unreadable: dict[str, Unreadable],
     others: Collection[str],
 ) -> None:
-    """Store the unreadable files, and keep those of the ``others`` that were not read now."""
+    """Store the unreadable files, and keep the ``others``, which were not read now."""
     kept = {file: known.unreadable[file] for file in known.unreadable.keys() & others}
     if (stored := kept | unreadable) or known.unreadable:
         save_unreadable(path, reader(target.rules), stored)

@@ -23,9 +23,9 @@ EQUIVALENT_MODES = {"La": "LA", "PA": "RGBA", "RGBa": "RGBA"}
 def bytes_of_image(image: Image.Image, name: Path) -> bytes:
     """The bytes of a file that contains an image.
 
-    They are those of the original file if the image was opened from one and its pixels are not
-    decoded yet. Else they are those of a PNG or TIFF without loss, with the orientation of the
-    camera. Errors: `DataError` if the image was closed or its pixels cannot be decoded.
+    If the image was opened from a file and its pixels are not decoded yet, this is the original
+    file. Otherwise it is a lossless PNG or TIFF with the orientation of the camera.
+    Errors: `DataError` if the image was closed or its pixels cannot be decoded.
     """
     with reading_errors(name):
         if (content := bytes_of_original(image)) is not None:

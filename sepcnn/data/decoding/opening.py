@@ -61,8 +61,8 @@ def check_regular(path: Path) -> None:
 def open_image(path: Path, content: bytes | None = None) -> Iterator[ImageFile]:
     """Open an image file for the duration of the block; its pixels are not decoded yet.
 
-    ``content`` are the bytes of the file, if they are in memory already. Errors: `DataError` if it
-    is not a regular file; those of Pillow, which `reading_errors` converts.
+    ``content``: the bytes of the file, if they are in memory already. Errors: `DataError` if it is
+    not a regular file; any error of Pillow, which `reading_errors` converts.
     """
     if content is None:
         check_regular(path)

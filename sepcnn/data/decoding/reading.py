@@ -106,7 +106,8 @@ def decoded_pages(
 ) -> Generator[tuple[Page, str]]:
     """Decode the pages or bands of a file one by one, each with the mode that is made of it.
 
-    ``side`` is the least side to which a JPEG may be reduced. Errors: `DataError`, those of Pillow.
+    ``side`` is the least side to which a JPEG may be reduced. Errors: `DataError`, or any error of
+    Pillow.
     """
     if content is None:
         check_regular(path)

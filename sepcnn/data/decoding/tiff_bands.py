@@ -30,7 +30,7 @@ COMPRESSIONS = {1, 5, 8, 32773, 32946, 34925, 50000}
 RGB, SEPARATE = 2, 2
 """value of PHOTOMETRIC; value of PLANAR: one band after the other"""
 HORIZONTAL, FLOATING = 2, 3
-"""values of PREDICTOR: differences, and those of the bytes of floating-point numbers"""
+"""values of PREDICTOR: differences of values, and of bytes for floating-point numbers"""
 KINDS = {1: "u", 2: "i", 3: "f"}
 """kind of NumPy by SAMPLE_FORMAT"""
 BYTES_IN_MEMORY = 4
@@ -109,7 +109,7 @@ def read_bands(path: Path, content: bytes | None = None) -> Bands | None:
 
 
 def load_bands(bands: Bands, path: Path, content: bytes | None) -> Iterator[Page]:
-    """Decode the bands. Errors: those of Pillow, ValueError if parts of the file are missing."""
+    """Decode the bands. Errors: any error of Pillow; ValueError if parts are missing."""
     content = path.read_bytes() if content is None else content
     if Image.MAX_IMAGE_PIXELS is not None:  # the bytes of a row count as pixels
         needed = bands.pixels_to_decode * BYTES_PER_PIXEL // BYTES_IN_MEMORY
